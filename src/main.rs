@@ -1,0 +1,2 @@
+//! ghbk
+fn main() {}
