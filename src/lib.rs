@@ -1,1 +1,38 @@
-//! ghbk
+//! ghbk backs up every GitHub repository of an organisation onto a file system, and can prove it.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! config → secrets → inventory → plan → [ stage → publish ] per repository → record → report
+//!                                       └── concurrently, largest first, rate limited ──┘
+//! ```
+//!
+//! [`config`] says what a person wants, [`secrets`] reads the token, [`github`] lists what exists, [`plan`] compares
+//! it with the [`store`], [`run`] goes through it, [`git`] brings packs and publishes them, the store's ledger
+//! records what happened ([`outcome`]), [`report`] words it. [`commands`] and [`daemon`] stand around this path and
+//! call it; it knows nothing of them.
+
+pub mod config;
+pub mod secrets;
+
+pub mod github;
+pub mod limits;
+
+pub mod plan;
+
+pub mod git;
+pub mod run;
+pub mod store;
+
+pub mod outcome;
+pub mod report;
+pub mod slack;
+
+pub mod cli;
+pub mod commands;
+pub mod daemon;
+pub mod error;
+pub mod logging;
+
+pub mod names;
+pub mod text;

@@ -1,0 +1,172 @@
+//! The command line: help, man page and completions come from these definitions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::config::DEFAULT_CONFIG_PATH;
+use crate::names::FullName;
+
+/// Backs up every GitHub repository of an organisation onto a file system, and can prove it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ghbk",
+    version,
+    about,
+    long_about = "Backs up every GitHub repository of an organisation onto a file system.\n\n\
+        Each repository becomes an ordinary bare git repository, ROOT/OWNER/NAME.git, that plain git can clone \
+        without ghbk. Nothing that happens on GitHub ever removes a mirror.",
+    after_long_help = EXAMPLES,
+    propagate_version = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Options that every command takes, before or after its name.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A first backup, without any configuration:
+    GITHUB_TOKEN=… ghbk run --root ./backup acme/site
+
+  Everything an organisation has:
+    GITHUB_TOKEN=… ghbk run --root ./backup --owner acme
+
+  What a run would do, and how the last one went:
+    ghbk list
+    ghbk status
+
+Exit status:
+  0   all good
+  1   the run finished, but some repository failed
+  2   usage or configuration
+  3   the run could not take place (no secret, GitHub refused, store not mounted)
+  75  a run is already under way
+  130 stopped by SIGINT; 143 by SIGTERM; the record is closed as cancelled";
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Reads this configuration file [default: /etc/ghbk/config.toml, if it exists]
+    #[arg(long, short, global = true, value_name = "FILE", env = "GHBK_CONFIG", value_hint = ValueHint::FilePath, hide_env = true)]
+    pub config: Option<PathBuf>,
+    /// Keeps the mirrors below this folder [overrides: store.root]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+    /// Backs up this organisation or user; may be repeated [overrides: github.owners]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub owner: Vec<String>,
+    /// Prints the result as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Logs more; twice for the most
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Logs errors only, and shows no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl GlobalArgs {
+    /// Returns the configuration file and whether it must exist.
+    pub fn config_file(&self) -> (PathBuf, bool) {
+        match &self.config {
+            Some(path) => (path.clone(), true),
+            None => (DEFAULT_CONFIG_PATH.into(), false),
+        }
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Backs up now: everything, or the repositories named
+    #[command(after_long_help = "\
+Examples:
+  ghbk run                          everything that github.owners names
+  ghbk run acme/site acme/api       only these, listed or not
+  ghbk run --json | jq .counts      the result for a script
+
+A run never removes a mirror. It may be interrupted at any moment; the next one goes on.")]
+    Run(RunArgs),
+    /// Stays and runs on the schedule; for systemd
+    #[command(after_long_help = "\
+Examples:
+  systemctl start ghbk              as a service, the ordinary way
+  ghbk daemon -v                    in a terminal, to see what it does
+
+SIGTERM ends it within seconds, everything consistent. SIGHUP reads the configuration anew and keeps the old one if \
+the new one is wrong. A run that was missed while it was down is made up for at start (schedule.catch_up).")]
+    Daemon,
+    /// Shows what GitHub lists and what a run would do, without doing it
+    #[command(after_long_help = "\
+Examples:
+  ghbk list                         one line a repository
+  ghbk list --json | jq '.[] | select(.action != \"update\")'
+
+Actions: create (no mirror yet), update, rename (the mirror moves), replace (another repository had this name; its \
+mirror goes to the attic), gone (GitHub no longer lists it; the mirror stays).")]
+    List,
+    /// Shows the last runs, what is running, what failed, the age of each mirror, the next run
+    #[command(after_long_help = "\
+Examples:
+  ghbk status                       works while a run is under way, too
+  ghbk status --json | jq .hours_since_success")]
+    Status,
+    /// Checks configuration, store, secrets, GitHub and Slack, one line each
+    #[command(after_long_help = "\
+Examples:
+  ghbk check                        before the first run, and whenever something changed
+  ghbk check --slack                sends a test message, too")]
+    Check(CheckArgs),
+    /// Prints the completion script of a shell
+    #[command(after_long_help = "\
+Examples:
+  ghbk completions bash > /usr/share/bash-completion/completions/ghbk")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page
+    #[command(after_long_help = "\
+Examples:
+  ghbk man > /usr/share/man/man1/ghbk.1
+  ghbk man | man -l -")]
+    Man,
+}
+
+/// Arguments of `ghbk run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Backs up only these repositories; they need not be in the listing
+    #[arg(value_name = "OWNER/REPO")]
+    pub repositories: Vec<FullName>,
+}
+
+/// Arguments of `ghbk check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Sends a test message to Slack
+    #[arg(long)]
+    pub slack: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,208 @@
+//! `ghbk check`: everything that a run needs, one line each, what is wrong and how to mend it.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use super::{Context, env_var, open_store, print, print_json};
+use crate::cli::CheckArgs;
+use crate::daemon::schedule::Schedule;
+use crate::error::{Error, Exit};
+use crate::github::{GitHubError, http_client};
+use crate::names::FullName;
+use crate::report::slack as slack_report;
+use crate::run::{Outside, take_inventory};
+use crate::secrets::{self, Secrets};
+use crate::slack;
+
+/// One line.
+#[derive(Debug, Serialize)]
+struct Finding {
+    item: &'static str,
+    state: FindingState,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum FindingState {
+    Ok,
+    Warning,
+    Failed,
+}
+
+impl Finding {
+    fn ok(item: &'static str, detail: impl Into<String>) -> Self {
+        Self { item, state: FindingState::Ok, detail: detail.into(), hint: None }
+    }
+
+    fn warning(item: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { item, state: FindingState::Warning, detail: detail.into(), hint: Some(hint.into()) }
+    }
+
+    fn failed(item: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { item, state: FindingState::Failed, detail: detail.into(), hint: Some(hint.into()) }
+    }
+}
+
+pub(super) async fn check(context: &Context, arguments: &CheckArgs) -> Result<Exit, Error> {
+    let config = &context.config;
+    let mut findings = vec![configuration(context), schedule(context), store(context).await, scratch(context)];
+    match secrets::read(config, &env_var).await {
+        Err(error) => findings.push(Finding::failed("secrets", error.to_string(), error.hint())),
+        Ok(secrets) => {
+            findings.push(Finding::ok("secrets", "the GitHub secret is there"));
+            findings.extend(outside(context, &secrets, arguments.slack).await);
+        }
+    }
+    if context.global.json {
+        print_json(&findings)?;
+    } else {
+        print(&text(&findings))?;
+    }
+    let failed = findings.iter().any(|finding| finding.state == FindingState::Failed);
+    Ok(if failed { Exit::Impossible } else { Exit::Good })
+}
+
+fn text(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        let state = match finding.state {
+            FindingState::Ok => "ok",
+            FindingState::Warning => "warning",
+            FindingState::Failed => "FAILED",
+        };
+        let _ = writeln!(out, "{state:<8} {:<14} {}", finding.item, finding.detail);
+        if let Some(hint) = &finding.hint {
+            let _ = writeln!(out, "{:<8} {:<14} hint: {hint}", "", "");
+        }
+    }
+    out
+}
+
+fn configuration(context: &Context) -> Finding {
+    let (path, _) = context.global.config_file();
+    let origin = if path.exists() { path.display().to_string() } else { format!("no file ({})", path.display()) };
+    let owners = &context.config.github.owners;
+    if owners.is_empty() {
+        let hint = "name organisations or users in github.owners, or with --owner";
+        return Finding::warning("configuration", format!("{origin}; no owners"), hint);
+    }
+    Finding::ok("configuration", format!("{origin}; owners: {}", owners.join(", ")))
+}
+
+fn schedule(context: &Context) -> Finding {
+    let schedule = &context.config.schedule;
+    match Schedule::new(&schedule.cron, schedule.timezone) {
+        Ok(parsed) => {
+            let next = parsed.next_after(chrono::Utc::now());
+            let next = next.map_or_else(|| "never".to_owned(), |at| at.with_timezone(&schedule.timezone).to_rfc2822());
+            Finding::ok("schedule", format!("{} {}; next: {next}", schedule.cron, schedule.timezone))
+        }
+        Err(error) => Finding::failed("schedule", error.to_string(), "six fields, as in \"0 0 5 * * Sun\""),
+    }
+}
+
+async fn store(context: &Context) -> Finding {
+    let config = context.config.clone();
+    let examined = spawn_blocking(move || {
+        let store = open_store(&config)?;
+        // Writing a file is the only proof that files can be written.
+        tempfile::Builder::new()
+            .prefix(".ghbk-check-")
+            .tempfile_in(store.root())
+            .map_err(crate::store::StoreError::io("write to", store.root()))?;
+        Ok::<_, crate::store::StoreError>(store.root().display().to_string())
+    });
+    match examined.await {
+        Ok(Ok(root)) => {
+            let mounted = if context.config.store.requires_mount() { ", mounted" } else { "" };
+            Finding::ok("store", format!("{root}{mounted}, writable"))
+        }
+        Ok(Err(error)) => Finding::failed("store", error.to_string(), error.hint()),
+        Err(error) => Finding::failed("store", error.to_string(), "please report this"),
+    }
+}
+
+fn scratch(context: &Context) -> Finding {
+    let folder = &context.config.store.scratch;
+    match tempfile::tempdir_in(folder) {
+        Ok(_) => Finding::ok("scratch", format!("{}, writable", folder.display())),
+        Err(error) => Finding::failed(
+            "scratch",
+            format!("cannot create a folder in {}: {error}", folder.display()),
+            "set store.scratch to a folder on local disk that ghbk may write to",
+        ),
+    }
+}
+
+/// Checks what answers over the network.
+async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Finding> {
+    let config = &context.config;
+    let mut findings = Vec::new();
+    let http = match http_client(config.limits.stall_timeout) {
+        Ok(http) => http,
+        Err(error) => return vec![Finding::failed("network", error.to_string(), error.hint())],
+    };
+    match Outside::new(config, secrets, http.clone()) {
+        Ok(outside) => findings.extend(github(context, &outside).await),
+        Err(error) => findings.push(github_failure("github", &error)),
+    }
+    findings.push(match &secrets.slack_webhook_url {
+        None => {
+            let hint = "store the webhook's address under that name; without it there are no reports";
+            Finding::warning("slack", format!("{} does not exist", secrets.slack_place), hint)
+        }
+        Some(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
+        Some(url) => match slack::send(&http, url, &slack_report::test_message()).await {
+            Ok(()) => Finding::ok("slack", "a test message was sent"),
+            Err(error) => Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address"),
+        },
+    });
+    findings
+}
+
+async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
+    let mut findings = vec![match outside.github().identity().await {
+        Ok(identity) => {
+            let who = identity.login.unwrap_or_else(|| "the app's installation".to_owned());
+            match identity.scopes.as_deref() {
+                // Fine-grained tokens and apps have permissions instead of scopes; only the listing can tell.
+                None | Some("") => Finding::ok("token", format!("accepted as {who}")),
+                Some(scopes) if scopes.split(',').any(|scope| scope.trim() == "repo") => {
+                    Finding::ok("token", format!("accepted as {who}, scopes: {scopes}"))
+                }
+                Some(scopes) => Finding::warning(
+                    "token",
+                    format!("accepted as {who}, scopes: {scopes}"),
+                    "a classic token needs the scope `repo` for private repositories",
+                ),
+            }
+        }
+        Err(error) => return vec![github_failure("token", &error)],
+    }];
+    if context.config.github.owners.is_empty() {
+        return findings;
+    }
+    let selection: [FullName; 0] = [];
+    let inventory = take_inventory(&context.config, outside, &selection).await;
+    for failure in &inventory.failures {
+        let detail = format!("{}: {}", failure.subject, failure.error);
+        findings.push(Finding::failed("inventory", detail, failure.hint.clone()));
+    }
+    for warning in &inventory.warnings {
+        findings.push(Finding::warning("inventory", warning, "see README, What a short listing means"));
+    }
+    if inventory.failures.is_empty() {
+        let (taken, left) = (inventory.repositories.len(), inventory.excluded.len());
+        findings.push(Finding::ok("inventory", format!("{taken} repositories to back up, {left} filtered out")));
+    }
+    findings
+}
+
+fn github_failure(item: &'static str, error: &GitHubError) -> Finding {
+    Finding::failed(item, error.to_string(), error.hint())
+}

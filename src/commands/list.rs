@@ -1,0 +1,53 @@
+//! `ghbk list`: inventory and plan, without doing anything.
+
+use super::{Context, env_var, on_store, open_store, print, print_json, require_owners};
+use crate::error::{Error, Exit};
+use crate::github::http_client;
+use crate::plan::plan;
+use crate::report::list;
+use crate::run::{Outside, take_inventory};
+use crate::secrets;
+use crate::store::{Index, latest_run};
+
+pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
+    let config = &context.config;
+    require_owners(config)?;
+    let for_store = config.clone();
+    // A root that does not exist yet is a store without mirrors.
+    let missing = !config.store.requires_mount() && !config.store.root.exists();
+    let index = if missing {
+        Index::default()
+    } else {
+        on_store(move || {
+            let store = open_store(&for_store)?;
+            let newest = latest_run(&store)?;
+            Index::load(&store, newest.as_ref())
+        })
+        .await?
+    };
+    let secrets = secrets::read(config, &env_var).await?;
+    let outside = Outside::new(config, &secrets, http_client(config.limits.stall_timeout)?)?;
+    let mut inventory = take_inventory(config, &outside, &[]).await;
+    inventory.compare_with(&index.listed_by_owner);
+    let plan = plan(&inventory, &index);
+    let entries = list::entries(&plan, &index);
+    if context.global.json {
+        print_json(&entries)?;
+    } else {
+        print(&list::text(&entries))?;
+    }
+    for warning in &inventory.warnings {
+        tracing::warn!("{warning}");
+    }
+    for conflict in &plan.conflicts {
+        tracing::error!(repository = %conflict.repository, "{}", conflict.error);
+    }
+    for failure in &inventory.failures {
+        tracing::error!(subject = %failure.subject, hint = %failure.hint, "{}", failure.error);
+    }
+    Ok(match (inventory.failures.is_empty() && plan.conflicts.is_empty(), inventory.repositories.is_empty()) {
+        (true, _) => Exit::Good,
+        (false, false) => Exit::Partial,
+        (false, true) => Exit::Impossible,
+    })
+}

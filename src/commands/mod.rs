@@ -1,0 +1,126 @@
+//! One file a verb. Commands put the rooms together, print results on standard output, and decide the exit status.
+
+mod check;
+mod daemon;
+mod generate;
+mod list;
+mod run;
+mod status;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+
+use crate::cli::{Cli, Command, GlobalArgs};
+use crate::config::{self, Config, Overrides};
+use crate::error::{Error, Exit};
+use crate::logging::{self, Verbosity};
+use crate::report::progress::BesideBars;
+use crate::store::{Store, StoreError};
+
+pub use run::{Backup, back_up};
+
+/// Holds what every command gets.
+pub(crate) struct Context {
+    pub(crate) config: Arc<Config>,
+    pub(crate) global: GlobalArgs,
+    /// Where progress bars live; log lines are written around them.
+    pub(crate) bars: MultiProgress,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// [`Error`] with its exit status.
+pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
+    match cli.command {
+        Command::Completions { shell } => return generate::completions(shell),
+        Command::Man => return generate::man(),
+        _ => {}
+    }
+    let config = load_config(&cli.global)?;
+    let bars = MultiProgress::new();
+    let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
+    logging::set_up(&config.log, verbosity, BesideBars(bars.clone()))?;
+    let context = Context { config: Arc::new(config), global: cli.global, bars };
+    match cli.command {
+        Command::Run(arguments) => run::run(&context, arguments).await,
+        Command::Daemon => daemon::daemon(context).await,
+        Command::List => list::list(&context).await,
+        Command::Status => status::status(&context).await,
+        Command::Check(arguments) => check::check(&context, &arguments).await,
+        Command::Completions { .. } | Command::Man => Ok(Exit::Good),
+    }
+}
+
+/// Reads the configuration as the command line asks.
+pub(crate) fn load_config(global: &GlobalArgs) -> Result<Config, Error> {
+    let (path, required) = global.config_file();
+    let overrides = Overrides { root: global.root.clone(), owners: global.owner.clone() };
+    // A variable that is not UTF-8 cannot be one of ours.
+    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(config::load(Some((&path, required)), env, &overrides)?)
+}
+
+/// Reads one variable of the process's environment.
+pub(crate) fn env_var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Refuses to go on without anything to back up.
+pub(crate) fn require_owners(config: &Config) -> Result<(), Error> {
+    if config.github.owners.is_empty() {
+        return Err(Error::new(
+            Exit::Usage,
+            "no owner is configured",
+            "name organisations or users: github.owners in the configuration, --owner NAME, or `ghbk run OWNER/REPO`",
+        ));
+    }
+    Ok(())
+}
+
+/// Prints a result on standard output. A reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
+            Exit::Impossible,
+            format!("cannot write to standard output: {error}"),
+            "check where it is redirected to",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a result as JSON.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::new(Exit::Impossible, format!("cannot write JSON: {error}"), "please report this"))?;
+    print(&format!("{text}\n"))
+}
+
+/// Runs blocking work on the store on its own thread: an NFS mount may hang for ever.
+pub(crate) async fn on_store<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(Error::new(Exit::Impossible, format!("a task failed: {error}"), "please report this")),
+    }
+}
+
+/// Makes the root for people who name one on the command line or keep it on a plain folder.
+pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) -> Result<(), StoreError> {
+    let root: &PathBuf = &config.store.root;
+    if given_on_command_line && !config.store.requires_mount() && !root.exists() {
+        std::fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
+    }
+    Ok(())
+}
+
+/// Opens the store for a command that only reads.
+pub(crate) fn open_store(config: &Config) -> Result<Store, StoreError> {
+    Store::open(&config.store)
+}

@@ -1,0 +1,126 @@
+//! `ghbk run`: one run, now. The daemon calls the same [`back_up`].
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, create_plain_root, env_var, on_store, print, print_json, require_owners};
+use crate::cli::RunArgs;
+use crate::config::{Config, Notify};
+use crate::daemon::systemd::Signals;
+use crate::error::{Error, Exit};
+use crate::github::http_client;
+use crate::outcome::{Failure, RunStatus, RunSummary, Stage, Trigger};
+use crate::report::progress::{Bars, Lines};
+use crate::report::{slack as slack_report, summary};
+use crate::run::{Outside, Progress, Request, Session};
+use crate::secrets::{self, Secrets};
+use crate::slack;
+
+/// What a backup needs to know.
+#[derive(Debug)]
+pub struct Backup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What to back up and who asked.
+    pub request: Request,
+    /// Ends it early.
+    pub cancel: CancellationToken,
+}
+
+pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
+    if arguments.repositories.is_empty() {
+        require_owners(&context.config)?;
+    }
+    create_plain_root(&context.config, context.global.root.is_some())?;
+    let cancel = CancellationToken::new();
+    let signals = Signals::listen(cancel.clone())?;
+    let backup = Backup {
+        config: Arc::clone(&context.config),
+        request: Request { trigger: Trigger::Manual, selection: arguments.repositories },
+        cancel,
+    };
+    let summary = if std::io::stderr().is_terminal() && !context.global.quiet {
+        let bars = Bars::new(context.bars.clone());
+        let summary = back_up(&backup, &*bars).await;
+        bars.clear();
+        summary?
+    } else {
+        back_up(&backup, &Lines::default()).await?
+    };
+    if context.global.json {
+        print_json(&summary)?;
+    } else {
+        print(&summary::text(&summary))?;
+    }
+    Ok(exit_of(&summary, signals.received()))
+}
+
+fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {
+    match summary.status {
+        RunStatus::Ok => Exit::Good,
+        RunStatus::Partial => Exit::Partial,
+        RunStatus::Failed => Exit::Impossible,
+        RunStatus::Cancelled => signal.map_or(Exit::Impossible, Exit::Signal),
+    }
+}
+
+/// Backs up, records, and reports to Slack. Whatever can be recorded is a summary, not an error.
+///
+/// # Errors
+/// [`Error`] if the store cannot be used or a run is under way.
+pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSummary, Error> {
+    let config = &backup.config;
+    let (for_session, request) = (Arc::clone(config), backup.request.clone());
+    let session = on_store(move || Session::begin(for_session, request, Utc::now())).await?;
+    tracing::info!(run_id = %session.run_id(), "run begins");
+
+    let http = http_client(config.limits.stall_timeout);
+    let secrets = secrets::read(config, &env_var).await;
+    let (summary, reporter) = match (http, secrets) {
+        (Ok(http), Ok(secrets)) => {
+            let summary = match Outside::new(config, &secrets, http.clone()) {
+                Ok(outside) => session.execute(&outside, &backup.cancel, progress).await?,
+                Err(error) => session.fail(setup_failure("github", &error.to_string(), error.hint()))?,
+            };
+            (summary, Some((http, secrets)))
+        }
+        (Err(error), _) => (session.fail(setup_failure("github", &error.to_string(), error.hint()))?, None),
+        (_, Err(error)) => (session.fail(setup_failure("secrets", &error.to_string(), &error.hint()))?, None),
+    };
+    let mut summary = summary;
+    if let Some((http, secrets)) = reporter {
+        report_to_slack(config, &http, &secrets, &mut summary).await;
+    }
+    tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed = summary.counts.failed, "run ends");
+    Ok(summary)
+}
+
+fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
+    Failure { repository: what.to_owned(), stage: Stage::Setup, error: error.to_owned(), hint: hint.to_owned() }
+}
+
+/// Sends the report. Slack's failure is logged and told, and fails no backup.
+async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secrets, summary: &mut RunSummary) {
+    let wanted = match config.slack.notify {
+        Notify::Never => false,
+        Notify::Failure => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
+        Notify::Always => true,
+    };
+    if !wanted {
+        return;
+    }
+    let Some(webhook_url) = &secrets.slack_webhook_url else {
+        tracing::warn!("no report to Slack: {} does not exist", secrets.slack_place);
+        return;
+    };
+    match slack::send(http, webhook_url, &slack_report::message(summary)).await {
+        Ok(()) => tracing::info!("report sent to Slack"),
+        Err(error) => {
+            tracing::error!(%error, "no report to Slack");
+            summary.warnings.push(format!("the report did not reach Slack: {error}"));
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Reads the configuration and complains about everything that is wrong with it at once.
+//!
+//! Three layers, later ones win: the file, `GHBK_TABLE__KEY` variables, the command line. Pure but for reading the
+//! file: the environment is passed in. What a newcomer would get wrong: serde stops at the first mistake, so a
+//! mistaken entry is noted, taken out of the parsed document, and the rest is tried again.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{AuthKind, Config};
+use crate::names;
+
+/// Reports every mistake found in the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named on the command line cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong; all of it is listed.
+    #[error("{}", Listing(.0))]
+    Mistakes(Vec<ConfigProblem>),
+}
+
+struct Listing<'a>(&'a [ConfigProblem]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "the configuration has {count} mistake{}", if count == 1 { "" } else { "s" })?;
+        for problem in self.0 {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Describes one mistake: where, what, and what was probably meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The line of the file, the variable or the option.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, " ({suggestion})")?;
+        }
+        Ok(())
+    }
+}
+
+/// Holds what the command line sets.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--root DIR`
+    pub root: Option<PathBuf>,
+    /// `--owner NAME`, any number of times; replaces `github.owners`.
+    pub owners: Vec<String>,
+}
+
+/// Reads and checks the configuration.
+///
+/// `file`: the path and whether it must exist. `env`: the process's variables, of which those that begin with
+/// `GHBK_` and hold `__` are used.
+///
+/// # Errors
+/// [`ConfigError`], with all mistakes at once.
+pub fn load(
+    file: Option<(&Path, bool)>,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigError> {
+    let mut text = String::new();
+    let mut origin = String::new();
+    if let Some((path, required)) = file {
+        match std::fs::read_to_string(path) {
+            Ok(content) => {
+                text = content;
+                origin = path.display().to_string();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {}
+            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+    let mut document = Document { text: &text, origin: &origin, overridden: Vec::new() };
+    let mut problems = Vec::new();
+    let mut env: Vec<_> = env.into_iter().filter(|(name, _)| is_override(name)).collect();
+    env.sort();
+    let mut config = document.parse(&env, &mut problems);
+    if let Some(root) = &overrides.root {
+        config.store.root.clone_from(root);
+        document.overridden.push(("store.root".to_owned(), "--root".to_owned()));
+    }
+    if !overrides.owners.is_empty() {
+        config.github.owners.clone_from(&overrides.owners);
+        document.overridden.push(("github.owners".to_owned(), "--owner".to_owned()));
+    }
+    validate(&config, &document, &mut problems);
+    if problems.is_empty() {
+        // A relative root would change its meaning when the daemon changes its folder.
+        config.store.root = std::path::absolute(&config.store.root).unwrap_or(config.store.root);
+        config.store.scratch = std::path::absolute(&config.store.scratch).unwrap_or(config.store.scratch);
+        Ok(config)
+    } else {
+        Err(ConfigError::Mistakes(problems))
+    }
+}
+
+fn is_override(name: &str) -> bool {
+    name.strip_prefix("GHBK_").is_some_and(|rest| rest.contains("__"))
+}
+
+/// A TOML document with the names of what its entries came from.
+struct Document<'a> {
+    text: &'a str,
+    origin: &'a str,
+    /// Key paths that do not come from the file, with the variable or option they come from.
+    overridden: Vec<(String, String)>,
+}
+
+impl<'a> Document<'a> {
+    /// Deserializes what can be, notes what cannot.
+    fn parse(&mut self, env: &'a [(String, String)], problems: &mut Vec<ConfigProblem>) -> Config {
+        let (table, syntax_errors) = DeTable::parse_recoverable(self.text);
+        for error in &syntax_errors {
+            problems.push(ConfigProblem {
+                place: self.place(error.span()),
+                message: error.message().lines().collect::<Vec<_>>().join(", "),
+                suggestion: None,
+            });
+        }
+        let mut table = table;
+        let mut config = self.settle(&mut table, problems);
+        for (variable, value) in env {
+            match with_override(&table, variable, value) {
+                Ok((overridden, path)) => match deserialize(&overridden) {
+                    Ok(parsed) => {
+                        config = parsed;
+                        table = overridden;
+                        self.overridden.push((path, variable.clone()));
+                    }
+                    Err(error) => problems.push(problem(variable.clone(), error.message(), last_part(&path))),
+                },
+                Err(message) => problems.push(ConfigProblem { place: variable.clone(), message, suggestion: None }),
+            }
+        }
+        config
+    }
+
+    /// Takes out mistaken entries, each with a problem, until the rest deserializes.
+    fn settle(&self, table: &mut Spanned<DeTable<'_>>, problems: &mut Vec<ConfigProblem>) -> Config {
+        loop {
+            let error = match deserialize(table) {
+                Ok(config) => return config,
+                Err(error) => error,
+            };
+            let span = error.span();
+            let removed = span.clone().and_then(|span| remove_entry(table.get_mut(), &span));
+            problems.push(problem(self.place(span), error.message(), removed.as_deref().unwrap_or_default()));
+            if removed.is_none() {
+                return Config::default();
+            }
+        }
+    }
+
+    fn place(&self, span: Option<Range<usize>>) -> String {
+        match span {
+            Some(span) => {
+                let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
+                format!("{}:{line}", self.origin)
+            }
+            None => self.origin.to_owned(),
+        }
+    }
+
+    /// Finds where the value of a dotted key came from.
+    fn place_of(&self, path: &str) -> String {
+        if let Some((_, origin)) = self.overridden.iter().rev().find(|(key, _)| key == path) {
+            return origin.clone();
+        }
+        let (table, _) = DeTable::parse_recoverable(self.text);
+        let mut table = table.get_ref();
+        let mut span = None;
+        for part in path.split('.') {
+            let Some((key, value)) = table.get_key_value(part) else { break };
+            span = Some(key.span());
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        match (self.origin, span) {
+            ("", _) => "configuration".to_owned(),
+            (_, span) => self.place(span),
+        }
+    }
+}
+
+fn deserialize(table: &Spanned<DeTable<'_>>) -> Result<Config, toml::de::Error> {
+    Config::deserialize(toml::Deserializer::from(table.clone()))
+}
+
+/// Removes the innermost entry that the span points into; returns its key.
+fn remove_entry(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    for (_, value) in table.iter_mut() {
+        if let DeValue::Table(inner) = value.get_mut()
+            && let Some(key) = remove_entry(inner, span)
+        {
+            return Some(key);
+        }
+    }
+    let key = table.iter().find(|(key, value)| within(key.span()) || within(value.span()))?.0.clone();
+    table.remove(&key);
+    Some(key.into_inner().into_owned())
+}
+
+/// Sets the key that a `GHBK_TABLE__KEY` variable names; returns the table and the dotted key.
+fn with_override<'a>(
+    table: &Spanned<DeTable<'a>>,
+    variable: &str,
+    text: &'a str,
+) -> Result<(Spanned<DeTable<'a>>, String), String> {
+    let name = variable.strip_prefix("GHBK_").unwrap_or(variable).to_ascii_lowercase();
+    let Some((section, key)) = name.split_once("__").filter(|(s, k)| !s.is_empty() && !k.is_empty()) else {
+        return Err("a variable is named GHBK_TABLE__KEY, as in GHBK_STORE__ROOT".to_owned());
+    };
+    let path = format!("{section}.{key}");
+    let mut candidates = Vec::new();
+    // A value that reads as TOML (a number, true, a list) is taken as that if it fits, else as text, else as a
+    // list written `a,b`, as people write lists in an environment.
+    candidates.extend(DeValue::parse(text).ok().map(Spanned::into_inner));
+    candidates.push(DeValue::String(Cow::Borrowed(text)));
+    let items = text.split(',').map(|item| unspanned(DeValue::String(Cow::Borrowed(item.trim()))));
+    candidates.push(DeValue::Array(items.collect()));
+
+    let mut as_text = None;
+    for value in candidates {
+        let is_text = matches!(value, DeValue::String(_));
+        let mut candidate = table.clone();
+        let entry = candidate
+            .get_mut()
+            .entry(unspanned(Cow::Owned(section.to_owned())))
+            .or_insert_with(|| unspanned(DeValue::Table(DeTable::new())));
+        let DeValue::Table(inner) = entry.get_mut() else { return Err(format!("{section} is not a table")) };
+        inner.insert(unspanned(Cow::Owned(key.to_owned())), unspanned(value));
+        if deserialize(&candidate).is_ok() {
+            return Ok((candidate, path));
+        }
+        if is_text {
+            as_text = Some(candidate);
+        }
+    }
+    Ok((as_text.expect("one candidate is text"), path))
+}
+
+fn unspanned<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// Words one serde error, with a suggestion when a known name is close.
+fn problem(place: String, message: &str, key: &str) -> ConfigProblem {
+    let first_line = message.lines().next().unwrap_or_default();
+    let (what, known) = match first_line.split_once(", expected ") {
+        Some((what, known)) if what.starts_with("unknown ") => (what, known),
+        _ => {
+            let message = if key.is_empty() { first_line.to_owned() } else { format!("{key}: {first_line}") };
+            return ConfigProblem { place, message, suggestion: None };
+        }
+    };
+    let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let given = what.split('`').nth(1).unwrap_or(key);
+    let what = what.replace("unknown field", "unknown key").replace("unknown variant", "unknown value");
+    let nearest = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= given.len().div_ceil(3));
+    let suggestion = match nearest {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("known: {}", names.join(", ")),
+    };
+    let message = if what.starts_with("unknown value") { format!("{key}: {what}") } else { what };
+    ConfigProblem { place, message, suggestion: Some(suggestion) }
+}
+
+/// Checks what the types cannot: values that only mean something together or that others must parse.
+fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigProblem>) {
+    let mut complain = |path: &str, message: String, suggestion: Option<&str>| {
+        problems.push(ConfigProblem {
+            place: document.place_of(path),
+            message: format!("{path}: {message}"),
+            suggestion: suggestion.map(str::to_owned),
+        });
+    };
+    for owner in &config.github.owners {
+        if owner.starts_with('@') {
+            if !matches!(owner.as_str(), "@me" | "@installation") {
+                complain("github.owners", format!("unknown owner {owner:?}"), Some("known: @me, @installation"));
+            } else if owner == "@installation" && config.github.auth != AuthKind::App {
+                complain("github.owners", "@installation needs a GitHub App".to_owned(), Some("set auth = \"app\""));
+            }
+        } else if let Err(error) = names::check_owner(owner) {
+            complain("github.owners", error.to_string(), None);
+        }
+    }
+    for (path, globs) in [("github.include", &config.github.include), ("github.exclude", &config.github.exclude)] {
+        for glob in globs {
+            if let Err(error) = globset::Glob::new(glob) {
+                complain(path, error.to_string(), None);
+            }
+        }
+    }
+    if config.github.include.is_empty() {
+        complain("github.include", "an empty list includes nothing".to_owned(), Some("leave it out to include all"));
+    }
+    if let Err(reason) = check_api_url(&config.github.api_url) {
+        complain("github.api_url", reason, Some("as in https://api.github.com or https://HOST/api/v3"));
+    }
+    if config.github.auth == AuthKind::App {
+        for (path, value) in
+            [("github.app_id", config.github.app_id), ("github.installation_id", config.github.installation_id)]
+        {
+            if value.is_none() {
+                complain(path, "is needed with auth = \"app\"".to_owned(), None);
+            }
+        }
+    }
+    if let Err(error) = crate::daemon::schedule::Schedule::new(&config.schedule.cron, config.schedule.timezone) {
+        complain("schedule.cron", error.to_string(), Some("six fields, as in \"0 0 5 * * Sun\""));
+    }
+    if config.store.root.as_os_str().is_empty() {
+        complain("store.root", "is empty".to_owned(), None);
+    }
+    let limits = &config.limits;
+    for (path, is_zero) in [
+        ("limits.concurrency", limits.concurrency == 0),
+        ("limits.api_requests_per_minute", limits.api_requests_per_minute == 0),
+        ("limits.git_operations_per_minute", limits.git_operations_per_minute == 0),
+        ("limits.repository_timeout", limits.repository_timeout.is_zero()),
+        ("limits.stall_timeout", limits.stall_timeout.is_zero()),
+    ] {
+        if is_zero {
+            complain(path, "must be more than 0".to_owned(), None);
+        }
+    }
+    if limits.concurrency > MAX_CONCURRENCY {
+        let reason = format!("must be at most {MAX_CONCURRENCY}");
+        complain("limits.concurrency", reason, Some("GitHub allows 100 requests at once"));
+    }
+    if limits.bandwidth.is_some_and(|rate| rate.as_u64() < MIN_BANDWIDTH_BYTES_PER_SECOND) {
+        complain("limits.bandwidth", "must be at least 16KiB".to_owned(), Some("bytes a second, as in \"50MiB\""));
+    }
+}
+
+/// GitHub's secondary limit is 100 concurrent requests for REST and git together.
+const MAX_CONCURRENCY: usize = 64;
+/// Less would let a single network read outlast the stall timeout.
+const MIN_BANDWIDTH_BYTES_PER_SECOND: u64 = 16 * 1024;
+
+fn check_api_url(text: &str) -> Result<(), String> {
+    let url = url::Url::from_str(text).map_err(|error| error.to_string())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password; the token is a secret of its own".to_owned());
+    }
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err("names no host".to_owned()),
+    };
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if loopback => Ok(()),
+        "http" => Err("would send the token in clear; use https".to_owned()),
+        other => Err(format!("{other} is not a scheme ghbk speaks")),
+    }
+}

@@ -1,0 +1,286 @@
+//! What a person can set: types, defaults and meaning. Pure; reading and complaining is [`load`].
+//!
+//! The structs are the one source of truth: a key exists because a field exists. Whoever adds a field adds it to
+//! `config.example.toml` too; a test compares them.
+
+mod load;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+pub use load::{ConfigError, ConfigProblem, Overrides, load};
+
+/// Where the configuration lies unless `--config` says otherwise.
+pub const DEFAULT_CONFIG_PATH: &str = "/etc/ghbk/config.toml";
+
+/// Holds the whole configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The folder that holds the mirrors.
+    pub store: StoreConfig,
+    /// What to back up, and how to speak to GitHub.
+    pub github: GitHubConfig,
+    /// When the daemon runs.
+    pub schedule: ScheduleConfig,
+    /// Where the token and the webhook come from.
+    pub secrets: SecretsConfig,
+    /// How much at once, how fast, how long.
+    pub limits: LimitsConfig,
+    /// Reports to Slack.
+    pub slack: SlackConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Describes the store and the scratch space.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// The root folder of the store.
+    pub root: PathBuf,
+    /// Refuses a root that is not a mount point; see [`StoreConfig::requires_mount`] for the default.
+    pub require_mount: Option<bool>,
+    /// Local disk on which packs are built before they are published.
+    pub scratch: PathBuf,
+}
+
+/// The mount point of the deployment, the one root that must be a mount unless told otherwise.
+const EFS_ROOT: &str = "/mnt/efs";
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        // Not /tmp: it is memory on Amazon Linux, and a pack can be larger than that.
+        Self { root: EFS_ROOT.into(), require_mount: None, scratch: "/var/tmp".into() }
+    }
+}
+
+impl StoreConfig {
+    /// Says whether the root has to be a mount point: as configured, else true for `/mnt/efs` alone.
+    pub fn requires_mount(&self) -> bool {
+        self.require_mount.unwrap_or_else(|| self.root == Path::new(EFS_ROOT))
+    }
+}
+
+/// Describes what to back up from GitHub.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GitHubConfig {
+    /// Organisations and users; `@me`: the token's own repositories; `@installation`: those of the GitHub App.
+    pub owners: Vec<String>,
+    /// The REST API's root; the git server's address follows from it.
+    pub api_url: String,
+    /// How ghbk proves who it is.
+    pub auth: AuthKind,
+    /// The GitHub App's id, with `auth = "app"`.
+    pub app_id: Option<u64>,
+    /// The installation's id, with `auth = "app"`.
+    pub installation_id: Option<u64>,
+    /// Globs over `OWNER/NAME`; one must match.
+    pub include: Vec<String>,
+    /// Globs over `OWNER/NAME`; none may match.
+    pub exclude: Vec<String>,
+    /// Whether forks are backed up.
+    pub forks: bool,
+    /// Whether archived repositories are backed up.
+    pub archived: bool,
+    /// Whether wikis are backed up.
+    pub wikis: bool,
+}
+
+impl Default for GitHubConfig {
+    fn default() -> Self {
+        Self {
+            owners: Vec::new(),
+            api_url: "https://api.github.com".to_owned(),
+            auth: AuthKind::Token,
+            app_id: None,
+            installation_id: None,
+            include: vec!["*".to_owned()],
+            exclude: Vec::new(),
+            forks: true,
+            archived: true,
+            wikis: true,
+        }
+    }
+}
+
+/// Chooses between a personal token and a GitHub App.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthKind {
+    /// A personal access token, classic or fine-grained.
+    Token,
+    /// A GitHub App's installation.
+    App,
+}
+
+/// Says when the daemon runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// Six fields: second, minute, hour, day of month, month, day of week.
+    pub cron: String,
+    /// The time zone in which `cron` is read.
+    pub timezone: chrono_tz::Tz,
+    /// Whether a run that was missed while the daemon was down is made up for at start.
+    pub catch_up: bool,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { cron: "0 0 5 * * Sun".to_owned(), timezone: chrono_tz::Asia::Tokyo, catch_up: true }
+    }
+}
+
+/// Says where secrets come from and what they are called there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretsConfig {
+    /// The place; when not set, the first that is there: `GITHUB_TOKEN`, `$CREDENTIALS_DIRECTORY`, SSM.
+    pub source: Option<SecretSource>,
+    /// The folder of `source = "file"`; when not set, `$CREDENTIALS_DIRECTORY`.
+    pub directory: Option<PathBuf>,
+    /// The AWS region of `source = "ssm"`; when not set, the instance's or `AWS_REGION`.
+    pub region: Option<String>,
+    /// The parameter's or file's name of the token.
+    pub github_token: String,
+    /// The parameter's or file's name of the Slack webhook's address.
+    pub slack_webhook_url: String,
+    /// The parameter's or file's name of the GitHub App's private key (PEM).
+    pub github_app_key: String,
+}
+
+impl Default for SecretsConfig {
+    fn default() -> Self {
+        Self {
+            source: None,
+            directory: None,
+            region: None,
+            github_token: "github-token".to_owned(),
+            slack_webhook_url: "slack-webhook-url".to_owned(),
+            github_app_key: "github-app-key".to_owned(),
+        }
+    }
+}
+
+/// Names a place that keeps secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretSource {
+    /// AWS Systems Manager Parameter Store.
+    Ssm,
+    /// Environment variables.
+    Env,
+    /// Files in a folder, such as systemd's credentials.
+    File,
+}
+
+/// Bounds what a run does at once, how fast and for how long.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Repositories mirrored at the same time.
+    pub concurrency: usize,
+    /// Requests to the REST API in a minute.
+    pub api_requests_per_minute: u32,
+    /// Requests to the git server in a minute.
+    pub git_operations_per_minute: u32,
+    /// Bytes received from the git server in a second, all repositories together; none: as fast as it goes.
+    pub bandwidth: Option<ByteSize>,
+    /// How long one repository (with its wiki) may take.
+    #[serde(with = "humantime_serde")]
+    pub repository_timeout: Duration,
+    /// How long a connection may bring nothing before it counts as dead.
+    #[serde(with = "humantime_serde")]
+    pub stall_timeout: Duration,
+    /// How often a transient failure is tried again.
+    pub retries: u32,
+    /// How long a run waits in all when GitHub says that its limit is used up.
+    #[serde(with = "humantime_serde")]
+    pub rate_limit_wait: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            // GitHub documents 900 points a minute; a GET is one point, and others may use the same token.
+            api_requests_per_minute: 600,
+            // About 15 reads a second for one repository is what GitHub recommends; a mirror takes two requests.
+            git_operations_per_minute: 900,
+            bandwidth: None,
+            repository_timeout: Duration::from_hours(2),
+            stall_timeout: Duration::from_mins(1),
+            retries: 4,
+            // The primary limit resets once an hour.
+            rate_limit_wait: Duration::from_mins(70),
+        }
+    }
+}
+
+/// Says when Slack hears of a run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlackConfig {
+    /// After which runs a message is sent.
+    pub notify: Notify,
+}
+
+/// Chooses the runs that are reported to Slack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// Every run.
+    #[default]
+    Always,
+    /// Runs that failed in whole or in part, or that have warnings.
+    Failure,
+    /// None.
+    Never,
+}
+
+/// Describes the logs, which go to standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How lines look on standard error.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// A file that gets every line as JSON as well.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: LogLevel::Info, file: None }
+    }
+}
+
+/// Chooses how log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Structured when standard error is the journal, text otherwise.
+    Auto,
+    /// Readable lines.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Names a level of severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}

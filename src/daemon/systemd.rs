@@ -1,0 +1,150 @@
+//! Signals, and what systemd wants to hear (sd_notify(3)).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Exit};
+
+/// Tells systemd how the daemon is; says nothing where systemd does not listen.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// Finds out whether systemd listens and wants the watchdog fed.
+    pub fn from_env() -> Self {
+        Self { watchdog: sd_notify::watchdog_enabled() }
+    }
+
+    /// Says that start-up, or a reload, is over.
+    pub fn ready(&self) {
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Says that the configuration is being read anew (`Type=notify-reload` wants the time, too).
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// Says that the daemon is going.
+    pub fn stopping(&self) {
+        notify(&[NotifyState::Stopping]);
+    }
+
+    /// Says in words what the daemon does; `systemctl status` shows it.
+    pub fn status(&self, text: &str) {
+        notify(&[NotifyState::Status(text)]);
+    }
+
+    /// Says that the daemon is alive.
+    pub fn watchdog(&self) {
+        notify(&[NotifyState::Watchdog]);
+    }
+
+    /// Says whether the watchdog wants to be fed.
+    pub fn has_watchdog(&self) -> bool {
+        self.watchdog.is_some()
+    }
+
+    /// Returns how often to feed it: three times in its patience.
+    pub fn watchdog_interval(&self) -> Duration {
+        self.watchdog.map_or(Duration::from_mins(1), |patience| patience / 3)
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd does not listen");
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT, by number.
+    Stop(u8),
+}
+
+/// Listens to the signals of a daemon.
+#[derive(Debug)]
+pub struct Events {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Events {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// [`Error`] if the system refuses.
+    pub fn listen() -> Result<Self, Error> {
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.terminate.recv() => Event::Stop(number(SignalKind::terminate())),
+            _ = self.interrupt.recv() => Event::Stop(number(SignalKind::interrupt())),
+        }
+    }
+}
+
+/// Turns the first SIGINT or SIGTERM of a command into a cancellation.
+#[derive(Debug)]
+pub struct Signals(Arc<AtomicU8>);
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// [`Error`] if the system refuses.
+    pub fn listen(cancel: CancellationToken) -> Result<Self, Error> {
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let received = Arc::new(AtomicU8::new(0));
+        let by_signal = Arc::clone(&received);
+        tokio::spawn(async move {
+            let number = tokio::select! {
+                _ = terminate.recv() => number(SignalKind::terminate()),
+                _ = interrupt.recv() => number(SignalKind::interrupt()),
+            };
+            by_signal.store(number, Ordering::SeqCst);
+            tracing::warn!("stopping; what is being published is finished first");
+            cancel.cancel();
+        });
+        Ok(Self(received))
+    }
+
+    /// Returns the number of the signal that came, if one did.
+    pub fn received(&self) -> Option<u8> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|number| *number != 0)
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|error| {
+        Error::new(Exit::Impossible, format!("cannot listen to signals: {error}"), "please report this")
+    })
+}
+
+fn number(kind: SignalKind) -> u8 {
+    u8::try_from(kind.as_raw_value()).unwrap_or_default()
+}

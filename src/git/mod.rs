@@ -1,0 +1,145 @@
+//! Git's side: what a server advertises, how packs come over, what is published.
+//!
+//! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
+//! [`stage`] downloads into a scratch repository, [`publish`] makes the result visible on the store.
+
+pub mod advertisement;
+mod compare;
+pub mod publish;
+pub mod refs;
+pub mod server;
+pub mod stage;
+pub mod transport;
+
+use reqwest::StatusCode;
+
+use crate::limits::{Refusal, Retry, Retryable};
+
+/// Says what went wrong between the git server and the store.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// The server does not accept the token.
+    #[error("the git server does not accept the token (401)")]
+    Unauthorized,
+    /// The token is good but may not read this repository, or GitHub blocked it.
+    #[error("the git server refuses access (403): {0}")]
+    Forbidden(String),
+    /// There is no such repository, or the token may not know of it.
+    #[error("repository not found (404)")]
+    NotFound,
+    /// Blocked for legal reasons.
+    #[error("blocked for legal reasons, such as a DMCA takedown (451)")]
+    LegallyBlocked,
+    /// The server refused for being asked too fast.
+    #[error("the git server's rate limit is used up ({status})")]
+    RateLimited {
+        /// 403 or 429.
+        status: StatusCode,
+        /// What the server said about waiting.
+        refusal: Refusal,
+    },
+    /// Another status than 200.
+    #[error("the git server answered {0}")]
+    Status(StatusCode),
+    /// A redirect to another host, which must not see the token.
+    #[error("the git server redirects to another host ({0}), which does not get the token")]
+    RedirectedElsewhere(String),
+    /// The connection failed, stalled or ended early.
+    #[error("the connection to the git server failed: {0}")]
+    Connection(String),
+    /// The server spoke something else than git's protocol.
+    #[error("the git server's answer is not git's protocol: {0}")]
+    Protocol(String),
+    /// The server reports that it failed, in git's own words.
+    #[error("the git server reports: {0}")]
+    Remote(String),
+    /// A pack was received, yet a wanted object is not in it.
+    #[error("the pack received lacks {0}, which the server advertised")]
+    Incomplete(git2::Oid),
+    /// libgit2 failed.
+    #[error("libgit2: {}", .0.message())]
+    Libgit2(git2::Error),
+    /// What is stored cannot be read.
+    #[error("the mirror is damaged: {0}")]
+    Damaged(String),
+    /// Reading or writing a file failed.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// What was published is not what the server advertised.
+    #[error("after publishing, the mirror's refs differ from those advertised")]
+    PublishedDiffers,
+    /// The server advertises nothing though the mirror has refs.
+    #[error("the git server advertises no refs at all, and the mirror has {0}; the mirror is kept as it is")]
+    Emptied(usize),
+    /// The work was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A task of this process ended unexpectedly.
+    #[error("a task failed: {0}")]
+    Task(String),
+}
+
+impl GitError {
+    /// Returns a function that wraps an I/O error with what was tried on which path.
+    pub(crate) fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// Says what a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "make a new token and store it; see README, Secrets",
+            Self::Forbidden(_) => "give the token read access to this repository's contents (and authorise it for SSO)",
+            Self::NotFound => "check that the repository exists and that the token may read it",
+            Self::LegallyBlocked => "GitHub blocks it; its mirror is kept as it was; exclude it to silence this",
+            Self::RateLimited { .. } => "lower limits.git_operations_per_minute, or run at another time",
+            Self::Status(_) | Self::Connection(_) | Self::Remote(_) => {
+                "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
+            }
+            Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
+            Self::Protocol(_) | Self::Incomplete(_) => "run again; if it persists, try `git clone --mirror` and report it",
+            Self::Libgit2(_) => "run again; if it persists, the repository may be corrupt on GitHub's side",
+            Self::Damaged(_) => "move the mirror aside; the next run makes a new one",
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
+            Self::Io { .. } => "check the disk, its permissions and the mount",
+            Self::PublishedDiffers => "run again; if it persists, something else writes to the store",
+            Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
+            Self::Cancelled => "run again",
+            Self::Task(_) => "please report this",
+        }
+    }
+}
+
+impl From<git2::Error> for GitError {
+    fn from(error: git2::Error) -> Self {
+        if error.class() == git2::ErrorClass::Net && error.message().starts_with("remote error") {
+            return Self::Remote(error.message().to_owned());
+        }
+        Self::Libgit2(error)
+    }
+}
+
+impl Retryable for GitError {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::RateLimited { refusal, .. } => Retry::Limited(*refusal),
+            Self::Status(status) if status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT => {
+                Retry::Transient
+            }
+            // A tip that moved between the advertisement and the request is a remote error too ("not our ref").
+            Self::Connection(_) | Self::Remote(_) | Self::Incomplete(_) => Retry::Transient,
+            Self::Libgit2(error) if matches!(error.class(), git2::ErrorClass::Net | git2::ErrorClass::Indexer) => {
+                Retry::Transient
+            }
+            _ => Retry::Never,
+        }
+    }
+}

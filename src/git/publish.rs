@@ -1,0 +1,101 @@
+//! Publish: staged packs and new refs become visible on the store, in an order that a crash cannot harm.
+//!
+//! Writes inside one mirror, nowhere else; no network. Pack, then idx, then `packed-refs`, then HEAD, each under a
+//! temporary name, synced, renamed. At any moment the mirror is the old state or the new one, at worst with a pack
+//! that nothing refers to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use super::GitError;
+use super::refs::Refs;
+use super::stage::Pack;
+
+/// Temporary files begin like git's own, which `git gc` and `git prune` know how to remove.
+pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
+
+/// Describes the state that a mirror is to have.
+#[derive(Debug)]
+pub struct Publication<'a> {
+    /// Staged packs, in scratch.
+    pub packs: &'a [Pack],
+    /// All refs, ghbk's own included.
+    pub refs: &'a Refs,
+    /// Whether the refs differ from those on the store.
+    pub refs_changed: bool,
+    /// The content of HEAD if it changes.
+    pub head: Option<&'a str>,
+}
+
+/// Publishes into an existing bare repository.
+///
+/// # Errors
+/// [`GitError`]; the mirror is in its old state or its new one.
+pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
+    let pack_folder = mirror.join("objects/pack");
+    for Pack { pack, idx } in publication.packs {
+        // The idx last: git takes a pack for present when its idx is.
+        copy_synced(pack, &pack_folder)?;
+        copy_synced(idx, &pack_folder)?;
+    }
+    if !publication.packs.is_empty() {
+        sync_folder(&pack_folder)?;
+    }
+    if publication.refs_changed {
+        write_synced(mirror, "packed-refs", &publication.refs.to_packed())?;
+    }
+    if let Some(head) = publication.head {
+        write_synced(mirror, "HEAD", format!("{head}\n").as_bytes())?;
+    }
+    if publication.refs_changed || publication.head.is_some() {
+        sync_folder(mirror)?;
+    }
+    if publication.refs_changed {
+        let path = mirror.join("packed-refs");
+        let stored = fs::read(&path).map_err(GitError::io("read", &path))?;
+        if Refs::parse_packed(&stored)? != *publication.refs {
+            return Err(GitError::PublishedDiffers);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file of a folder so that it is there whole or not at all.
+///
+/// # Errors
+/// [`GitError::Io`]; the temporary file is removed if it can be.
+pub fn write_synced(folder: &Path, name: &str, content: &[u8]) -> Result<(), GitError> {
+    let temporary = folder.join(format!("{TEMPORARY_PREFIX}{name}"));
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, folder.join(name))
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(GitError::io("write", &folder.join(name)))
+}
+
+fn copy_synced(from: &Path, folder: &Path) -> Result<(), GitError> {
+    let name = from.file_name().ok_or_else(|| GitError::Task("a pack without a name".to_owned()))?;
+    let to = folder.join(name);
+    let mut temporary_name = std::ffi::OsString::from(TEMPORARY_PREFIX);
+    temporary_name.push(name);
+    let temporary = folder.join(temporary_name);
+    let copy = || -> std::io::Result<()> {
+        let mut source = File::open(from)?;
+        let mut target = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        std::io::copy(&mut source, &mut target)?;
+        target.sync_all()?;
+        fs::rename(&temporary, &to)
+    };
+    copy().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(GitError::io("write", &to))
+}
+
+/// Makes renames in a folder durable.
+///
+/// # Errors
+/// [`GitError::Io`].
+pub fn sync_folder(folder: &Path) -> Result<(), GitError> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(GitError::io("sync", folder))
+}

@@ -1,0 +1,178 @@
+//! Refs as values: which ones are mirrored, and `packed-refs` read and written. Pure.
+//!
+//! Source of the format: git's documentation, `gitrepository-layout` and `git-pack-refs`. What a newcomer would get
+//! wrong: the header's `fully-peeled` is a promise that every ref to an annotated tag is followed by its `^` line.
+
+use std::collections::BTreeMap;
+
+use git2::Oid;
+
+use super::GitError;
+
+/// The namespace that belongs to ghbk; refs below it never come from a remote.
+pub const OWN_NAMESPACE: &str = "refs/ghbk/";
+
+/// Points a ref at an object, and an annotated tag at what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The object the ref names.
+    pub oid: Oid,
+    /// For an annotated tag, the object at the end of its chain.
+    pub peeled: Option<Oid>,
+}
+
+/// Maps full ref names to targets, sorted as git sorts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refs(BTreeMap<String, Target>);
+
+const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted \n";
+
+impl Refs {
+    /// Reads the text of a `packed-refs` file.
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`] with the line that is not what git writes.
+    pub fn parse_packed(bytes: &[u8]) -> Result<Self, GitError> {
+        let damaged = |line: usize| GitError::Damaged(format!("packed-refs line {line} cannot be read"));
+        let text = std::str::from_utf8(bytes).map_err(|_| GitError::Damaged("packed-refs is not text".to_owned()))?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            return Err(GitError::Damaged("packed-refs ends in the middle of a line".to_owned()));
+        }
+        let mut refs = Self::default();
+        let mut last: Option<String> = None;
+        for (index, line) in text.lines().enumerate() {
+            let number = index + 1;
+            if line.starts_with('#') {
+                continue;
+            }
+            if let Some(peeled) = line.strip_prefix('^') {
+                let target = last.take().and_then(|name| refs.0.get_mut(&name)).ok_or_else(|| damaged(number))?;
+                target.peeled = Some(parse_oid(peeled).ok_or_else(|| damaged(number))?);
+                continue;
+            }
+            let (oid, name) = line.split_once(' ').ok_or_else(|| damaged(number))?;
+            let oid = parse_oid(oid).ok_or_else(|| damaged(number))?;
+            if !name.starts_with("refs/") {
+                return Err(damaged(number));
+            }
+            refs.0.insert(name.to_owned(), Target { oid, peeled: None });
+            last = Some(name.to_owned());
+        }
+        Ok(refs)
+    }
+
+    /// Writes the text of a `packed-refs` file.
+    pub fn to_packed(&self) -> Vec<u8> {
+        let mut out = String::with_capacity(HEADER.len() + self.0.len() * 80);
+        out.push_str(HEADER);
+        for (name, target) in &self.0 {
+            out.push_str(&format!("{} {name}\n", target.oid));
+            if let Some(peeled) = target.peeled {
+                out.push_str(&format!("^{peeled}\n"));
+            }
+        }
+        out.into_bytes()
+    }
+
+    /// Sets a ref.
+    pub fn insert(&mut self, name: String, target: Target) {
+        self.0.insert(name, target);
+    }
+
+    /// Gives an annotated tag, inserted before, its peeled object.
+    pub(crate) fn set_peeled(&mut self, name: &str, peeled: Oid) -> bool {
+        self.0.get_mut(name).map(|target| target.peeled = Some(peeled)).is_some()
+    }
+
+    /// Looks a ref up.
+    pub fn get(&self, name: &str) -> Option<&Target> {
+        self.0.get(name)
+    }
+
+    /// Goes through all refs in git's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.0.iter().map(|(name, target)| (name.as_str(), target))
+    }
+
+    /// Counts the refs.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Says whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the refs that mirror the remote's, without ghbk's own.
+    #[must_use]
+    pub fn of_remote(&self) -> Self {
+        Self(self.0.iter().filter(|(name, _)| !name.starts_with(OWN_NAMESPACE)).map(|(n, t)| (n.clone(), *t)).collect())
+    }
+}
+
+/// Says whether a ref of the remote is mirrored.
+///
+/// `refs/pull/*/merge` is not: GitHub remakes those test merges endlessly.
+pub fn is_mirrored(name: &str) -> bool {
+    ["refs/heads/", "refs/tags/", "refs/notes/"].iter().any(|prefix| name.starts_with(prefix))
+        || (name.starts_with("refs/pull/") && name.ends_with("/head"))
+}
+
+/// Reads a full object id; libgit2 alone would take a prefix.
+pub(crate) fn parse_oid(text: &str) -> Option<Oid> {
+    (text.len() == 40).then(|| Oid::from_str(text).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const A: &str = "1111111111111111111111111111111111111111";
+    const B: &str = "2222222222222222222222222222222222222222";
+
+    #[test]
+    fn what_git_writes_is_read_and_written_back() {
+        let text = format!("{HEADER}{A} refs/heads/main\n{B} refs/tags/v1\n^{A}\n");
+        let refs = Refs::parse_packed(text.as_bytes()).unwrap();
+        assert_eq!(refs.len(), 2);
+        assert_eq!(refs.get("refs/tags/v1").unwrap().peeled, parse_oid(A));
+        assert_eq!(String::from_utf8(refs.to_packed()).unwrap(), text);
+    }
+
+    #[test]
+    fn a_torn_file_is_damage_and_never_fewer_refs() {
+        let text = format!("{HEADER}{A} refs/heads/main\n{B} refs/tags/v1\n");
+        for end in HEADER.len() + 1..text.len() {
+            let torn = Refs::parse_packed(&text.as_bytes()[..end]);
+            let whole_lines = text.as_bytes()[end - 1] == b'\n';
+            assert_eq!(torn.is_ok(), whole_lines, "cut at {end}");
+        }
+        assert!(Refs::parse_packed(b"^1111111111111111111111111111111111111111\n").is_err());
+        assert!(Refs::parse_packed(b"1111 refs/heads/main\n").is_err());
+    }
+
+    #[test]
+    fn test_merges_are_not_mirrored() {
+        assert!(is_mirrored("refs/pull/1/head"));
+        assert!(!is_mirrored("refs/pull/1/merge"));
+        assert!(!is_mirrored("refs/ghbk/kept/1"));
+        assert!(!is_mirrored("HEAD"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_set_of_refs_survives_the_file(entries in proptest::collection::btree_map(
+            "refs/(heads|tags)/[a-z0-9/._-]{1,20}", (any::<[u8; 20]>(), proptest::option::of(any::<[u8; 20]>())), 0..20,
+        )) {
+            let mut refs = Refs::default();
+            for (name, (oid, peeled)) in entries {
+                let oid = Oid::from_bytes(&oid).unwrap();
+                let peeled = peeled.map(|bytes| Oid::from_bytes(&bytes).unwrap());
+                refs.insert(name, Target { oid, peeled });
+            }
+            prop_assert_eq!(Refs::parse_packed(&refs.to_packed()).unwrap(), refs);
+        }
+    }
+}

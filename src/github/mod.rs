@@ -1,0 +1,110 @@
+//! GitHub's REST API: who we are, what exists.
+//!
+//! Touches the network, never the store. octocrab builds and authenticates requests and reads pages; when to send
+//! and what a refusal means is ours ([`crate::limits`]), because octocrab's own retries ignore `retry-after`.
+
+mod client;
+mod credentials;
+mod inventory;
+
+use reqwest::StatusCode;
+
+use crate::limits::{Refusal, Retry, Retryable};
+
+pub use client::{GitHub, Identity, http_client};
+pub use credentials::{AppIdentity, Credentials};
+pub use inventory::{Filter, Inventory, ListingFailure, Repository, list, look_up};
+
+/// Says what went wrong between us and GitHub's REST API.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GitHubError {
+    /// The token is bad.
+    #[error("GitHub does not accept the token (401 Bad credentials)")]
+    Unauthorized,
+    /// The token is good but not for this.
+    #[error("GitHub refuses {what} (403): {message}")]
+    Forbidden {
+        /// What was asked for.
+        what: String,
+        /// GitHub's own words.
+        message: String,
+    },
+    /// There is no such thing, or the token may not know of it.
+    #[error("GitHub knows no {what} (404)")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// Blocked for legal reasons.
+    #[error("{what} is blocked for legal reasons, such as a DMCA takedown (451)")]
+    LegallyBlocked {
+        /// What was asked for.
+        what: String,
+    },
+    /// GitHub refused for being asked too fast, longer than the run may wait.
+    #[error("GitHub's rate limit is used up ({status})")]
+    RateLimited {
+        /// 403 or 429.
+        status: StatusCode,
+        /// What GitHub said about waiting.
+        refusal: Refusal,
+    },
+    /// Another status than a good one.
+    #[error("GitHub answered {status} for {what}: {message}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What was asked for.
+        what: String,
+        /// GitHub's own words.
+        message: String,
+    },
+    /// The connection failed or stalled.
+    #[error("the connection to GitHub failed: {0}")]
+    Connection(String),
+    /// The answer is not what GitHub documents.
+    #[error("GitHub's answer for {what} cannot be read: {reason}")]
+    Unreadable {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A redirect or a next page on another host, which must not see the token.
+    #[error("GitHub points to another host ({0}), which does not get the token")]
+    Elsewhere(String),
+    /// The client cannot be built.
+    #[error("cannot speak to GitHub: {0}")]
+    Setup(String),
+}
+
+impl GitHubError {
+    /// Says what a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "make a new token and store it; see README, Secrets",
+            Self::Forbidden { .. } => {
+                "give the token read access to metadata and contents of these repositories, and authorise it for SSO"
+            }
+            Self::NotFound { .. } => "check the spelling, and that the token may see it",
+            Self::LegallyBlocked { .. } => "its mirror is kept as it was; exclude it to silence this",
+            Self::RateLimited { .. } => "lower limits.api_requests_per_minute, or run at another time",
+            Self::Status { .. } => "run again; if it persists, see githubstatus.com",
+            Self::Connection(_) => "check the network and github.api_url; see githubstatus.com",
+            Self::Unreadable { .. } => "check github.api_url; if it is right, please report this",
+            Self::Elsewhere(_) => "check github.api_url and any proxy between here and GitHub",
+            Self::Setup(_) => "check github.api_url, and the app's id and key",
+        }
+    }
+}
+
+impl Retryable for GitHubError {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::RateLimited { refusal, .. } => Retry::Limited(*refusal),
+            Self::Connection(_) => Retry::Transient,
+            Self::Status { status, .. } if status.is_server_error() => Retry::Transient,
+            _ => Retry::Never,
+        }
+    }
+}

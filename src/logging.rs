@@ -1,0 +1,97 @@
+//! Logs: to standard error as people or the journal read them, and to a file as JSON.
+//!
+//! What a newcomer would get wrong: libraries log at debug what they send, headers included. Their levels are capped
+//! whatever `-v` says, so that a token never reaches a log.
+
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex};
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::error::{Error, Exit};
+
+/// How talkative the command line asks to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Verbosity {
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// Whether `-q` was given.
+    pub quiet: bool,
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Installs the subscriber. `writer` is where text lines go, so that progress bars can make room for them.
+///
+/// # Errors
+/// [`Error`] with exit status 2 if the log file cannot be opened.
+pub fn set_up(
+    config: &LogConfig,
+    verbosity: Verbosity,
+    writer: impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<(), Error> {
+    let level = level(config.level, verbosity);
+    let filter = Targets::new().with_target("ghbk", level).with_default(level.min(LevelFilter::WARN));
+    let mut layers: Vec<BoxedLayer> = Vec::new();
+    let format = tracing_subscriber::fmt::layer();
+    let journal = (config.format == LogFormat::Auto && stderr_is_the_journal())
+        .then(|| tracing_journald::layer().ok())
+        .flatten();
+    match (journal, config.format) {
+        (Some(journal), _) => layers.push(journal.with_syslog_identifier("ghbk".to_owned()).boxed()),
+        (None, LogFormat::Json) => layers.push(format.json().flatten_event(true).with_writer(writer).boxed()),
+        (None, LogFormat::Auto | LogFormat::Text) => {
+            let terminal = std::io::stderr().is_terminal();
+            let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let format = format.with_target(false).with_ansi(colours).with_writer(writer);
+            layers.push(if terminal { format.without_time().boxed() } else { format.boxed() });
+        }
+    }
+    if let Some(path) = &config.file {
+        let file = OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
+            Error::new(
+                Exit::Usage,
+                format!("cannot open the log file {}: {error}", path.display()),
+                "set log.file to a file in a folder that ghbk may write to",
+            )
+        })?;
+        let writer = Mutex::new(Arc::new(file));
+        let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
+        layers.push(json.boxed());
+    }
+    // A second set-up in one process would be a mistake of the program, and harmless.
+    let _ = tracing_subscriber::registry().with(layers.with_filter(filter)).try_init();
+    Ok(())
+}
+
+fn level(configured: LogLevel, verbosity: Verbosity) -> LevelFilter {
+    let configured = match configured {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    };
+    LevelFilter::from_level(match verbosity {
+        Verbosity { quiet: true, .. } => Level::ERROR,
+        Verbosity { verbose: 0, .. } => configured,
+        Verbosity { verbose: 1, .. } => configured.max(Level::DEBUG),
+        Verbosity { .. } => Level::TRACE,
+    })
+}
+
+/// systemd says in `$JOURNAL_STREAM` which file is the journal (systemd.exec(5)).
+fn stderr_is_the_journal() -> bool {
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Some((device, inode)) = stream.split_once(':') else { return false };
+    rustix::fs::fstat(std::io::stderr()).is_ok_and(|status| {
+        device.parse() == Ok(status.st_dev) && inode.parse() == Ok(status.st_ino)
+    })
+}

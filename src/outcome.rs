@@ -1,0 +1,209 @@
+//! What happened: to one repository, and in one run. Pure data, recorded by the ledger and worded by the report.
+//!
+//! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::names::{FullName, RepositoryId, RunId};
+
+/// Says how a mirror stands after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A new mirror.
+    Created,
+    /// Refs moved, came or went.
+    Updated,
+    /// It equalled GitHub already.
+    Unchanged,
+    /// It could not be brought to equal GitHub.
+    Failed,
+}
+
+/// Says where on its way a repository failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Before any repository: configuration, store, secrets.
+    Setup,
+    /// Listing what exists.
+    Inventory,
+    /// Moving a mirror to its new name, or to the attic.
+    Move,
+    /// Asking, downloading, checking.
+    Stage,
+    /// Writing to the store.
+    Publish,
+    /// Writing the record of the run.
+    Record,
+}
+
+/// Names what failed, why, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `OWNER/NAME`, `OWNER/NAME.wiki`, or the owner whose listing failed.
+    pub repository: String,
+    /// Where on its way.
+    pub stage: Stage,
+    /// Why.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Reports what happened to one repository and its wiki.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The repository's identity.
+    pub id: RepositoryId,
+    /// Its name in this run.
+    pub full_name: FullName,
+    /// How its mirror stands.
+    pub state: State,
+    /// Its name before, if it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<FullName>,
+    /// Branches and tags whose old tip is no ancestor of the new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub force_pushed: Vec<String>,
+    /// Branches and tags that are gone on GitHub.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted_refs: Vec<String>,
+    /// Bytes received from the git server.
+    pub bytes_received: u64,
+    /// How long it took.
+    pub duration_milliseconds: u64,
+    /// What failed; of code and wiki each may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
+    /// What a person should know though nothing failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// HEAD as stored, for the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The wiki's HEAD as stored, if it has a mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiki_head: Option<String>,
+    /// When it was over.
+    pub finished_at: DateTime<Utc>,
+}
+
+/// Says how a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Every repository that GitHub lists is stored as GitHub has it.
+    Ok,
+    /// The run finished, but something failed.
+    Partial,
+    /// The run could not take place or had to stop.
+    Failed,
+    /// It was told to stop.
+    Cancelled,
+}
+
+/// Counts repositories. `renamed` counts beside the others; the rest add up to `listed`, filtered ones aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Repositories that were to be backed up.
+    pub listed: u64,
+    /// New mirrors.
+    pub created: u64,
+    /// Mirrors that changed.
+    pub updated: u64,
+    /// Mirrors that equalled GitHub already.
+    pub unchanged: u64,
+    /// Mirrors moved to a new name.
+    pub renamed: u64,
+    /// Mirrors of repositories that GitHub no longer lists.
+    pub gone: u64,
+    /// Repositories that failed, and listings.
+    pub failed: u64,
+}
+
+/// Names a repository before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renamed {
+    /// Before.
+    pub from: FullName,
+    /// After.
+    pub to: FullName,
+}
+
+/// Names the refs of a repository that lost their old tip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForcePushed {
+    /// The repository.
+    pub repository: FullName,
+    /// Its branches and tags.
+    pub refs: Vec<String>,
+}
+
+/// Says what started a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// A person, or a unit that a person started.
+    Manual,
+    /// The schedule.
+    Schedule,
+    /// The daemon's start after a due time was missed.
+    CatchUp,
+}
+
+/// Sums up one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run_id: RunId,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The repositories asked for by name; empty: all.
+    #[serde(default)]
+    pub selection: Vec<FullName>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// How many of what.
+    pub counts: Counts,
+    /// Bytes received from the git server.
+    pub bytes_received: u64,
+    /// Everything that failed.
+    pub failures: Vec<Failure>,
+    /// Everything a person should look at.
+    pub warnings: Vec<String>,
+    /// New mirrors.
+    #[serde(default)]
+    pub created: Vec<FullName>,
+    /// Mirrors moved to a new name.
+    #[serde(default)]
+    pub renamed: Vec<Renamed>,
+    /// Mirrors of repositories that GitHub no longer lists.
+    #[serde(default)]
+    pub gone: Vec<FullName>,
+    /// Refs that lost their old tip.
+    #[serde(default)]
+    pub force_pushed: Vec<ForcePushed>,
+    /// How many repositories each owner's listing held.
+    #[serde(default)]
+    pub listed_by_owner: BTreeMap<String, u64>,
+}
+
+impl RunSummary {
+    /// Says whether the run was over everything.
+    pub fn is_full(&self) -> bool {
+        self.selection.is_empty()
+    }
+
+    /// Says whether the run went over everything to its end, whatever failed on the way.
+    pub fn is_complete(&self) -> bool {
+        self.is_full() && matches!(self.status, RunStatus::Ok | RunStatus::Partial)
+    }
+}

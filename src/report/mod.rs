@@ -1,0 +1,103 @@
+//! Outcomes into words: for the terminal, for scripts, for Slack. Pure but for the progress bars.
+
+pub mod list;
+pub mod progress;
+pub mod slack;
+pub mod status;
+pub mod summary;
+
+use bytesize::ByteSize;
+use chrono::TimeDelta;
+
+/// Says a count with its noun.
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
+}
+
+/// Says a size as people read it.
+fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
+}
+
+/// Says a length of time to the two units that matter.
+fn duration(time: TimeDelta) -> String {
+    let seconds = time.num_seconds().max(0);
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, 0) => format!("{} ms", time.num_milliseconds().max(0)),
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) => format!("{m} min {s} s"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, h, _, _) => format!("{d} d {h} h"),
+    }
+}
+
+/// Joins names, and says how many are left out.
+fn some_of(names: &[String], most: usize) -> String {
+    let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > most {
+        text.push_str(&format!(" and {} more", names.len() - most));
+    }
+    text
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! A run with something of everything, for the snapshot tests.
+
+    use std::collections::BTreeMap;
+
+    use crate::names::RunId;
+    use crate::outcome::*;
+
+    pub(crate) fn eventful() -> RunSummary {
+        let started_at = "2026-11-28T20:00:00Z".parse().unwrap();
+        RunSummary {
+            run_id: RunId::at(started_at),
+            trigger: Trigger::Schedule,
+            selection: vec![],
+            started_at,
+            finished_at: "2026-11-28T20:03:25Z".parse().unwrap(),
+            status: RunStatus::Partial,
+            counts: Counts { listed: 203, created: 2, updated: 11, unchanged: 188, renamed: 1, gone: 1, failed: 2 },
+            bytes_received: 48_123_456,
+            failures: vec![
+                Failure {
+                    repository: "acme/<!channel>".to_owned(),
+                    stage: Stage::Stage,
+                    error: "the git server answered 502 Bad Gateway".to_owned(),
+                    hint: "run again; if it persists, see githubstatus.com".to_owned(),
+                },
+                Failure {
+                    repository: "acme/site.wiki".to_owned(),
+                    stage: Stage::Publish,
+                    error: "write /mnt/efs/acme/site.wiki.git/packed-refs: Input/output error".to_owned(),
+                    hint: "check the disk, its permissions and the mount".to_owned(),
+                },
+            ],
+            warnings: vec!["acme: GitHub lists 203 repositories, 240 at the last run".to_owned()],
+            created: vec!["acme/api".parse().unwrap(), "acme/new".parse().unwrap()],
+            renamed: vec![Renamed { from: "acme/old".parse().unwrap(), to: "acme/better".parse().unwrap() }],
+            gone: vec!["acme/left".parse().unwrap()],
+            force_pushed: vec![ForcePushed {
+                repository: "acme/api".parse().unwrap(),
+                refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
+            }],
+            listed_by_owner: BTreeMap::from([("acme".to_owned(), 203)]),
+        }
+    }
+
+    pub(crate) fn quiet() -> RunSummary {
+        RunSummary {
+            status: RunStatus::Ok,
+            counts: Counts { listed: 203, unchanged: 203, ..Counts::default() },
+            bytes_received: 0,
+            failures: vec![],
+            warnings: vec![],
+            created: vec![],
+            renamed: vec![],
+            gone: vec![],
+            force_pushed: vec![],
+            ..eventful()
+        }
+    }
+}

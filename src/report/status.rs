@@ -1,0 +1,175 @@
+//! The state of the backup for people and for scripts.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{count, duration, some_of};
+use crate::names::{FullName, RunId};
+use crate::outcome::{RunStatus, RunSummary, State};
+use crate::store::{Index, RunRecord, layout};
+
+/// What `ghbk status --json` prints; a contract with scripts.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The newest run that ended in order.
+    last_run: Option<RunSummary>,
+    /// The run under way.
+    running: Option<Running>,
+    /// When the schedule comes due.
+    next_run: Option<DateTime<Utc>>,
+    /// Hours since a run over everything found all well.
+    hours_since_success: Option<f64>,
+    /// Every mirror.
+    repositories: Vec<MirrorStatus>,
+    /// The newest runs, newest first.
+    runs: Vec<PastRun>,
+}
+
+#[derive(Debug, Serialize)]
+struct Running {
+    run_id: RunId,
+    started_at: DateTime<Utc>,
+    planned: Option<u64>,
+    done: u64,
+    failed: u64,
+    fetching: Vec<FullName>,
+}
+
+#[derive(Debug, Serialize)]
+struct MirrorStatus {
+    full_name: FullName,
+    /// `ok`, `failed`, `gone`, `attic` or `unknown`.
+    state: &'static str,
+    last_success: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PastRun {
+    run_id: RunId,
+    started_at: DateTime<Utc>,
+    /// None for a run that was interrupted.
+    status: Option<RunStatus>,
+    failed: u64,
+    full: bool,
+}
+
+impl Status {
+    /// Puts together what records, index and schedule say.
+    pub fn new(
+        records: &[RunRecord],
+        index: &Index,
+        locked: bool,
+        next_run: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let running = records.first().filter(|record| locked && record.summary.is_none()).map(|record| Running {
+            run_id: record.run_id.clone(),
+            started_at: record.started_at,
+            planned: record.planned,
+            done: record.outcomes.len() as u64,
+            failed: record.outcomes.iter().filter(|outcome| outcome.state == State::Failed).count() as u64,
+            fetching: record.fetching.clone(),
+        });
+        let runs = records
+            .iter()
+            .filter(|record| running.as_ref().is_none_or(|running| running.run_id != record.run_id))
+            .map(|record| PastRun {
+                run_id: record.run_id.clone(),
+                started_at: record.started_at,
+                status: record.summary.as_ref().map(|summary| summary.status),
+                failed: record.summary.as_ref().map_or(0, |summary| summary.counts.failed),
+                full: record.selection.is_empty(),
+            })
+            .collect();
+        let mut repositories: Vec<MirrorStatus> = index
+            .mirrors
+            .values()
+            .map(|mirror| MirrorStatus {
+                full_name: mirror.full_name.clone(),
+                state: match (mirror.place.starts_with(layout::OWN_FOLDER), mirror.gone, mirror.last_state) {
+                    (true, _, _) => "attic",
+                    (_, true, _) => "gone",
+                    (_, _, Some(State::Failed)) => "failed",
+                    (_, _, Some(_)) => "ok",
+                    (_, _, None) => "unknown",
+                },
+                last_success: mirror.last_success,
+            })
+            .collect();
+        repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));
+        #[expect(clippy::cast_precision_loss, reason = "minutes since a backup fit")]
+        let hours_since_success =
+            index.last_success.map(|at| ((now - at).num_minutes().max(0) as f64 / 6.0).round() / 10.0);
+        let last_run = records.iter().find_map(|record| record.summary.clone());
+        Self { last_run, running, next_run, hours_since_success, repositories, runs }
+    }
+
+    /// Words the state for a terminal. `times` are shown relative to `now`.
+    pub fn text(&self, now: DateTime<Utc>) -> String {
+        let ago = |time: DateTime<Utc>| format!("{} ago", duration(now - time));
+        let mut out = String::new();
+        if let Some(running) = &self.running {
+            let planned = running.planned.map_or_else(|| "?".to_owned(), |planned| planned.to_string());
+            let _ = write!(
+                out,
+                "running: since {}, {} of {planned} repositories done, {} failed",
+                ago(running.started_at),
+                running.done,
+                running.failed
+            );
+            if !running.fetching.is_empty() {
+                let names: Vec<String> = running.fetching.iter().map(ToString::to_string).collect();
+                let _ = write!(out, ", fetching {}", some_of(&names, 8));
+            }
+            out.push('\n');
+        }
+        match (&self.last_run, self.runs.is_empty()) {
+            (Some(last), _) => {
+                let _ = writeln!(out, "last run: {}, {}", ago(last.finished_at), super::summary::headline(last));
+                for failure in &last.failures {
+                    let _ = writeln!(out, "  failed: {}: {}", failure.repository, failure.error);
+                    let _ = writeln!(out, "    hint: {}", failure.hint);
+                }
+                for warning in &last.warnings {
+                    let _ = writeln!(out, "  warning: {warning}");
+                }
+            }
+            (None, false) => out.push_str("last run: interrupted\n"),
+            (None, true) if self.running.is_none() => out.push_str("last run: none yet; start one with `ghbk run`\n"),
+            (None, true) => {}
+        }
+        let success = match self.hours_since_success {
+            Some(hours) => format!("{hours} h ago"),
+            None => "never".to_owned(),
+        };
+        let _ = writeln!(out, "last complete success: {success}");
+        if let Some(next) = self.next_run {
+            let _ = writeln!(out, "next run: {} (in {})", next.format("%Y-%m-%d %H:%M UTC"), duration(next - now));
+        }
+        if self.runs.len() > 1 {
+            out.push_str("runs:\n");
+            for run in &self.runs {
+                let status = match run.status {
+                    Some(RunStatus::Ok) => "ok".to_owned(),
+                    Some(RunStatus::Partial) => format!("partial, {}", count(run.failed, "failure", "failures")),
+                    Some(RunStatus::Failed) => "failed".to_owned(),
+                    Some(RunStatus::Cancelled) => "cancelled".to_owned(),
+                    None => "interrupted".to_owned(),
+                };
+                let scope = if run.full { "" } else { " (selected repositories)" };
+                let _ = writeln!(out, "  {}  {status}{scope}", run.started_at.format("%Y-%m-%d %H:%M UTC"));
+            }
+        }
+        if !self.repositories.is_empty() {
+            let _ = writeln!(out, "mirrors: {}", self.repositories.len());
+            let width = self.repositories.iter().map(|r| r.full_name.to_string().len()).max().unwrap_or_default();
+            for mirror in &self.repositories {
+                let age = mirror.last_success.map_or_else(|| "never complete".to_owned(), ago);
+                let _ = writeln!(out, "  {:<7} {:<width$}  {age}", mirror.state, mirror.full_name.to_string());
+            }
+        }
+        out
+    }
+}

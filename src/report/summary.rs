@@ -1,0 +1,96 @@
+//! The summary of a run for people and for scripts.
+
+use std::fmt::Write;
+
+use super::{count, duration, size, some_of};
+use crate::outcome::{RunStatus, RunSummary};
+
+/// Words a run for a terminal.
+pub fn text(summary: &RunSummary) -> String {
+    let counts = &summary.counts;
+    let mut out = headline(summary);
+    let mut parts = Vec::new();
+    for (number, label) in
+        [(counts.created, "new"), (counts.updated, "updated"), (counts.unchanged, "unchanged"), (counts.failed, "failed")]
+    {
+        if number > 0 {
+            parts.push(format!("{number} {label}"));
+        }
+    }
+    let took = duration(summary.finished_at - summary.started_at);
+    let _ = write!(
+        out,
+        "\n{}: {}; {} received in {took}",
+        count(counts.listed, "repository", "repositories"),
+        if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") },
+        size(summary.bytes_received),
+    );
+    for (label, names) in details(summary) {
+        let _ = write!(out, "\n{label}: {}", some_of(&names, 20));
+    }
+    for warning in &summary.warnings {
+        let _ = write!(out, "\nwarning: {warning}");
+    }
+    for failure in &summary.failures {
+        let _ = write!(out, "\nfailed: {}: {}\n  hint: {}", failure.repository, failure.error, failure.hint);
+    }
+    out.push('\n');
+    out
+}
+
+/// Says in one line how the run ended.
+pub(super) fn headline(summary: &RunSummary) -> String {
+    match summary.status {
+        RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
+        RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
+        RunStatus::Partial => {
+            format!("backup incomplete: {}", count(summary.counts.failed, "failure", "failures"))
+        }
+        RunStatus::Failed => "backup failed: the run could not take place or had to stop".to_owned(),
+        RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run goes on".to_owned(),
+    }
+}
+
+/// Lists what people want to know by name.
+pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> {
+    let names = |list: &[crate::names::FullName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let renamed = summary.renamed.iter().map(|renamed| format!("{} → {}", renamed.from, renamed.to)).collect();
+    let forced = summary.force_pushed.iter().map(|forced| {
+        let refs: Vec<String> = forced.refs.iter().map(|name| short_ref(name).to_owned()).collect();
+        format!("{} ({})", forced.repository, some_of(&refs, 5))
+    });
+    [
+        ("new", names(&summary.created)),
+        ("renamed", renamed),
+        ("gone from GitHub, mirror kept", names(&summary.gone)),
+        ("force-pushed", forced.collect()),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .collect()
+}
+
+fn short_ref(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/")).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn an_eventful_run_names_everything() {
+        insta::assert_snapshot!(text(&samples::eventful()));
+    }
+
+    #[test]
+    fn a_quiet_run_is_short() {
+        insta::assert_snapshot!(text(&samples::quiet()));
+    }
+
+    #[test]
+    fn the_json_contract_holds() {
+        insta::assert_json_snapshot!(samples::eventful());
+    }
+}

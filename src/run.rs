@@ -1,0 +1,435 @@
+//! The engine: plan in, outcomes out, concurrently and within limits.
+//!
+//! Knows neither Slack nor the command line. A run begins with [`Session::begin`], which takes the lock and opens
+//! the record, and ends with a summary that is written before it is returned. What a newcomer would get wrong: one
+//! repository's failure is an outcome, never an error of the run; only a bad token or a store that takes no more
+//! writes ends it early.
+
+mod mirror;
+mod scratch;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::git::server::GitServer;
+use crate::git::stage::Transfer;
+use crate::github::{self, GitHub, GitHubError, Inventory};
+use crate::limits::Gate;
+use crate::names::{FullName, RunId};
+use crate::outcome::{
+    Counts, Failure, ForcePushed, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger,
+};
+use crate::plan::{Move, Plan, Step, plan};
+use crate::secrets::Secrets;
+use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
+
+/// Says what to back up and who asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What started the run.
+    pub trigger: Trigger,
+    /// The repositories asked for by name; empty: all.
+    pub selection: Vec<FullName>,
+}
+
+/// Hears how a run goes, to show it.
+pub trait Progress: Send + Sync {
+    /// The run will go through so many repositories.
+    fn planned(&self, repositories: usize);
+    /// Work on a repository began; the transfer counts what it brings.
+    fn started(&self, name: &FullName, transfer: &Arc<Transfer>);
+    /// A repository is done.
+    fn finished(&self, outcome: &Outcome);
+}
+
+/// A run that holds the lock and has an open record.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    request: Request,
+    store: Store,
+    run_id: RunId,
+    started_at: DateTime<Utc>,
+    index: Index,
+    ledger: Arc<Mutex<Ledger>>,
+    warnings: Vec<String>,
+    _lock: Lock,
+}
+
+/// Speaks to GitHub for one run.
+#[derive(Debug)]
+pub struct Outside {
+    github: GitHub,
+    server: Arc<GitServer>,
+    gate: Arc<Gate>,
+}
+
+impl Outside {
+    /// Prepares the clients of a run.
+    ///
+    /// # Errors
+    /// [`GitHubError::Setup`] if TLS or the app's key is unusable.
+    pub fn new(config: &Config, secrets: &Secrets, http: reqwest::Client) -> Result<Self, GitHubError> {
+        let setup = |reason: String| GitHubError::Setup(reason);
+        let api_url: url::Url = config.github.api_url.parse().map_err(|error| setup(format!("{error}")))?;
+        let credentials = match (config.github.auth, config.github.app_id, config.github.installation_id) {
+            (crate::config::AuthKind::App, Some(app_id), Some(installation_id)) => {
+                let identity = github::AppIdentity { app_id, installation_id, key: secrets.github.clone() };
+                github::Credentials::app(&identity, &api_url, http.clone())?
+            }
+            _ => github::Credentials::token_of(secrets.github.clone()),
+        };
+        let credentials = Arc::new(credentials);
+        let gate = Arc::new(Gate::new(&config.limits));
+        let server =
+            Arc::new(GitServer::new(&api_url, http.clone(), Arc::clone(&credentials), Arc::clone(&gate)));
+        let github = GitHub::new(
+            api_url,
+            http,
+            credentials,
+            Arc::clone(&gate),
+            config.limits.retries,
+            config.limits.stall_timeout,
+        );
+        Ok(Self { github, server, gate })
+    }
+
+    /// Returns the REST API's client.
+    pub fn github(&self) -> &GitHub {
+        &self.github
+    }
+}
+
+/// Takes the inventory that a request asks for.
+pub async fn take_inventory(config: &Config, outside: &Outside, selection: &[FullName]) -> Inventory {
+    if selection.is_empty() {
+        // The configuration's check has built these globs once.
+        match github::Filter::new(&config.github) {
+            Ok(filter) => github::list(&outside.github, &config.github.owners, &filter).await,
+            Err(error) => {
+                let mut inventory = Inventory::default();
+                inventory.warnings.push(error.to_string());
+                inventory
+            }
+        }
+    } else {
+        github::look_up(&outside.github, selection).await
+    }
+}
+
+impl Session {
+    /// Takes the lock, opens the record, tidies up after an interrupted run. Blocking.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the run cannot take place; nothing is left behind but ghbk's own folder.
+    pub fn begin(config: Arc<Config>, request: Request, now: DateTime<Utc>) -> Result<Self, StoreError> {
+        let store = Store::open(&config.store)?;
+        store.prepare()?;
+        let lock = Lock::take(&store, now)?;
+        let newest: Option<RunRecord> = latest_run(&store)?;
+        let index = Index::load(&store, newest.as_ref())?;
+        let mut warnings = Vec::new();
+        if let Some(interrupted) = newest.filter(|record| record.summary.is_none()) {
+            let removed = store.sweep()?;
+            warnings.push(format!(
+                "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
+                interrupted.started_at.format("%Y-%m-%d %H:%M UTC")
+            ));
+        }
+        scratch::sweep(&config.store.scratch);
+        let run_id = RunId::at(now);
+        let header = Record::Run {
+            run_id: run_id.clone(),
+            started_at: now,
+            trigger: request.trigger,
+            selection: request.selection.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let ledger = Arc::new(Mutex::new(Ledger::begin(&store, &header, &run_id)?));
+        Ok(Self { config, request, store, run_id, started_at: now, index, ledger, warnings, _lock: lock })
+    }
+
+    /// Returns the run's id.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// Closes the record of a run that cannot take place.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be written.
+    pub fn fail(mut self, failure: Failure) -> Result<RunSummary, StoreError> {
+        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        tally.failures.push(failure);
+        self.close(tally, RunStatus::Failed)
+    }
+
+    /// Runs to the end, whatever fails on the way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be written; then nothing that the run did is known to be recorded.
+    pub async fn execute(
+        mut self,
+        outside: &Outside,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+    ) -> Result<RunSummary, StoreError> {
+        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        let inventory = tokio::select! {
+            inventory = take_inventory(&self.config, outside, &self.request.selection) => inventory,
+            () = cancel.cancelled() => return self.close(tally, RunStatus::Cancelled),
+        };
+        let hopeless = tally.take_inventory(inventory.clone(), &self.index);
+        if hopeless {
+            return self.close(tally, RunStatus::Failed);
+        }
+        let mut plan = plan(&inventory, &self.index);
+        tally.failures.append(&mut plan.conflicts);
+        self.move_mirrors(&mut plan, &mut tally);
+        self.write(&Record::Plan { repositories: plan.steps.len() as u64 })?;
+        progress.planned(plan.steps.len());
+
+        let stopped = self.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
+        self.settle(&plan, &mut tally);
+        let status = match stopped {
+            Some(failure) => {
+                tally.failures.insert(0, failure);
+                RunStatus::Failed
+            }
+            None if cancel.is_cancelled() => RunStatus::Cancelled,
+            None if tally.failures.is_empty() => RunStatus::Ok,
+            None => RunStatus::Partial,
+        };
+        self.close(tally, status)
+    }
+
+    /// Goes through all steps; returns what ended the run early, if anything did.
+    async fn go_through(
+        &mut self,
+        steps: Vec<Step>,
+        outside: &Outside,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+        tally: &mut Tally,
+    ) -> Result<Option<Failure>, StoreError> {
+        let stop = cancel.child_token();
+        let scratch = match scratch::Scratch::create(&self.config.store.scratch) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                return Ok(Some(Failure {
+                    repository: "scratch".to_owned(),
+                    stage: Stage::Setup,
+                    error: format!("cannot create a folder in {}: {error}", self.config.store.scratch.display()),
+                    hint: "set store.scratch to a folder on local disk that ghbk may write to".to_owned(),
+                }));
+            }
+        };
+        let worker = mirror::Worker {
+            config: Arc::clone(&self.config),
+            store: self.store.clone(),
+            server: Arc::clone(&outside.server),
+            gate: Arc::clone(&outside.gate),
+            scratch: scratch.path().to_owned(),
+            ledger: Arc::clone(&self.ledger),
+        };
+        let mut stopped = None;
+        let outcomes = futures_util::stream::iter(steps)
+            .take_until(stop.cancelled())
+            .map(|step| worker.mirror(step, progress, stop.child_token()))
+            .buffer_unordered(self.config.limits.concurrency);
+        tokio::pin!(outcomes);
+        while let Some(done) = outcomes.next().await {
+            let Some(done) = done else { continue }; // cancelled before it was done
+            progress.finished(&done.outcome);
+            self.write(&Record::Outcome(done.outcome.clone()))?;
+            tally.take(done.outcome);
+            if let Some(failure) = done.ends_the_run {
+                stopped.get_or_insert(failure);
+                stop.cancel();
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// Moves mirrors to their new names and into the attic: all out, then all in.
+    fn move_mirrors(&mut self, plan: &mut Plan, tally: &mut Tally) {
+        let mut failed = Vec::new();
+        let mut fail = |step: &Move, error: &StoreError, tally: &mut Tally| {
+            let name = step.new_name.as_ref().map_or_else(|| step.from.display().to_string(), ToString::to_string);
+            tally.failures.push(Failure {
+                repository: name,
+                stage: Stage::Move,
+                error: error.to_string(),
+                hint: error.hint(),
+            });
+            failed.push(step.id);
+        };
+        let mut under_way = Vec::new();
+        for step in &plan.moves {
+            let between = layout::moving(step.id);
+            if step.from == between {
+                under_way.push(step); // an interrupted run got this far
+                continue;
+            }
+            match self.store.move_mirror(&step.from, &between, None) {
+                Ok(()) => {
+                    self.set_place(step, &between);
+                    under_way.push(step);
+                }
+                Err(error) => fail(step, &error, tally),
+            }
+        }
+        for step in under_way {
+            match self.store.move_mirror(&layout::moving(step.id), &step.to, step.new_name.as_ref()) {
+                Ok(()) => self.set_place(step, &step.to),
+                Err(error) => fail(step, &error, tally),
+            }
+        }
+        plan.steps.retain(|step| !failed.contains(&step.repository.id));
+        // What a step knows of its mirror is where it lies now.
+        for step in &mut plan.steps {
+            step.stored = self.index.mirrors.get(&step.repository.id).cloned().filter(|_| step.stored.is_some());
+        }
+        tally.renamed.extend(plan.moves.iter().filter(|step| !failed.contains(&step.id)).filter_map(|step| {
+            let from = tally.names_before.get(&step.id)?.clone();
+            let to = step.new_name.clone()?;
+            (from != to).then_some(Renamed { from, to })
+        }));
+    }
+
+    fn set_place(&mut self, step: &Move, place: &Path) {
+        if let Some(mirror) = self.index.mirrors.get_mut(&step.id) {
+            mirror.place = place.to_owned();
+            if let Some(name) = step.new_name.as_ref().filter(|_| place == step.to) {
+                mirror.full_name.clone_from(name);
+            }
+        }
+    }
+
+    /// Brings the index up to what happened.
+    fn settle(&mut self, plan: &Plan, tally: &mut Tally) {
+        for outcome in &tally.outcomes {
+            self.index.record(outcome, layout::place(&outcome.full_name));
+        }
+        for (id, name) in &plan.gone {
+            if let Some(mirror) = self.index.mirrors.get_mut(id) {
+                mirror.gone = true;
+            }
+            tally.gone.push(name.clone());
+        }
+    }
+
+    fn write(&self, record: &Record) -> Result<(), StoreError> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+    }
+
+    /// Writes the summary and the index, and gives the lock back.
+    fn close(mut self, tally: Tally, status: RunStatus) -> Result<RunSummary, StoreError> {
+        let summary = tally.sum_up(&self, status, Utc::now());
+        self.write(&Record::Summary(summary.clone()))?;
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sync()?;
+        self.index.close(&summary);
+        if let Err(error) = self.index.save(&self.store) {
+            // The next run finds that it is not of the newest run, and rebuilds it.
+            tracing::warn!(%error, "the index is not written");
+        }
+        Ok(summary)
+    }
+}
+
+/// Adds up a run as it goes.
+#[derive(Debug, Default)]
+struct Tally {
+    listed: u64,
+    outcomes: Vec<Outcome>,
+    failures: Vec<Failure>,
+    warnings: Vec<String>,
+    renamed: Vec<Renamed>,
+    gone: Vec<FullName>,
+    listed_by_owner: BTreeMap<String, u64>,
+    /// The names that mirrors had when the run began.
+    names_before: BTreeMap<crate::names::RepositoryId, FullName>,
+}
+
+impl Tally {
+    /// Takes over what the listing said; returns whether there is nothing to go on with.
+    fn take_inventory(&mut self, mut inventory: Inventory, index: &Index) -> bool {
+        inventory.compare_with(&index.listed_by_owner);
+        self.listed = inventory.repositories.len() as u64;
+        self.warnings.append(&mut inventory.warnings);
+        self.listed_by_owner = inventory.listed_by_owner;
+        self.names_before = index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())).collect();
+        let unauthorized = inventory.failures.iter().any(|failure| failure.unauthorized);
+        let nothing = inventory.repositories.is_empty() && !inventory.failures.is_empty();
+        self.failures.extend(inventory.failures.into_iter().map(|failure| Failure {
+            repository: failure.subject,
+            stage: Stage::Inventory,
+            error: failure.error,
+            hint: failure.hint,
+        }));
+        unauthorized || nothing
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        self.failures.extend(outcome.failures.iter().cloned());
+        self.warnings.extend(outcome.warnings.iter().cloned());
+        self.outcomes.push(outcome);
+    }
+
+    fn sum_up(self, session: &Session, status: RunStatus, finished_at: DateTime<Utc>) -> RunSummary {
+        let count = |state: State| self.outcomes.iter().filter(|outcome| outcome.state == state).count() as u64;
+        let failed_outcomes = count(State::Failed);
+        let elsewhere = self.failures.iter().filter(|f| !matches!(f.stage, Stage::Stage | Stage::Publish)).count();
+        let mut created: Vec<FullName> =
+            self.outcomes.iter().filter(|o| o.state == State::Created).map(|o| o.full_name.clone()).collect();
+        created.sort();
+        RunSummary {
+            run_id: session.run_id.clone(),
+            trigger: session.request.trigger,
+            selection: session.request.selection.clone(),
+            started_at: session.started_at,
+            finished_at,
+            status,
+            counts: Counts {
+                listed: self.listed,
+                created: count(State::Created),
+                updated: count(State::Updated),
+                unchanged: count(State::Unchanged),
+                renamed: self.renamed.len() as u64,
+                gone: self.gone.len() as u64,
+                failed: failed_outcomes + elsewhere as u64,
+            },
+            bytes_received: self.outcomes.iter().map(|outcome| outcome.bytes_received).sum(),
+            force_pushed: self
+                .outcomes
+                .iter()
+                .filter(|outcome| !outcome.force_pushed.is_empty())
+                .map(|outcome| ForcePushed {
+                    repository: outcome.full_name.clone(),
+                    refs: outcome.force_pushed.clone(),
+                })
+                .collect(),
+            failures: self.failures,
+            warnings: self.warnings,
+            created,
+            renamed: self.renamed,
+            gone: self.gone,
+            listed_by_owner: self.listed_by_owner,
+        }
+    }
+}
+
+/// Says whether an error of a mirror means that no other can be written either.
+fn is_fatal(error: &crate::git::GitError, root: &Path) -> bool {
+    match error {
+        crate::git::GitError::Unauthorized => true,
+        crate::git::GitError::Io { source, path, .. } => path.starts_with(root) && ends_the_run(source.kind()),
+        _ => false,
+    }
+}

@@ -1,0 +1,374 @@
+//! One repository, with its wiki: ask, compare, stage, publish.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Progress, is_fatal};
+use crate::config::Config;
+use crate::git::GitError;
+use crate::git::advertisement::Advertisement;
+use crate::git::publish::{Publication, publish};
+use crate::git::refs::{OWN_NAMESPACE, Refs};
+use crate::git::server::GitServer;
+use crate::git::stage::{Download, Staged, Transfer, stage};
+use crate::limits::{Gate, with_retries};
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::{Failure, Outcome, Stage, State};
+use crate::plan::Step;
+use crate::store::{Ledger, Mirror, MirrorKind, Record, Store, layout};
+
+/// Holds what every repository's work shares.
+pub(super) struct Worker {
+    pub(super) config: Arc<Config>,
+    pub(super) store: Store,
+    pub(super) server: Arc<GitServer>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) scratch: PathBuf,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+}
+
+/// What came of one repository.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// Set if nothing else can succeed either.
+    pub(super) ends_the_run: Option<Failure>,
+}
+
+/// One of the two git repositories behind a GitHub repository.
+struct Part<'a> {
+    id: RepositoryId,
+    full_name: &'a FullName,
+    kind: MirrorKind,
+    /// HEAD as the index knows it.
+    stored_head: Option<&'a str>,
+    /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
+    default_branch: Option<&'a str>,
+}
+
+impl Part<'_> {
+    /// Returns the name in reports and on the git server.
+    fn name(&self) -> String {
+        match self.kind {
+            MirrorKind::Code => self.full_name.to_string(),
+            MirrorKind::Wiki => format!("{}.wiki", self.full_name),
+        }
+    }
+}
+
+/// How a part's mirror stands now.
+struct Synced {
+    state: State,
+    head: String,
+    force_pushed: Vec<String>,
+    deleted_refs: Vec<String>,
+}
+
+type PartResult = Result<Synced, (Stage, GitError)>;
+
+/// The outcome of asking and downloading.
+enum Attempt {
+    Unchanged { head: String },
+    Changed { advertisement: Advertisement, staged: Staged, head: String, scratch: tempfile::TempDir },
+}
+
+impl Worker {
+    /// Brings one repository's mirrors up to date; none if it was cancelled before.
+    pub(super) async fn mirror(
+        &self,
+        step: Step,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> Option<Done> {
+        let transfer = Arc::new(Transfer::default());
+        progress.started(&step.repository.full_name, &transfer);
+        let started = Instant::now();
+        let work = self.both(&step, &transfer, &cancel);
+        tokio::pin!(work);
+        let limit = self.config.limits.repository_timeout;
+        let (results, timed_out) = tokio::select! {
+            results = &mut work => (results, false),
+            () = tokio::time::sleep(limit) => {
+                // Ends the transfer; a publication under way is finished first.
+                cancel.cancel();
+                (work.await, true)
+            }
+        };
+        let was_cancelled = |result: &PartResult| matches!(result, Err((_, GitError::Cancelled)));
+        if !timed_out && results.iter().any(|(_, result)| was_cancelled(result)) {
+            return None;
+        }
+        let timed_out = timed_out.then_some(limit);
+        Some(self.sum_up(&step, results, &transfer, started.elapsed(), timed_out))
+    }
+
+    /// Mirrors the code, then the wiki if there may be one.
+    async fn both(
+        &self,
+        step: &Step,
+        transfer: &Arc<Transfer>,
+        cancel: &CancellationToken,
+    ) -> Vec<(MirrorKind, PartResult)> {
+        let repository = &step.repository;
+        let stored = step.stored.as_ref();
+        let code = Part {
+            id: repository.id,
+            full_name: &repository.full_name,
+            kind: MirrorKind::Code,
+            stored_head: stored.and_then(|stored| stored.head.as_deref()),
+            default_branch: repository.default_branch.as_deref(),
+        };
+        let mut results = vec![(MirrorKind::Code, self.sync(&code, transfer, cancel).await)];
+        if self.config.github.wikis && repository.has_wiki && !cancel.is_cancelled() {
+            let stored_head = stored.and_then(|stored| stored.wiki_head.as_deref());
+            let wiki = Part { kind: MirrorKind::Wiki, stored_head, default_branch: None, ..code };
+            let result = self.sync(&wiki, transfer, cancel).await;
+            // GitHub says that there is a wiki until someone looks for its first page.
+            let never_written = stored_head.is_none() && matches!(result, Err((_, GitError::NotFound)));
+            if !never_written {
+                results.push((MirrorKind::Wiki, result));
+            }
+        }
+        results
+    }
+
+    async fn sync(&self, part: &Part<'_>, transfer: &Arc<Transfer>, cancel: &CancellationToken) -> PartResult {
+        let place = layout::place(part.full_name);
+        let mirror = self.store.mirror_at(&place, part.kind);
+        let stored = self.read_stored(part, &mirror).await.map_err(|error| (Stage::Stage, error))?;
+        let attempts = with_retries(&self.gate, self.config.limits.retries, async || {
+            self.attempt(part, &mirror, stored.as_ref(), transfer, cancel).await
+        });
+        let attempt = tokio::select! {
+            attempt = attempts => attempt.map_err(|error| (Stage::Stage, error))?,
+            () = cancel.cancelled() => return Err((Stage::Stage, GitError::Cancelled)),
+        };
+        match attempt {
+            Attempt::Unchanged { head } => {
+                Ok(Synced { state: State::Unchanged, head, force_pushed: vec![], deleted_refs: vec![] })
+            }
+            Attempt::Changed { advertisement, staged, head, scratch } => {
+                let published = self.publish(part, mirror, stored, advertisement, staged, head, scratch).await;
+                published.map_err(|error| (Stage::Publish, error))
+            }
+        }
+    }
+
+    /// Reads what the mirror has; none if there is no mirror.
+    async fn read_stored(&self, part: &Part<'_>, mirror: &Mirror) -> Result<Option<Refs>, GitError> {
+        let mirror = mirror.clone();
+        let id = part.id;
+        let known = part.stored_head.is_some();
+        blocking(move || {
+            let refs = mirror.refs()?;
+            // Only a mirror that the index does not know can belong to somebody else.
+            if refs.is_some() && !known && mirror.identity().is_none_or(|(owner, _)| owner != id) {
+                let path = mirror.path().display();
+                return Err(GitError::Damaged(format!("{path} is not the mirror of repository {id}")));
+            }
+            Ok(refs)
+        })
+        .await
+    }
+
+    /// Asks what there is; downloads what is new.
+    async fn attempt(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        stored: Option<&Refs>,
+        transfer: &Arc<Transfer>,
+        cancel: &CancellationToken,
+    ) -> Result<Attempt, GitError> {
+        let (advertisement, repository_url) = self.server.advertise(&part.name()).await?;
+        let mirror_head = match (part.stored_head, stored) {
+            (Some(head), _) => Some(head.to_owned()),
+            (None, Some(_)) => mirror.head(),
+            (None, None) => None,
+        };
+        let head = choose_head(&advertisement, part.default_branch, mirror_head.as_deref());
+        if let Some(stored) = stored {
+            let stored = stored.of_remote();
+            if stored == advertisement.refs && mirror_head.as_deref() == Some(&head) {
+                return Ok(Attempt::Unchanged { head });
+            }
+            if advertisement.refs.is_empty() && !stored.is_empty() {
+                return Err(GitError::Emptied(stored.len()));
+            }
+        }
+        self.note_fetching(part);
+        let scratch = tempfile::Builder::new()
+            .prefix("stage-")
+            .tempdir_in(&self.scratch)
+            .map_err(GitError::io("create a folder in", &self.scratch))?;
+        let server = Arc::clone(&self.server);
+        let stored = stored.cloned().unwrap_or_default();
+        let objects = (!stored.is_empty()).then(|| mirror.path().join("objects"));
+        let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
+        let (advertisement, staged, scratch) = blocking(move || {
+            let staged = stage(&Download {
+                server,
+                repository_url,
+                advertisement: &advertisement,
+                stored: &stored,
+                stored_objects: objects,
+                scratch: scratch.path(),
+                transfer,
+                cancel,
+            })?;
+            Ok((advertisement, staged, scratch))
+        })
+        .await?;
+        Ok(Attempt::Changed { advertisement, staged, head, scratch })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that an attempt found is published at once")]
+    async fn publish(
+        &self,
+        part: &Part<'_>,
+        mirror: Mirror,
+        stored: Option<Refs>,
+        advertisement: Advertisement,
+        staged: Staged,
+        head: String,
+        scratch: tempfile::TempDir,
+    ) -> Result<Synced, GitError> {
+        let store = self.store.clone();
+        let building = store.mirror_at(&layout::incoming(part.id), part.kind);
+        let (id, full_name) = (part.id, part.full_name.clone());
+        let head_changed = stored.is_none() || part.stored_head != Some(head.as_str());
+        blocking(move || {
+            let mut refs = advertisement.refs;
+            let mut state = State::Created;
+            if let Some(stored) = &stored {
+                state = State::Updated;
+                for (name, target) in stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
+                    refs.insert(name.to_owned(), *target);
+                }
+            }
+            let publication = Publication {
+                packs: &staged.packs,
+                refs: &refs,
+                refs_changed: stored.as_ref() != Some(&refs),
+                head: head_changed.then_some(head.as_str()),
+            };
+            match stored {
+                Some(_) => publish(mirror.path(), &publication)?,
+                None => store.create_mirror(&building, &mirror, (id, &full_name), &publication)?,
+            }
+            drop(scratch);
+            Ok(Synced { state, head, force_pushed: staged.force_pushed, deleted_refs: staged.deleted_refs })
+        })
+        .await
+    }
+
+    /// Tells `ghbk status` what is being fetched; only for people, so a failure to write shows elsewhere.
+    fn note_fetching(&self, part: &Part<'_>) {
+        let record = Record::Fetching { id: part.id, full_name: part.full_name.clone() };
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = ledger.write(&record) {
+            tracing::warn!(%error, "the record is not written");
+        }
+    }
+
+    fn sum_up(
+        &self,
+        step: &Step,
+        results: Vec<(MirrorKind, PartResult)>,
+        transfer: &Transfer,
+        duration: Duration,
+        timed_out: Option<Duration>,
+    ) -> Done {
+        let repository = &step.repository;
+        let mut outcome = Outcome {
+            id: repository.id,
+            full_name: repository.full_name.clone(),
+            state: State::Unchanged,
+            renamed_from: None,
+            force_pushed: Vec::new(),
+            deleted_refs: Vec::new(),
+            bytes_received: transfer.received_bytes.load(Ordering::Relaxed),
+            duration_milliseconds: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            failures: Vec::new(),
+            warnings: Vec::new(),
+            head: None,
+            wiki_head: None,
+            finished_at: Utc::now(),
+        };
+        let mut ends_the_run = None;
+        for (kind, result) in results {
+            let name = match kind {
+                MirrorKind::Code => repository.full_name.to_string(),
+                MirrorKind::Wiki => format!("{}.wiki", repository.full_name),
+            };
+            match result {
+                Ok(synced) => {
+                    let head = Some(synced.head);
+                    match kind {
+                        MirrorKind::Code => {
+                            outcome.state = synced.state;
+                            outcome.head = head;
+                        }
+                        MirrorKind::Wiki => {
+                            if outcome.state == State::Unchanged && synced.state != State::Unchanged {
+                                outcome.state = State::Updated;
+                            }
+                            outcome.wiki_head = head;
+                        }
+                    }
+                    outcome.force_pushed.extend(synced.force_pushed);
+                    outcome.deleted_refs.extend(synced.deleted_refs);
+                }
+                Err((_, GitError::NotFound)) if kind == MirrorKind::Wiki => {
+                    outcome.warnings.push(format!("{name} is no longer on GitHub; its mirror is kept"));
+                }
+                Err((stage, error)) => {
+                    let (text, hint) = match (&error, timed_out) {
+                        (GitError::Cancelled, Some(limit)) => (
+                            format!("it took longer than {}", humantime::format_duration(limit)),
+                            "raise limits.repository_timeout, or check limits.bandwidth and the network".to_owned(),
+                        ),
+                        _ => (error.to_string(), error.hint().to_owned()),
+                    };
+                    let failure = Failure { repository: name, stage, error: text, hint };
+                    if is_fatal(&error, self.store.root()) {
+                        ends_the_run = Some(Failure {
+                            repository: "all".to_owned(),
+                            error: format!("the run stopped: {}", failure.error),
+                            ..failure.clone()
+                        });
+                    }
+                    outcome.failures.push(failure);
+                }
+            }
+        }
+        if !outcome.failures.is_empty() {
+            outcome.state = State::Failed;
+        }
+        Done { outcome, ends_the_run }
+    }
+}
+
+/// Decides what HEAD says: what the server advertises, else what the API says, else what it said before.
+fn choose_head(advertisement: &Advertisement, default_branch: Option<&str>, stored: Option<&str>) -> String {
+    let from_api = default_branch
+        .map(|branch| format!("refs/heads/{branch}"))
+        .filter(|name| git2::Reference::is_valid_name(name));
+    let valid = |name: &String| name.starts_with("refs/heads/") && git2::Reference::is_valid_name(name);
+    match advertisement.head.clone().filter(valid).or(from_api) {
+        Some(branch) => format!("ref: {branch}"),
+        None => stored.unwrap_or("ref: refs/heads/main").to_owned(),
+    }
+}
+
+/// Runs blocking work on its own thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, GitError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
+}

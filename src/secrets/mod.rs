@@ -1,0 +1,188 @@
+//! Where secrets come from: Parameter Store, the environment or files, behind [`read`].
+//!
+//! Touches the network (SSM) or reads files; writes nothing. Secrets are read afresh for every run, so that a new
+//! token counts without a restart. What a newcomer would get wrong: a newline at the end of a token makes octocrab
+//! panic, and everybody's editor adds one; every secret is trimmed.
+
+mod env;
+mod file;
+mod ssm;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{AuthKind, Config, SecretSource};
+
+/// Holds what one run may know.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The personal access token, or the app's private key with `auth = "app"`.
+    pub github: SecretString,
+    /// The Slack webhook's address, if there is one.
+    pub slack_webhook_url: Option<SecretString>,
+    /// Where the Slack webhook's address was looked for, for the warning when there is none.
+    pub slack_place: String,
+}
+
+/// Looks a variable of the environment up.
+pub type EnvironmentOf<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// Names a secret by what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    GitHubToken,
+    GitHubAppKey,
+    SlackWebhookUrl,
+}
+
+/// Says which secret could not be read, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// It is not there.
+    #[error("no {what}: {place} does not exist")]
+    Missing {
+        /// What it is for.
+        what: &'static str,
+        /// The parameter, variable or file.
+        place: String,
+        /// The command that mends it.
+        hint: String,
+    },
+    /// It is there but empty or not what it should be.
+    #[error("the {what} in {place} {problem}")]
+    Unusable {
+        /// What it is for.
+        what: &'static str,
+        /// The parameter, variable or file.
+        place: String,
+        /// What is wrong, without the value.
+        problem: &'static str,
+    },
+    /// The place itself does not answer.
+    #[error("cannot read {place}: {reason}")]
+    Unreachable {
+        /// The store or the file.
+        place: String,
+        /// What it said.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl SecretsError {
+    /// Says what a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing { hint, .. } | Self::Unreachable { hint, .. } => hint.clone(),
+            Self::Unusable { place, .. } => format!("write the value alone into {place}"),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what())
+    }
+}
+
+impl Wanted {
+    fn what(self) -> &'static str {
+        match self {
+            Self::GitHubToken => "GitHub token",
+            Self::GitHubAppKey => "GitHub App key",
+            Self::SlackWebhookUrl => "Slack webhook URL",
+        }
+    }
+}
+
+/// A value with the place it came from, or that place alone.
+struct Found {
+    value: Option<SecretString>,
+    place: String,
+    /// How to put a missing one there.
+    hint: String,
+}
+
+/// Reads what a run needs. The process's environment is passed in.
+///
+/// # Errors
+/// [`SecretsError`] for the GitHub secret; a missing Slack address is none.
+pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Result<Secrets, SecretsError> {
+    let github = match config.github.auth {
+        AuthKind::Token => Wanted::GitHubToken,
+        AuthKind::App => Wanted::GitHubAppKey,
+    };
+    let wanted = [github, Wanted::SlackWebhookUrl];
+    let secrets = &config.secrets;
+    let [github_found, slack_found] = match source(config, env) {
+        Source::Env => wanted.map(|wanted| env::find(wanted, env)),
+        Source::File(folder) => file::find(wanted, secrets, &folder)?,
+        Source::Ssm => ssm::find(wanted, secrets).await?,
+    };
+    let place = github_found.place.clone();
+    let Some(value) = github_found.value else {
+        return Err(SecretsError::Missing { what: github.what(), place, hint: github_found.hint });
+    };
+    let github = usable(github, &value, &place)?;
+    let slack_webhook_url = match slack_found.value {
+        Some(url) => Some(usable(Wanted::SlackWebhookUrl, &url, &slack_found.place)?),
+        None => None,
+    };
+    Ok(Secrets { github, slack_webhook_url, slack_place: slack_found.place })
+}
+
+/// The place to read from, settled.
+enum Source {
+    Env,
+    File(PathBuf),
+    Ssm,
+}
+
+fn source(config: &Config, env: EnvironmentOf<'_>) -> Source {
+    let folder = || config.secrets.directory.clone().or_else(|| env("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    match config.secrets.source {
+        Some(SecretSource::Env) => Source::Env,
+        Some(SecretSource::Ssm) => Source::Ssm,
+        // Without any folder the error names the one that was expected.
+        Some(SecretSource::File) => Source::File(folder().unwrap_or_else(|| "$CREDENTIALS_DIRECTORY".into())),
+        None if env(env::name(Wanted::GitHubToken)).is_some() || env(env::name(Wanted::GitHubAppKey)).is_some() => {
+            Source::Env
+        }
+        None => folder().map_or(Source::Ssm, Source::File),
+    }
+}
+
+/// Trims a value and refuses what cannot be one, without ever quoting it.
+fn usable(wanted: Wanted, value: &SecretString, place: &str) -> Result<SecretString, SecretsError> {
+    let trimmed = value.expose_secret().trim();
+    let unusable = |problem| Err(SecretsError::Unusable { what: wanted.what(), place: place.to_owned(), problem });
+    if trimmed.is_empty() {
+        return unusable("is empty");
+    }
+    match wanted {
+        Wanted::GitHubToken if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            return unusable("holds more than one word");
+        }
+        Wanted::SlackWebhookUrl if url::Url::parse(trimmed).is_err() => return unusable("is not a URL"),
+        _ => {}
+    }
+    Ok(SecretString::from(trimmed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_trimmed_and_two_words_are_none() {
+        let read = |text: &str| usable(Wanted::GitHubToken, &SecretString::from(text), "GITHUB_TOKEN");
+        assert_eq!(read(" ghp_abc\n").unwrap().expose_secret(), "ghp_abc");
+        for text in ["", "\n", "ghp_abc ghp_def", "ghp_\u{e9}"] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(!error.contains("ghp_"), "an error quotes the token: {error}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `.ghbk/index.json`: what the mirrors and the records say, in one file, so that planning a thousand repositories
+//! does not open a thousand files.
+//!
+//! Derived, never the truth: it counts only if it was written at the end of the newest run. After an interrupted
+//! run, or when it is missing, it is rebuilt from the mirrors and the records.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ledger::{RunRecord, all_runs};
+use super::{Store, StoreError};
+use crate::git::publish::write_synced;
+use crate::names::{FullName, RepositoryId, RunId};
+use crate::outcome::{Outcome, RunStatus, RunSummary, State};
+
+/// Holds what planning and status need to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// The newest run when it was written; none if it was rebuilt.
+    pub run_id: Option<RunId>,
+    /// When the last run over everything that came to its end began.
+    pub last_complete_start: Option<DateTime<Utc>>,
+    /// When the last run over everything that found all well ended.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How many repositories each owner's listing held in the last complete run.
+    pub listed_by_owner: BTreeMap<String, u64>,
+    /// Every mirror.
+    pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
+}
+
+/// Describes one mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedMirror {
+    /// The repository's name at the last run.
+    pub full_name: FullName,
+    /// Where it lies, relative to the root and without suffix.
+    pub place: PathBuf,
+    /// The content of HEAD, if known.
+    pub head: Option<String>,
+    /// The content of the wiki's HEAD; none if there is no wiki's mirror.
+    pub wiki_head: Option<String>,
+    /// When it was last known to equal GitHub.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How its last run ended.
+    pub last_state: Option<State>,
+    /// Whether GitHub no longer lists it.
+    #[serde(default)]
+    pub gone: bool,
+}
+
+const FILE: &str = "index.json";
+
+impl Index {
+    /// Reads the index if it is that of the newest run, else rebuilds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    pub fn load(store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
+        let stored = std::fs::read(store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        match (stored, newest) {
+            (Some(index), Some(newest)) if newest.summary.is_some() && index.run_id.as_ref() == Some(&newest.run_id) => {
+                Ok(index)
+            }
+            _ => Self::rebuild(store),
+        }
+    }
+
+    /// Makes the index from the mirrors and the records.
+    fn rebuild(store: &Store) -> Result<Self, StoreError> {
+        let mut index = Self::default();
+        for found in store.scan()? {
+            let mirror = IndexedMirror {
+                full_name: found.full_name,
+                place: found.place,
+                head: found.head,
+                wiki_head: found.wiki_head,
+                last_success: None,
+                last_state: None,
+                gone: false,
+            };
+            if let Some(other) = index.mirrors.insert(found.id, mirror) {
+                tracing::warn!(id = %found.id, place = %other.place.display(), "two mirrors of one repository");
+            }
+        }
+        let mut gone_known = false;
+        for record in all_runs(store)? {
+            let record = record?;
+            for outcome in record.outcomes.iter().rev() {
+                if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
+                    mirror.last_state = mirror.last_state.or(Some(outcome.state));
+                    if outcome.state != State::Failed {
+                        mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
+                    }
+                }
+            }
+            let Some(summary) = record.summary.filter(RunSummary::is_complete) else { continue };
+            if !gone_known {
+                gone_known = true;
+                for mirror in index.mirrors.values_mut() {
+                    mirror.gone = summary.gone.contains(&mirror.full_name);
+                }
+                index.listed_by_owner = summary.listed_by_owner;
+            }
+            index.last_complete_start = index.last_complete_start.or(Some(summary.started_at));
+            if summary.status == RunStatus::Ok {
+                index.last_success = index.last_success.or(Some(summary.finished_at));
+            }
+        }
+        Ok(index)
+    }
+
+    /// Takes over what happened to one repository.
+    pub fn record(&mut self, outcome: &Outcome, place: PathBuf) {
+        if outcome.state == State::Failed && !self.mirrors.contains_key(&outcome.id) && outcome.head.is_none() {
+            return; // it has no mirror yet
+        }
+        let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| IndexedMirror {
+            full_name: outcome.full_name.clone(),
+            place: place.clone(),
+            head: None,
+            wiki_head: None,
+            last_success: None,
+            last_state: None,
+            gone: false,
+        });
+        mirror.last_state = Some(outcome.state);
+        mirror.gone = false;
+        if outcome.head.is_some() {
+            mirror.head.clone_from(&outcome.head);
+        }
+        if outcome.wiki_head.is_some() {
+            mirror.wiki_head.clone_from(&outcome.wiki_head);
+        }
+        if outcome.state != State::Failed {
+            mirror.last_success = Some(outcome.finished_at);
+        }
+    }
+
+    /// Takes over how the run ended.
+    pub fn close(&mut self, summary: &RunSummary) {
+        self.run_id = Some(summary.run_id.clone());
+        if summary.is_complete() {
+            self.last_complete_start = Some(summary.started_at);
+            self.listed_by_owner.clone_from(&summary.listed_by_owner);
+            if summary.status == RunStatus::Ok {
+                self.last_success = Some(summary.finished_at);
+            }
+        }
+    }
+
+    /// Writes the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; the next run rebuilds it.
+    pub fn save(&self, store: &Store) -> Result<(), StoreError> {
+        let folder = store.root().join(super::layout::OWN_FOLDER);
+        let error = StoreError::io("write", &folder.join(FILE));
+        let bytes = match serde_json::to_vec_pretty(self) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(error(source.into())),
+        };
+        match write_synced(&folder, FILE, &bytes) {
+            Err(crate::git::GitError::Io { source, .. }) => Err(error(source)),
+            _ => Ok(()),
+        }
+    }
+}

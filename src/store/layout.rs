@@ -1,0 +1,47 @@
+//! Where things lie below the root, as relative paths. Pure, so that the plan can use it.
+
+use std::path::PathBuf;
+
+use crate::names::{FullName, RepositoryId};
+
+/// Tells a repository's code from its wiki, which is a git repository of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorKind {
+    /// The repository itself.
+    Code,
+    /// Its wiki.
+    Wiki,
+}
+
+impl MirrorKind {
+    /// Returns how the folder's name ends.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Code => ".git",
+            Self::Wiki => ".wiki.git",
+        }
+    }
+}
+
+/// The folder of everything that is not a mirror.
+pub const OWN_FOLDER: &str = ".ghbk";
+
+/// Returns the place of a mirror: `OWNER/NAME`, to which the kind's suffix is added.
+pub fn place(name: &FullName) -> PathBuf {
+    PathBuf::from(name.owner()).join(name.name())
+}
+
+/// Returns the place of a mirror set aside because another repository took its name.
+pub fn attic(name: &FullName, id: RepositoryId) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("attic").join(name.owner()).join(format!("{}-{id}", name.name()))
+}
+
+/// Returns the place of a mirror between two names.
+pub fn moving(id: RepositoryId) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("moving").join(id.to_string())
+}
+
+/// Returns the place where a new mirror is built.
+pub fn incoming(id: RepositoryId) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("incoming").join(id.to_string())
+}

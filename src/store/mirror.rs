@@ -1,0 +1,262 @@
+//! Mirrors on disk: finding, reading, making, moving and sweeping them.
+//!
+//! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
+//! place is a path without its suffix, because code and wiki move together.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::layout::{MirrorKind, OWN_FOLDER};
+use super::{Store, StoreError};
+use crate::git::GitError;
+use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder};
+use crate::git::refs::Refs;
+use crate::git::transport::set_up_libgit2;
+use crate::names::{FullName, RepositoryId};
+
+/// Stands for one bare repository of the store, there or not.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    path: PathBuf,
+}
+
+/// Describes a mirror that a scan found.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// Its repository.
+    pub id: RepositoryId,
+    /// The name it had at the last run.
+    pub full_name: FullName,
+    /// Where it lies, relative to the root and without suffix.
+    pub place: PathBuf,
+    /// The content of HEAD.
+    pub head: Option<String>,
+    /// The content of the wiki's HEAD, if there is a wiki's mirror.
+    pub wiki_head: Option<String>,
+}
+
+impl Mirror {
+    /// Returns the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says whether the folder is there.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Reads the stored refs; none if there is no such mirror.
+    ///
+    /// # Errors
+    /// [`GitError`] if they cannot be read.
+    pub fn refs(&self) -> Result<Option<Refs>, GitError> {
+        let path = self.path.join("packed-refs");
+        match fs::read(&path) {
+            Ok(bytes) => Refs::parse_packed(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.exists() => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(GitError::Damaged("it has no packed-refs".to_owned()))
+            }
+            Err(error) => Err(GitError::io("read", &path)(error)),
+        }
+    }
+
+    /// Reads HEAD; none if it is missing or empty.
+    pub fn head(&self) -> Option<String> {
+        let text = fs::read_to_string(self.path.join("HEAD")).ok()?;
+        Some(text.trim_end().to_owned()).filter(|head| !head.is_empty())
+    }
+
+    /// Reads whose mirror it is.
+    pub fn identity(&self) -> Option<(RepositoryId, FullName)> {
+        set_up_libgit2();
+        let config = git2::Config::open(&self.path.join("config")).ok()?.snapshot().ok()?;
+        let id = u64::try_from(config.get_i64("ghbk.id").ok()?).ok()?;
+        Some((RepositoryId(id), config.get_str("ghbk.fullName").ok()?.parse().ok()?))
+    }
+
+    /// Writes the new name into `config`.
+    fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
+        set_up_libgit2();
+        let path = self.path.join("config");
+        git2::Config::open(&path)
+            .and_then(|mut config| config.set_str("ghbk.fullName", &name.to_string()))
+            .map_err(|error| StoreError::io("write", &path)(io::Error::other(error.message().to_owned())))
+    }
+}
+
+impl Store {
+    /// Returns the mirror at a place.
+    pub fn mirror_at(&self, place: &Path, kind: MirrorKind) -> Mirror {
+        let mut name = place.as_os_str().to_owned();
+        name.push(kind.suffix());
+        Mirror { path: self.root.join(name) }
+    }
+
+    /// Makes a new mirror whole at `building`, then renames it into its place.
+    ///
+    /// # Errors
+    /// [`GitError`]; at worst a leftover that the next run sweeps.
+    pub fn create_mirror(
+        &self,
+        building: &Mirror,
+        target: &Mirror,
+        identity: (RepositoryId, &FullName),
+        publication: &Publication<'_>,
+    ) -> Result<(), GitError> {
+        let path = building.path();
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(GitError::io("remove", path))?;
+        }
+        for folder in ["objects/pack", "refs"] {
+            let folder = path.join(folder);
+            fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+        }
+        let (id, name) = identity;
+        // No automatic gc: what nothing refers to any more is what a backup may be asked for.
+        let config = format!(
+            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
+        );
+        let file = path.join("config");
+        fs::write(&file, config).map_err(GitError::io("write", &file))?;
+        publish(path, publication)?;
+        let parent = target.path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+        fs::rename(path, &target.path).map_err(GitError::io("create", &target.path))?;
+        sync_folder(parent)
+    }
+
+    /// Moves code and wiki from one place to another; missing parts are fine.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
+    pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
+        for kind in [MirrorKind::Code, MirrorKind::Wiki] {
+            let source = self.mirror_at(from, kind);
+            let target = self.mirror_at(to, kind);
+            if !source.exists() {
+                continue;
+            }
+            if target.exists() {
+                return Err(StoreError::Occupied {
+                    path: target.path,
+                    reason: "another mirror is to be moved here".to_owned(),
+                });
+            }
+            let parent = target.path.parent().unwrap_or(&self.root);
+            fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+            fs::rename(&source.path, &target.path).map_err(StoreError::io("move", &source.path))?;
+            if let Some(name) = new_name {
+                target.set_full_name(name)?;
+            }
+        }
+        // An owner's folder without mirrors is clutter; it stays if anything is in it.
+        if let Some(parent) = from.parent() {
+            let _ = fs::remove_dir(self.root.join(parent));
+        }
+        Ok(())
+    }
+
+    /// Finds every mirror, wherever it lies. Reads two small files of each.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a folder cannot be read.
+    pub fn scan(&self) -> Result<Vec<Scanned>, StoreError> {
+        let mut found = Vec::new();
+        for folder in self.folders_of_mirrors()? {
+            for name in names_in(&folder)? {
+                let is_code = name.ends_with(MirrorKind::Code.suffix()) && !name.ends_with(MirrorKind::Wiki.suffix());
+                if !is_code {
+                    continue;
+                }
+                let full = folder.join(name.trim_end_matches(MirrorKind::Code.suffix()));
+                let place = full.strip_prefix(&self.root).unwrap_or(&full).to_owned();
+                let mirror = self.mirror_at(&place, MirrorKind::Code);
+                let Some((id, full_name)) = mirror.identity() else {
+                    tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
+                    continue;
+                };
+                let wiki_head = self.mirror_at(&place, MirrorKind::Wiki).head();
+                found.push(Scanned { id, full_name, place, head: mirror.head(), wiki_head });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what an interrupted run left behind: half-built mirrors and temporary files.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn sweep(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        let incoming = self.own("incoming");
+        for name in names_in(&incoming)? {
+            let path = incoming.join(name);
+            fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
+            removed += 1;
+        }
+        for folder in self.folders_of_mirrors()? {
+            for name in names_in(&folder)?.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
+                let mirror = folder.join(name);
+                for place in [mirror.join("objects/pack"), mirror] {
+                    removed += sweep_temporary(&place)?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Lists the folders that hold mirrors: each owner's, those of the attic, and the one between two names.
+    fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut folders = Vec::new();
+        let attic = self.own("attic");
+        for parent in [&self.root, &attic] {
+            for name in names_in(parent)?.into_iter().filter(|name| name != OWN_FOLDER) {
+                let folder = parent.join(name);
+                if folder.is_dir() {
+                    folders.push(folder);
+                }
+            }
+        }
+        folders.push(self.own("moving"));
+        Ok(folders)
+    }
+}
+
+/// Removes our temporary files, and packs whose idx was never published.
+fn sweep_temporary(folder: &Path) -> Result<u64, StoreError> {
+    let names = names_in(folder)?;
+    let mut removed = 0;
+    for name in &names {
+        let orphan = name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
+        if name.starts_with(TEMPORARY_PREFIX) || orphan {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Lists the names in a folder, sorted; nothing for a missing folder or a file.
+fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(StoreError::io("read", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read", folder))?;
+        // Whatever is not UTF-8 was not made by ghbk.
+        if let Ok(name) = entry.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}

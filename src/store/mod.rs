@@ -1,0 +1,152 @@
+//! The root on disk: mirrors, lock, records. Blocking; no network, no clock.
+//!
+//! What a newcomer would get wrong: nothing here ever removes a mirror. Folders are made, moved and set aside.
+
+mod index;
+pub mod layout;
+mod ledger;
+mod lock;
+mod mirror;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::StoreConfig;
+
+pub use index::{Index, IndexedMirror};
+pub use ledger::{Ledger, Record, RunRecord, all_runs, latest_run};
+pub use lock::{Lock, LockHolder, is_locked};
+pub use layout::MirrorKind;
+pub use mirror::{Mirror, Scanned};
+
+/// Says why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The root does not exist.
+    #[error("the store {0} does not exist")]
+    Missing(PathBuf),
+    /// The root is no folder.
+    #[error("the store {0} is not a folder")]
+    NotAFolder(PathBuf),
+    /// The root must be a mount point and is none.
+    #[error("the store {0} is not a mount point, so its file system is probably not mounted")]
+    NotMounted(PathBuf),
+    /// Another run is under way.
+    #[error("a run is already under way{}", .holder.as_ref().map(|h| format!(": {h}")).unwrap_or_default())]
+    Locked {
+        /// Who holds the lock, if it says.
+        holder: Option<LockHolder>,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A folder that ghbk did not make is where a mirror should be.
+    #[error("{path} is in the way: {reason}")]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// Why it cannot be used.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// Says what a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing(path) => format!("create it, or set store.root or --root: mkdir -p {}", path.display()),
+            Self::NotAFolder(_) => "set store.root or --root to a folder".to_owned(),
+            Self::NotMounted(path) => format!(
+                "mount it: mount {}; for a store on a plain folder set store.require_mount = false",
+                path.display()
+            ),
+            Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
+            Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
+            Self::Occupied { .. } => "move it away, then run again".to_owned(),
+        }
+    }
+}
+
+/// Says what a person can do about a failed file operation on the store.
+pub fn io_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the store's file system",
+        io::ErrorKind::ReadOnlyFilesystem => "mount the store's file system for writing",
+        io::ErrorKind::PermissionDenied => "let the user that ghbk runs as write to the store",
+        _ => "check the store's file system and its mount",
+    }
+}
+
+/// Says whether an error means that nothing more can be written to the store.
+pub fn ends_the_run(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StaleNetworkFileHandle
+    )
+}
+
+/// Stands for the root folder, checked.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Checks the root. Writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is missing, no folder, or not mounted though it must be.
+    pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let root = &config.root;
+        match std::fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(StoreError::NotAFolder(root.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(root.clone())),
+            Err(error) => return Err(StoreError::io("open", root)(error)),
+        }
+        if config.requires_mount() && !is_mount_point(root).map_err(StoreError::io("examine", root))? {
+            return Err(StoreError::NotMounted(root.clone()));
+        }
+        Ok(Self { root: root.clone() })
+    }
+
+    /// Returns the root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn own(&self, name: &str) -> PathBuf {
+        self.root.join(layout::OWN_FOLDER).join(name)
+    }
+
+    /// Makes ghbk's own folders.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], which is how a read-only or full store shows.
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        let runs = self.own("runs");
+        std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))
+    }
+}
+
+/// Asks the kernel whether a folder is the root of a mount, bind mounts included (statx(2)).
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let status = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
+    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
