@@ -27,7 +27,7 @@ pub enum Exit {
     Usage,
     /// The run could not take place.
     Impossible,
-    /// A run is already under way (EX_TEMPFAIL of sysexits.h).
+    /// A run is already under way (`EX_TEMPFAIL` of `sysexits.h`).
     Busy,
     /// Stopped by a signal.
     Signal(u8),

@@ -38,7 +38,11 @@ pub fn set_up(
     writer: impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(), Error> {
     let level = level(config.level, verbosity);
-    let filter = Targets::new().with_target("ghbk", level).with_default(level.min(LevelFilter::WARN));
+    let filter = Targets::new()
+        .with_target("ghbk", level)
+        // Its failures are ours to word, and are retried before they are failures.
+        .with_target("octocrab", LevelFilter::OFF)
+        .with_default(level.min(LevelFilter::WARN));
     let mut layers: Vec<BoxedLayer> = Vec::new();
     let format = tracing_subscriber::fmt::layer();
     let journal = (config.format == LogFormat::Auto && stderr_is_the_journal())

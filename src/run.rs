@@ -305,7 +305,7 @@ impl Session {
 
     fn set_place(&mut self, step: &Move, place: &Path) {
         if let Some(mirror) = self.index.mirrors.get_mut(&step.id) {
-            mirror.place = place.to_owned();
+            place.clone_into(&mut mirror.place);
             if let Some(name) = step.new_name.as_ref().filter(|_| place == step.to) {
                 mirror.full_name.clone_from(name);
             }
@@ -315,7 +315,7 @@ impl Session {
     /// Brings the index up to what happened.
     fn settle(&mut self, plan: &Plan, tally: &mut Tally) {
         for outcome in &tally.outcomes {
-            self.index.record(outcome, layout::place(&outcome.full_name));
+            self.index.record(outcome, &layout::place(&outcome.full_name));
         }
         for (id, name) in &plan.gone {
             if let Some(mirror) = self.index.mirrors.get_mut(id) {

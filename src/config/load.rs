@@ -46,11 +46,34 @@ impl fmt::Display for Listing<'_> {
     }
 }
 
+/// Says where a value came from; sorted as a person would go through them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A line of the configuration file, from 1.
+    Line {
+        /// The file.
+        file: String,
+        /// The line.
+        line: usize,
+    },
+    /// A variable, an option, or the defaults.
+    Elsewhere(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { file, line } => write!(f, "{file}:{line}"),
+            Self::Elsewhere(origin) => f.write_str(origin),
+        }
+    }
+}
+
 /// Describes one mistake: where, what, and what was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
     /// The line of the file, the variable or the option.
-    pub place: String,
+    pub place: Place,
     /// What is wrong.
     pub message: String,
     /// What to write instead.
@@ -114,6 +137,7 @@ pub fn load(
         document.overridden.push(("github.owners".to_owned(), "--owner".to_owned()));
     }
     validate(&config, &document, &mut problems);
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
     if problems.is_empty() {
         // A relative root would change its meaning when the daemon changes its folder.
         config.store.root = std::path::absolute(&config.store.root).unwrap_or(config.store.root);
@@ -157,9 +181,9 @@ impl<'a> Document<'a> {
                         table = overridden;
                         self.overridden.push((path, variable.clone()));
                     }
-                    Err(error) => problems.push(problem(variable.clone(), error.message(), last_part(&path))),
+                    Err(error) => problems.push(problem(Place::Elsewhere(variable.clone()), error.message(), last_part(&path))),
                 },
-                Err(message) => problems.push(ConfigProblem { place: variable.clone(), message, suggestion: None }),
+                Err(message) => problems.push(ConfigProblem { place: Place::Elsewhere(variable.clone()), message, suggestion: None }),
             }
         }
         config
@@ -181,20 +205,20 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn place(&self, span: Option<Range<usize>>) -> String {
+    fn place(&self, span: Option<Range<usize>>) -> Place {
         match span {
             Some(span) => {
                 let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
-                format!("{}:{line}", self.origin)
+                Place::Line { file: self.origin.to_owned(), line }
             }
-            None => self.origin.to_owned(),
+            None => Place::Elsewhere(self.origin.to_owned()),
         }
     }
 
     /// Finds where the value of a dotted key came from.
-    fn place_of(&self, path: &str) -> String {
+    fn place_of(&self, path: &str) -> Place {
         if let Some((_, origin)) = self.overridden.iter().rev().find(|(key, _)| key == path) {
-            return origin.clone();
+            return Place::Elsewhere(origin.clone());
         }
         let (table, _) = DeTable::parse_recoverable(self.text);
         let mut table = table.get_ref();
@@ -208,7 +232,7 @@ impl<'a> Document<'a> {
             }
         }
         match (self.origin, span) {
-            ("", _) => "configuration".to_owned(),
+            ("", _) => Place::Elsewhere("configuration".to_owned()),
             (_, span) => self.place(span),
         }
     }
@@ -281,13 +305,14 @@ fn last_part(path: &str) -> &str {
 }
 
 /// Words one serde error, with a suggestion when a known name is close.
-fn problem(place: String, message: &str, key: &str) -> ConfigProblem {
+fn problem(place: Place, message: &str, key: &str) -> ConfigProblem {
     let first_line = message.lines().next().unwrap_or_default();
     let (what, known) = match first_line.split_once(", expected ") {
         Some((what, known)) if what.starts_with("unknown ") => (what, known),
         _ => {
+            let suggestion = unknown_time_zone(first_line).and_then(nearest_time_zone);
             let message = if key.is_empty() { first_line.to_owned() } else { format!("{key}: {first_line}") };
-            return ConfigProblem { place, message, suggestion: None };
+            return ConfigProblem { place, message, suggestion };
         }
     };
     let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
@@ -304,6 +329,17 @@ fn problem(place: String, message: &str, key: &str) -> ConfigProblem {
     };
     let message = if what.starts_with("unknown value") { format!("{key}: {what}") } else { what };
     ConfigProblem { place, message, suggestion: Some(suggestion) }
+}
+
+/// Recognises chrono-tz's complaint.
+fn unknown_time_zone(message: &str) -> Option<&str> {
+    message.strip_prefix("failed to parse timezone: ").map(|name| name.trim_matches('\''))
+}
+
+fn nearest_time_zone(given: &str) -> Option<String> {
+    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let (distance, nearest) = zones.map(|zone| (strsim::damerau_levenshtein(given, zone), zone)).min()?;
+    (distance <= given.len().div_ceil(3)).then(|| format!("did you mean `{nearest}`?"))
 }
 
 /// Checks what the types cannot: values that only mean something together or that others must parse.
@@ -396,5 +432,112 @@ fn check_api_url(text: &str) -> Result<(), String> {
         "http" if loopback => Ok(()),
         "http" => Err("would send the token in clear; use https".to_owned()),
         other => Err(format!("{other} is not a scheme ghbk speaks")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(Some((&path, true)), env, &Overrides::default())
+    }
+
+    fn complaint(text: &str, env: &[(&str, &str)]) -> String {
+        let error = load_text(text, env).unwrap_err().to_string();
+        let folder = error.lines().find_map(|line| line.trim().split("config.toml").next()).unwrap_or_default();
+        let folder = folder.to_owned();
+        error.lines().map(|line| line.replace(folder.trim(), "")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_with_its_line() {
+        let text = "[stroe]\nroot = \"/x\"\n[github]\nowner = [\"acme\"]\nauth = \"tokn\"\nforks = \"yes\"\n\
+            exclude = [\"[a\"]\napi_url = \"http://example.com\"\n[limits]\nconcurrency = 0\n\
+            repository_timeout = \"soon\"\n[schedule]\ncron = \"every sunday\"\ntimezone = \"Asia/Tokio\"\n";
+        let error = load_text(text, &[]).unwrap_err();
+        let ConfigError::Mistakes(problems) = error else { panic!("{error}") };
+        let words: Vec<String> = problems
+            .iter()
+            .map(|problem| match &problem.place {
+                Place::Line { line, .. } => {
+                    format!("{line}: {} [{}]", problem.message, problem.suggestion.clone().unwrap_or_default())
+                }
+                Place::Elsewhere(origin) => format!("{origin}: {}", problem.message),
+            })
+            .collect();
+        insta::assert_snapshot!(words.join("\n"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_names_the_line() {
+        assert!(complaint("[github]\nowners = [\"acme\"\n", &[]).contains("config.toml:"));
+    }
+
+    #[test]
+    fn variables_override_keys_and_are_named_when_wrong() {
+        let env = [
+            ("GHBK_STORE__ROOT", "/data"),
+            ("GHBK_GITHUB__OWNERS", "acme, b"),
+            ("GHBK_LIMITS__CONCURRENCY", "3"),
+            ("GHBK_LIMITS__STALL_TIMEOUT", "5s"),
+            ("GHBK_LIMITS__BANDWIDTH", "50MiB"),
+            ("GHBK_SLACK__NOTIFY", "never"),
+        ];
+        let config = load_text("[limits]\nconcurrency = 7\n", &env).unwrap();
+        assert_eq!(config.store.root, PathBuf::from("/data"));
+        assert_eq!(config.github.owners, ["acme", "b"]);
+        assert_eq!(config.limits.concurrency, 3);
+        assert_eq!(config.limits.stall_timeout.as_secs(), 5);
+        assert_eq!(config.limits.bandwidth.unwrap().as_u64(), 50 * 1024 * 1024);
+        let error = load_text("", &[("GHBK_LIMITS__CONCURENCY", "3")]).unwrap_err().to_string();
+        assert!(error.contains("GHBK_LIMITS__CONCURENCY") && error.contains("`concurrency`"), "{error}");
+    }
+
+    #[test]
+    fn the_mount_is_demanded_for_the_deployment_s_root_alone() {
+        assert!(load_text("", &[]).unwrap().store.requires_mount());
+        assert!(!load_text("", &[("GHBK_STORE__ROOT", "/data")]).unwrap().store.requires_mount());
+        let both = [("GHBK_STORE__ROOT", "/data"), ("GHBK_STORE__REQUIRE_MOUNT", "true")];
+        assert!(load_text("", &both).unwrap().store.requires_mount());
+    }
+
+    #[test]
+    fn the_example_documents_every_key_with_its_default() {
+        let example = include_str!("../../config.example.toml");
+        let parsed = load_text(example, &[]).unwrap();
+        let default = Config { github: crate::config::GitHubConfig { owners: vec!["acme".into()], ..Default::default() }, ..Default::default() };
+        assert_eq!(format!("{parsed:?}"), format!("{default:?}"), "the example's values are not the defaults");
+        // With the optional keys uncommented, every key that serde knows must be there.
+        let uncommented: String = example
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        load_text(&uncommented, &[]).unwrap();
+        for known in known_keys() {
+            let (table, key) = known.split_once('.').unwrap();
+            let section = uncommented.split(&format!("[{table}]")).nth(1).unwrap().split("\n[").next().unwrap();
+            assert!(section.contains(&format!("\n{key} = ")), "{known} is not in config.example.toml");
+        }
+    }
+
+    /// Asks serde itself: the error for an unknown key lists the known ones.
+    fn known_keys() -> Vec<String> {
+        let names = |text: &str| -> Vec<String> {
+            let Err(error) = toml::from_str::<Config>(text) else { panic!("{text} was taken") };
+            let known = error.message().split("expected").nth(1).unwrap().to_owned();
+            known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        };
+        names("unknown = 1")
+            .iter()
+            .flat_map(|table| names(&format!("[{table}]\nunknown = 1")).into_iter().map(move |key| format!("{table}.{key}")))
+            .collect()
     }
 }

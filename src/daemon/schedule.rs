@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use croner::parser::{CronParser, Seconds};
+use croner::parser::{CronParser, Seconds, Year};
 
 /// Tells past and coming due times of a schedule.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ impl Schedule {
         let invalid = |reason: String| InvalidSchedule { expression: expression.to_owned(), reason };
         let cron = CronParser::builder()
             .seconds(Seconds::Required)
+            .year(Year::Disallowed)
             .dom_and_dow(false)
             .build()
             .parse(expression)

@@ -1,4 +1,4 @@
-//! Signals, and what systemd wants to hear (sd_notify(3)).
+//! Signals, and what systemd wants to hear (`sd_notify(3)`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -256,8 +256,8 @@ pub(super) fn from_octocrab(error: octocrab::Error, what: &str) -> GitHubError {
         Error::Json { source, .. } => unreadable(source.to_string()),
         Error::InvalidUtf8 { .. } => unreadable("it is not UTF-8".to_owned()),
         Error::Reqwest { source, .. } => GitHubError::Connection(chain(&source.without_url())),
-        Error::Service { source, .. } => match source.downcast::<reqwest::Error>() {
-            Ok(source) => GitHubError::Connection(chain(&source.without_url())),
+        Error::Service { source, .. } => match source.downcast::<octocrab::Error>() {
+            Ok(source) => from_octocrab(*source, what),
             Err(source) => GitHubError::Connection(printable(&chain(&*source), ERROR_MESSAGE_MAX_CHARS)),
         },
         other => GitHubError::Connection(printable(&chain(&other), ERROR_MESSAGE_MAX_CHARS)),

@@ -19,6 +19,7 @@ use crate::text::printable;
 
 /// Describes a repository as GitHub lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "these are GitHub's own flags")]
 pub struct Repository {
     /// Its identity.
     pub id: RepositoryId,

@@ -5,7 +5,7 @@
 //! run, or when it is missing, it is rebuilt from the mirrors and the records.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -113,13 +113,13 @@ impl Index {
     }
 
     /// Takes over what happened to one repository.
-    pub fn record(&mut self, outcome: &Outcome, place: PathBuf) {
+    pub fn record(&mut self, outcome: &Outcome, place: &Path) {
         if outcome.state == State::Failed && !self.mirrors.contains_key(&outcome.id) && outcome.head.is_none() {
             return; // it has no mirror yet
         }
         let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| IndexedMirror {
             full_name: outcome.full_name.clone(),
-            place: place.clone(),
+            place: place.to_owned(),
             head: None,
             wiki_head: None,
             last_success: None,

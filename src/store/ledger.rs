@@ -17,7 +17,6 @@ use crate::outcome::{Outcome, RunSummary, Trigger};
 /// One line of a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-#[expect(clippy::large_enum_variant, reason = "lines are written and read one at a time")]
 pub enum Record {
     /// The first line.
     Run {

@@ -1,0 +1,183 @@
+//! What a run leaves on the store.
+
+use serde_json::json;
+
+use crate::world::{World, git, mirrored_refs};
+
+#[test]
+fn a_first_run_creates_and_a_second_finds_nothing_new() {
+    let world = World::generated(3);
+    let first = world.run_json(0);
+    assert_eq!(first["status"], "ok");
+    assert_eq!(first["counts"]["created"], 3);
+    for number in 1..=3 {
+        world.assert_mirrors(&format!("acme/repository-{number:03}"));
+    }
+    let second = world.run_json(0);
+    assert_eq!(
+        second["counts"],
+        json!({"listed": 3, "created": 0, "updated": 0, "unchanged": 3, "renamed": 0, "gone": 0, "failed": 0})
+    );
+    assert_eq!(second["bytes_received"], 0);
+}
+
+#[test]
+fn a_repository_by_name_needs_no_configuration_and_no_listing() {
+    let world = World::new();
+    world.add("acme/site");
+    let root = world.folder.path().join("fresh/backup");
+    let mut command = world.ghbk(&["run", "--root", root.to_str().unwrap(), "acme/site"]);
+    command.env_remove("GHBK_GITHUB__OWNERS").env_remove("GHBK_STORE__ROOT");
+    let ended = world.end(&mut command).expect(0);
+    assert!(ended.stdout.contains("backup complete"), "{ended:#?}");
+    assert!(root.join("acme/site.git/packed-refs").is_file());
+}
+
+#[test]
+fn every_kind_of_change_is_brought_over() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.annotated_tag("v1", "refs/heads/main").unwrap();
+    site.commit("old", "a", "1").unwrap();
+    world.run_json(0);
+    site.commit("main", "b", "2").unwrap();
+    site.commit("new/branch", "c", "3").unwrap();
+    site.delete_ref("refs/heads/old").unwrap();
+    site.annotated_tag("v2", "refs/heads/main").unwrap();
+    let head = site.rev_parse("refs/heads/main").unwrap();
+    site.set_ref("refs/pull/7/head", &head).unwrap();
+    site.set_ref("refs/pull/7/merge", &head).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["updated"], 1);
+    world.assert_mirrors("acme/site");
+    let refs = mirrored_refs(&world.mirror("acme/site")).join("\n");
+    assert!(refs.contains("refs/pull/7/head") && !refs.contains("refs/pull/7/merge"), "{refs}");
+}
+
+#[test]
+fn a_force_push_is_reported_and_mirrored() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("main", "b", "2").unwrap();
+    world.run_json(0);
+    let old = site.rev_parse("refs/heads/main").unwrap();
+    site.force_push("main").unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["force_pushed"], json!([{"repository": "acme/site", "refs": ["refs/heads/main"]}]));
+    world.assert_mirrors("acme/site");
+    // Nothing is pruned: what the force push took away on GitHub is still an object here.
+    git(&world.mirror("acme/site"), &["cat-file", "-e", &old]);
+}
+
+#[test]
+fn a_branch_moved_back_to_an_older_commit_needs_no_download() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let old = site.rev_parse("refs/heads/main").unwrap();
+    site.commit("main", "b", "2").unwrap();
+    world.run_json(0);
+    site.set_ref("refs/heads/main", &old).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["updated"], 1);
+    assert_eq!(summary["bytes_received"], 0);
+    world.assert_mirrors("acme/site");
+}
+
+#[test]
+fn head_follows_the_default_branch() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("trunk", "b", "2").unwrap();
+    world.run_json(0);
+    site.set_default_branch("trunk").unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["updated"], 1);
+    assert_eq!(git(&world.mirror("acme/site"), &["symbolic-ref", "HEAD"]), "refs/heads/trunk\n");
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+}
+
+#[test]
+fn an_empty_repository_is_mirrored_and_fills_later() {
+    let world = World::new();
+    let path = world.sandbox.repositories().join("acme/empty.git");
+    let empty = ghbk_sandbox::RepositoryEditor::create(path).unwrap();
+    empty.set_default_branch("main").unwrap();
+    assert_eq!(world.run_json(0)["counts"]["created"], 1);
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+    empty.commit("main", "a", "1").unwrap();
+    assert_eq!(world.run_json(0)["counts"]["updated"], 1);
+    world.assert_mirrors("acme/empty");
+}
+
+#[test]
+fn a_repository_that_suddenly_advertises_nothing_keeps_its_mirror() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    let before = mirrored_refs(&world.mirror("acme/site"));
+    site.delete_ref("refs/heads/main").unwrap();
+    let summary = world.run_json(1);
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("advertises no refs"), "{summary}");
+    assert_eq!(mirrored_refs(&world.mirror("acme/site")), before);
+}
+
+#[test]
+fn a_wiki_is_mirrored_beside_its_repository() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/other");
+    world.add("acme/site.wiki");
+    assert_eq!(world.run_json(0)["counts"]["created"], 2);
+    world.assert_mirrors("acme/site.wiki");
+    assert!(!world.mirror("acme/other.wiki").exists(), "a wiki that was never written has no mirror");
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 2);
+    world.sandbox.edit("acme/site.wiki").commit("main", "Home.md", "hello").unwrap();
+    assert_eq!(world.run_json(0)["counts"]["updated"], 1);
+    world.assert_mirrors("acme/site.wiki");
+}
+
+#[test]
+fn wikis_can_be_left_out() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/site.wiki");
+    world.end(world.ghbk(&["run"]).env("GHBK_GITHUB__WIKIS", "false")).expect(0);
+    assert!(!world.mirror("acme/site.wiki").exists());
+}
+
+#[test]
+fn a_mirror_is_an_ordinary_repository_with_one_pack_a_run() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    for number in 0..3 {
+        site.commit("main", "a", &number.to_string()).unwrap();
+        world.run_json(0);
+    }
+    let mirror = world.mirror("acme/site");
+    let packs = std::fs::read_dir(mirror.join("objects/pack")).unwrap().count();
+    assert_eq!(packs, 2 * 4, "a pack and an idx for each of four runs");
+    assert_eq!(git(&mirror, &["count-objects"]), "0 objects, 0 kilobytes\n");
+    assert_eq!(git(&mirror, &["config", "ghbk.fullName"]), "acme/site\n");
+    assert_eq!(std::fs::read_dir(mirror.join("refs")).unwrap().count(), 0, "no loose refs");
+}
+
+#[test]
+fn a_mirror_that_somebody_removed_is_made_anew() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    std::fs::remove_dir_all(world.mirror("acme/site")).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["created"], 1);
+    world.assert_mirrors("acme/site");
+}
+
+#[test]
+fn a_lost_index_is_rebuilt_from_the_mirrors() {
+    let world = World::generated(3);
+    world.run_json(0);
+    std::fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 3);
+    assert!(world.root.join(".ghbk/index.json").is_file());
+}

@@ -1,0 +1,202 @@
+//! A world of its own for each test: a GitHub, a store, and the means to run `ghbk` between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use ghbk_sandbox::{Generate, Options, RepositoryEditor, Sandbox, generate};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything takes; a hang fails the test instead of the run.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) root: PathBuf,
+    pub(crate) folder: TempDir,
+}
+
+/// What a command left: exit status and both outputs.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|options| options)
+    }
+
+    pub(crate) fn with(change: impl FnOnce(Options) -> Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = folder.path().join("origin");
+        std::fs::create_dir_all(repositories.join("acme")).unwrap();
+        let root = folder.path().join("store");
+        for name in ["store", "scratch", "home"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let sandbox = Sandbox::start(change(Options::new(repositories))).unwrap();
+        Self { sandbox, root, folder }
+    }
+
+    /// A world with so many small repositories, `acme/repository-001` and on.
+    pub(crate) fn generated(count: usize) -> Self {
+        let world = Self::new();
+        let description = Generate { owner: "acme".into(), count, commits_each: 3, empty: false, ..Generate::default() };
+        generate(world.sandbox.repositories(), &description).unwrap();
+        world
+    }
+
+    /// Adds a repository with one commit on `main`.
+    pub(crate) fn add(&self, full_name: &str) -> RepositoryEditor {
+        let editor =
+            RepositoryEditor::create(self.sandbox.repositories().join(format!("{full_name}.git"))).unwrap();
+        editor.set_default_branch("main").unwrap();
+        editor.commit("main", "README.md", full_name).unwrap();
+        editor
+    }
+
+    pub(crate) fn mirror(&self, full_name: &str) -> PathBuf {
+        self.root.join(format!("{full_name}.git"))
+    }
+
+    /// A command with nothing of this machine's environment but what is given here.
+    pub(crate) fn ghbk(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghbk"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path().join("home"))
+            .env("GITHUB_TOKEN", self.sandbox.token())
+            .env("SLACK_WEBHOOK_URL", self.sandbox.slack_url())
+            .env("GHBK_GITHUB__API_URL", self.sandbox.api_url())
+            .env("GHBK_GITHUB__OWNERS", "acme")
+            .env("GHBK_STORE__ROOT", &self.root)
+            .env("GHBK_STORE__SCRATCH", self.folder.path().join("scratch"))
+            .env("GHBK_LIMITS__RETRIES", "1")
+            .env("GHBK_LIMITS__GIT_OPERATIONS_PER_MINUTE", "60000")
+            .env("GHBK_LIMITS__API_REQUESTS_PER_MINUTE", "60000")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn end(&self, command: &mut Command) -> Ended {
+        ended(command)
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        ended(&mut self.ghbk(arguments))
+    }
+
+    /// `ghbk run --json`, which must end with the given status.
+    #[track_caller]
+    pub(crate) fn run_json(&self, code: i32) -> Value {
+        self.run(&["run", "--json"]).expect(code).json()
+    }
+
+    /// Proves that a mirror is what its origin is: refs, objects, and what a clone holds.
+    #[track_caller]
+    pub(crate) fn assert_mirrors(&self, full_name: &str) {
+        let origin = self.sandbox.repositories().join(format!("{full_name}.git"));
+        assert_equal_repositories(&origin, &self.mirror(full_name));
+    }
+}
+
+/// Runs a command to its end, killing it if it never ends.
+pub(crate) fn ended(command: &mut Command) -> Ended {
+    let output = assert_cmd::Command::from_std(std::mem::replace(command, Command::new("true")))
+        .timeout(PATIENCE)
+        .output()
+        .unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub(crate) fn git_output(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new("git")
+        .arg("--git-dir")
+        .arg(folder)
+        .args(arguments)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = git_output(folder, arguments);
+    assert!(output.status.success(), "git {arguments:?} in {}: {output:?}", folder.display());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The refs that a mirror of this repository has.
+pub(crate) fn mirrored_refs(repository: &Path) -> Vec<String> {
+    git(repository, &["for-each-ref", "--format=%(objectname) %(refname) %(*objectname)"])
+        .lines()
+        .filter(|line| {
+            let name = line.split(' ').nth(1).unwrap_or_default();
+            !name.starts_with("refs/ghbk/") && !(name.starts_with("refs/pull/") && name.ends_with("/merge"))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[track_caller]
+pub(crate) fn assert_equal_repositories(origin: &Path, mirror: &Path) {
+    assert_eq!(mirrored_refs(origin), mirrored_refs(mirror));
+    let fsck = git_output(mirror, &["fsck", "--full", "--strict=false"]);
+    let fsck = if fsck.status.success() { fsck } else { git_output(mirror, &["fsck", "--full"]) };
+    assert!(fsck.status.success(), "git fsck: {fsck:?}");
+    assert_eq!(git(origin, &["symbolic-ref", "HEAD"]), git(mirror, &["symbolic-ref", "HEAD"]));
+    let folder = tempfile::tempdir().unwrap();
+    let tree = |from: &Path, to: &str| {
+        let to = folder.path().join(to);
+        let status = Command::new("git")
+            .args(["-c", "safe.directory=*", "clone", "--quiet"])
+            .args([from, &to])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        git_output(&to.join(".git"), &["rev-parse", "HEAD^{tree}"]).stdout
+    };
+    assert_eq!(tree(origin, "origin"), tree(mirror, "mirror"));
+}
+
+/// Every file below a folder with its content.
+pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.clone(), std::fs::read(&path).unwrap_or_default()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
