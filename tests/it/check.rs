@@ -1,0 +1,35 @@
+//! `ghbk check`.
+
+use crate::world::World;
+
+#[test]
+fn a_good_set_up_is_ok_line_by_line() {
+    let world = World::generated(2);
+    let ended = world.run(&["check", "--slack"]).expect(0);
+    for item in ["configuration", "schedule", "store", "scratch", "secrets", "token", "inventory", "slack"] {
+        let line = ended.stdout.lines().find(|line| line.contains(item));
+        assert!(line.is_some_and(|line| line.starts_with("ok")), "{item}: {ended:#?}");
+    }
+    assert_eq!(world.sandbox.slack_messages().len(), 1);
+    assert_eq!(world.sandbox.slack_messages()[0].problems, Vec::<String>::new());
+}
+
+#[test]
+fn each_trouble_is_named_with_its_remedy() {
+    let world = World::generated(2);
+    let mut command = world.ghbk(&["check"]);
+    command.env("GITHUB_TOKEN", "ghp_wrong").env("GHBK_STORE__ROOT", "/nowhere/at/all").env_remove("SLACK_WEBHOOK_URL");
+    let ended = world.end(&mut command).expect(3);
+    assert!(ended.stdout.contains("FAILED   store          the store /nowhere/at/all does not exist"), "{ended:#?}");
+    assert!(ended.stdout.contains("401"), "{ended:#?}");
+    assert!(ended.stdout.contains("warning  slack"), "{ended:#?}");
+    let hints = ended.stdout.lines().filter(|line| line.contains("hint: ")).count();
+    assert_eq!(hints, 3, "{ended:#?}");
+}
+
+#[test]
+fn check_writes_nothing_to_stay() {
+    let world = World::generated(1);
+    world.run(&["check"]).expect(0);
+    assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0);
+}

@@ -1,0 +1,226 @@
+//! One repository's trouble is its own; and what is transient is tried again, what is not is not.
+
+use std::time::{Duration, Instant};
+
+use ghbk_sandbox::Fault;
+
+use crate::world::World;
+
+/// 200 repositories, four of them broken in different ways: 196 good mirrors, and each of the four is named.
+#[test]
+fn broken_repositories_leave_all_others_good_and_are_named_everywhere() {
+    let world = World::generated(200);
+    let git = |name: &str| format!("/acme/{name}.git");
+    world.sandbox.fault(Fault::on(git("repository-010")).status(403).body("Write access to repository not granted."));
+    world.sandbox.edit("acme/repository-020").corrupt_object().unwrap();
+    world.sandbox.fault(Fault::on(git("repository-030")).status(451));
+    world.sandbox.fault(Fault::on(format!("{}/git-upload-pack", git("repository-040"))).stall_body(300));
+    let ended = world.end(world.ghbk(&["run", "--json"]).env("GHBK_LIMITS__STALL_TIMEOUT", "2s")).expect(1);
+    let summary = ended.json();
+    assert_eq!(summary["status"], "partial");
+    assert_eq!(summary["counts"]["created"], 196);
+    assert_eq!(summary["counts"]["failed"], 4);
+    let broken = ["repository-010", "repository-020", "repository-030", "repository-040"];
+    let mut named: Vec<_> =
+        summary["failures"].as_array().unwrap().iter().map(|f| f["repository"].as_str().unwrap().to_owned()).collect();
+    named.sort();
+    assert_eq!(named, broken.map(|name| format!("acme/{name}")));
+    let reason = |name: &str| {
+        let failures = summary["failures"].as_array().unwrap();
+        let failure = failures.iter().find(|f| f["repository"] == format!("acme/{name}")).unwrap();
+        failure["error"].as_str().unwrap().to_owned()
+    };
+    assert!(reason("repository-010").contains("403"), "{}", reason("repository-010"));
+    assert!(reason("repository-030").contains("451"), "{}", reason("repository-030"));
+    assert!(reason("repository-040").contains("stall_timeout"), "{}", reason("repository-040"));
+
+    for number in (1..=200).filter(|number| ![10, 20, 30, 40].contains(number)) {
+        let name = format!("acme/repository-{number:03}");
+        let origin = world.sandbox.repositories().join(format!("{name}.git"));
+        assert_eq!(
+            crate::world::mirrored_refs(&origin),
+            crate::world::mirrored_refs(&world.mirror(&name)),
+            "{name} is not good"
+        );
+    }
+    for name in broken {
+        assert!(!world.mirror(&format!("acme/{name}")).exists(), "half of {name} was published");
+    }
+    let slack = serde_json::to_string(&world.sandbox.slack_messages()[0].body).unwrap();
+    let status = world.run(&["status"]).expect(0).stdout;
+    for name in broken {
+        assert!(slack.contains(name), "Slack does not name {name}");
+        assert!(status.contains(name), "status does not name {name}: {status}");
+    }
+}
+
+#[test]
+fn a_broken_repository_keeps_its_mirror_as_it_was() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    let before = crate::world::files_below(&world.mirror("acme/site"));
+    site.commit("main", "b", "2").unwrap();
+    world.sandbox.fault(Fault::on("/acme/site.git/git-upload-pack").truncate_body(100));
+    world.run_json(1);
+    assert_eq!(crate::world::files_below(&world.mirror("acme/site")), before);
+    world.sandbox.clear_faults();
+    assert_eq!(world.run_json(0)["counts"]["updated"], 1);
+    world.assert_mirrors("acme/site");
+}
+
+#[test]
+fn a_damaged_pack_is_never_published() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("main", "large", &"content ".repeat(1000)).unwrap();
+    world.sandbox.fault(Fault::on("/acme/site.git/git-upload-pack").flip_byte(150));
+    world.run_json(1);
+    assert!(!world.mirror("acme/site").exists());
+}
+
+#[test]
+fn an_advertisement_cut_short_is_never_taken_for_the_whole() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    for number in 0..50 {
+        site.set_ref(&format!("refs/heads/b{number:02}"), "refs/heads/main").unwrap();
+    }
+    world.run_json(0);
+    let before = crate::world::mirrored_refs(&world.mirror("acme/site"));
+    world.sandbox.fault(Fault::on("/acme/site.git/info/refs").truncate_body(1500));
+    world.run_json(1);
+    assert_eq!(crate::world::mirrored_refs(&world.mirror("acme/site")), before);
+}
+
+#[test]
+fn transient_failures_are_tried_again() {
+    for action in ["503", "hang up", "truncated", "429"] {
+        let world = World::new();
+        world.add("acme/site");
+        let on = |path: &str| Fault::on(path).times(1);
+        for path in ["/acme/site.git/git-upload-pack", "/orgs/acme/repos"] {
+            world.sandbox.fault(match action {
+                "503" => on(path).status(503),
+                "hang up" => on(path).hang_up(),
+                "truncated" => on(path).truncate_body(20),
+                _ => on(path).status(429).header("retry-after", "1"),
+            });
+        }
+        let summary = world.run_json(0);
+        assert_eq!(summary["counts"]["created"], 1, "after {action}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_not_tried_again() {
+    for status in [404, 451, 403] {
+        let world = World::new();
+        world.add("acme/site");
+        world.sandbox.fault(Fault::on("/acme/site.git").status(status));
+        let mut command = world.ghbk(&["run", "--json"]);
+        world.end(command.env("GHBK_LIMITS__RETRIES", "5")).expect(1);
+        let asked = world.sandbox.requests().iter().filter(|r| r.path.starts_with("/acme/site.git")).count();
+        assert_eq!(asked, 1, "{status} was tried again");
+    }
+}
+
+#[test]
+fn the_first_401_stops_the_run() {
+    let world = World::generated(20);
+    let mut command = world.ghbk(&["run", "--json"]);
+    let ended = world.end(command.env("GITHUB_TOKEN", "ghp_wrong").env("GHBK_LIMITS__RETRIES", "5")).expect(3);
+    let summary = ended.json();
+    assert_eq!(summary["status"], "failed");
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("401"), "{summary:#}");
+    assert_eq!(world.sandbox.requests().len(), 1, "{:?}", world.sandbox.requests());
+}
+
+#[test]
+fn a_token_that_dies_on_the_way_stops_the_run() {
+    let world = World::generated(60);
+    world.sandbox.fault(Fault::on("/acme/*").skip(20).status(401));
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = world.end(command.env("GHBK_LIMITS__CONCURRENCY", "2")).expect(3).json();
+    assert_eq!(summary["status"], "failed");
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("the run stopped"), "{summary:#}");
+    let asked = world.sandbox.requests().iter().filter(|request| request.git).count();
+    assert!(asked <= 24, "{asked} requests to git though the token is bad after 20");
+}
+
+#[test]
+fn a_limit_that_outlasts_the_run_ends_in_a_failure_that_says_so() {
+    let world = World::generated(3);
+    world.sandbox.fault(Fault::on("/acme/*").status(429).header("retry-after", "3600"));
+    let mut command = world.ghbk(&["run", "--json"]);
+    let started = Instant::now();
+    let summary = world.end(command.env("GHBK_LIMITS__RATE_LIMIT_WAIT", "2s")).expect(1).json();
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert_eq!(summary["counts"]["failed"], 3);
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("rate limit"), "{summary:#}");
+}
+
+#[test]
+fn a_primary_limit_is_waited_out() {
+    let world = World::new();
+    world.add("acme/site");
+    let reset = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+    world.sandbox.fault(
+        Fault::on("/orgs/acme/repos")
+            .times(1)
+            .status(403)
+            .header("x-ratelimit-remaining", "0")
+            .header("x-ratelimit-reset", reset.to_string())
+            .body(r#"{"message":"API rate limit exceeded"}"#),
+    );
+    assert_eq!(world.run_json(0)["counts"]["created"], 1);
+}
+
+#[test]
+fn a_repository_that_takes_too_long_fails_alone() {
+    let world = World::generated(3);
+    world.sandbox.fault(Fault::on("/acme/repository-002.git/git-upload-pack").stall_body(100));
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = world.end(command.env("GHBK_LIMITS__REPOSITORY_TIMEOUT", "2s")).expect(1).json();
+    assert_eq!(summary["counts"]["created"], 2);
+    let error = summary["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains("longer than 2s"), "{error}");
+}
+
+#[test]
+fn a_redirect_to_another_host_does_not_carry_the_credentials() {
+    let world = World::new();
+    world.add("acme/site");
+    let elsewhere = World::new();
+    elsewhere.add("acme/site");
+    // Another port is another origin.
+    let url = |path: &str| format!("{}{path}", elsewhere.sandbox.url());
+    world.sandbox.fault(Fault::on("/acme/site.git/info/refs").redirect(url("/acme/site.git/info/refs")));
+    let summary = world.run_json(1);
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("another host"), "{summary:#}");
+    world.sandbox.clear_faults();
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").redirect(url("/api/v3/orgs/acme/repos")));
+    world.run_json(3);
+    world.sandbox.clear_faults();
+    let next = format!("<{}>; rel=\"next\"", url("/api/v3/orgs/acme/repos?page=2"));
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").replace_header("link", next));
+    world.run_json(1);
+    assert_eq!(elsewhere.sandbox.requests(), [], "another host was asked");
+}
+
+#[test]
+fn bandwidth_can_be_limited() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let noise: String = (0..40_000).map(|n: u64| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    site.commit("main", "noise", &noise).unwrap();
+    let started = Instant::now();
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = world.end(command.env("GHBK_LIMITS__BANDWIDTH", "100KiB")).expect(0).json();
+    let bytes = summary["bytes_received"].as_u64().unwrap();
+    assert!(bytes > 250_000, "{bytes}");
+    // Never faster than asked for, but for the first second's burst; how much slower is not this test's business.
+    let least = Duration::from_millis((bytes / 102_400 - 1) * 1000);
+    assert!(started.elapsed() >= least, "{bytes} bytes in {:?}", started.elapsed());
+    world.assert_mirrors("acme/site");
+}

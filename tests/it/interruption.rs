@@ -1,0 +1,139 @@
+//! Stopped at any moment, by whatever: the mirrors stay readable and the next run needs no human.
+
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ghbk_sandbox::Fault;
+
+use crate::world::{World, git_output};
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+}
+
+fn start(world: &World, arguments: &[&str]) -> Child {
+    world.ghbk(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Every mirror that is there is whole: its refs resolve, its objects are connected.
+fn assert_readable(world: &World) {
+    for entry in std::fs::read_dir(world.root.join("acme")).into_iter().flatten() {
+        let mirror = entry.unwrap().path();
+        let fsck = git_output(&mirror, &["fsck", "--full", "--connectivity-only"]);
+        assert!(fsck.status.success(), "{}: {fsck:?}", mirror.display());
+    }
+}
+
+#[test]
+fn killed_at_any_moment_the_next_run_needs_no_human() {
+    let world = World::generated(40);
+    for (round, delay_ms) in [40, 90, 140, 190, 240, 300, 360, 440, 520, 600].into_iter().enumerate() {
+        let mut child = start(&world, &["run"]);
+        sleep(Duration::from_millis(delay_ms));
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert_readable(&world);
+        for number in 1..=40 {
+            let editor = world.sandbox.edit(&format!("acme/repository-{number:03}"));
+            if number % 4 == round % 4 {
+                editor.commit("main", "round", &round.to_string()).unwrap();
+            }
+        }
+    }
+    let summary = world.run_json(0);
+    assert_eq!(summary["status"], "ok");
+    for number in 1..=40 {
+        world.assert_mirrors(&format!("acme/repository-{number:03}"));
+    }
+    // Nothing is left behind: not on the store, not in scratch.
+    let leftovers: Vec<_> = crate::world::files_below(&world.root)
+        .into_iter()
+        .map(|(path, _)| path.display().to_string())
+        .filter(|path| path.contains("tmp_") || path.contains("incoming"))
+        .collect();
+    assert_eq!(leftovers, Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(world.folder.path().join("scratch")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupted_run_is_told_by_the_next_and_by_status() {
+    let world = World::generated(3);
+    world.sandbox.fault(Fault::on("/acme/*/git-upload-pack").stall_body(50));
+    let mut child = start(&world, &["run"]);
+    let started = Instant::now();
+    while world.sandbox.requests().is_empty() && started.elapsed() < Duration::from_secs(20) {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("running: since"), "{status}");
+    let json = world.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(json["running"]["planned"], 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("interrupted"), "{status}");
+    world.sandbox.clear_faults();
+    let summary = world.run_json(0);
+    assert!(summary["warnings"].to_string().contains("was interrupted"), "{summary:#}");
+}
+
+#[test]
+fn sigterm_and_sigint_close_the_record_as_cancelled() {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let world = World::generated(3);
+        world.sandbox.fault(Fault::on("/acme/repository-002.git/git-upload-pack").stall_body(50));
+        let child = start(&world, &["run", "--json"]);
+        let started = Instant::now();
+        while !world.mirror("acme/repository-003").exists() && started.elapsed() < Duration::from_secs(20) {
+            sleep(Duration::from_millis(20));
+        }
+        signal(&child, name);
+        let stopped = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        assert!(stopped.elapsed() < Duration::from_secs(15), "it took {:?} to stop", stopped.elapsed());
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["status"], "cancelled");
+        assert_eq!(summary["counts"]["failed"], 0);
+        let status = world.run(&["status", "--json"]).expect(0).json();
+        assert_eq!(status["last_run"]["status"], "cancelled");
+        assert_readable(&world);
+    }
+}
+
+#[test]
+fn a_second_run_does_not_start_while_one_is_under_way() {
+    let world = World::generated(2);
+    world.sandbox.fault(Fault::on("/acme/repository-001.git/git-upload-pack").stall_body(50));
+    let mut child = start(&world, &["run"]);
+    let started = Instant::now();
+    while !world.mirror("acme/repository-002").exists() && started.elapsed() < Duration::from_secs(20) {
+        sleep(Duration::from_millis(20));
+    }
+    let ended = world.run(&["run"]).expect(75);
+    assert!(ended.stderr.contains("a run is already under way: process"), "{ended:#?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.sandbox.clear_faults();
+    world.run_json(0);
+}
+
+#[test]
+fn an_interrupted_rename_is_finished() {
+    let world = World::new();
+    world.add("acme/old");
+    world.run_json(0);
+    world.sandbox.rename("acme/old", "acme/new").unwrap();
+    // As a kill between the two halves of a move leaves it.
+    let moving = world.root.join(".ghbk/moving");
+    std::fs::create_dir_all(&moving).unwrap();
+    let id = crate::world::git(&world.mirror("acme/old"), &["config", "ghbk.id"]);
+    std::fs::rename(world.mirror("acme/old"), moving.join(format!("{}.git", id.trim()))).unwrap();
+    std::fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+    assert_eq!(summary["counts"]["renamed"], 1, "{summary:#}");
+    world.assert_mirrors("acme/new");
+}

@@ -1,0 +1,189 @@
+//! A listing that says too little is never silence, and never taken for the whole.
+
+use ghbk_sandbox::{AppOptions, Fault};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn text(value: &Value) -> String {
+    value.to_string()
+}
+
+#[test]
+fn every_page_is_read_and_each_repository_counted_once() {
+    let world = World::generated(205);
+    let summary = world.run(&["list", "--json"]).expect(0).json();
+    assert_eq!(summary.as_array().unwrap().len(), 205);
+    // A page that shows what the page before it showed, because something was added in between.
+    let again: Vec<_> = summary.as_array().unwrap()[..3].to_vec();
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").skip(1).times(1).add_items(
+        again.iter().map(|r| json!({"id": r["id"], "full_name": r["full_name"]})).collect(),
+    ));
+    let summary = world.run(&["list", "--json"]).expect(0).json();
+    assert_eq!(summary.as_array().unwrap().len(), 205);
+}
+
+#[test]
+fn an_error_on_page_two_is_a_failure_and_nothing_is_gone() {
+    let world = World::generated(130);
+    world.run_json(0);
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").skip(1).status(500));
+    let summary = world.run_json(1);
+    assert_eq!(summary["status"], "partial");
+    assert_eq!(summary["counts"]["gone"], 0);
+    assert_eq!(summary["counts"]["unchanged"], 100);
+    assert!(text(&summary["failures"]).contains("page 2"), "{summary:#}");
+}
+
+#[test]
+fn a_listing_shortened_by_sso_is_a_failure_and_nothing_is_gone() {
+    let world = World::generated(5);
+    world.run_json(0);
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").drop_items_for_sso(2));
+    let summary = world.run_json(1);
+    assert_eq!(summary["counts"]["gone"], 0);
+    assert!(text(&summary["failures"]).contains("SSO"), "{summary:#}");
+}
+
+#[test]
+fn a_silently_short_listing_is_a_loud_warning_and_nothing_is_gone() {
+    let world = World::generated(20);
+    world.run_json(0);
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").drop_items(5));
+    let summary = world.run_json(0);
+    let warnings = text(&summary["warnings"]);
+    assert!(warnings.contains("20 at the last run"), "{summary:#}");
+    assert!(warnings.contains("counts 20"), "{summary:#}");
+    assert_eq!(summary["counts"]["gone"], 0);
+    let message = text(&world.sandbox.slack_messages().last().unwrap().body);
+    assert!(message.contains("Warnings"), "{message}");
+}
+
+#[test]
+fn an_empty_listing_is_a_failure() {
+    let world = World::generated(2);
+    world.run_json(0);
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").drop_items(100));
+    let summary = world.run_json(3);
+    assert_eq!(summary["counts"]["gone"], 0);
+    assert!(text(&summary["failures"]).contains("no repository at all"), "{summary:#}");
+}
+
+#[test]
+fn one_owner_s_failure_does_not_stop_the_others() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("beta/site");
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").status(500));
+    let ended = world.end(world.ghbk(&["run", "--json"]).env("GHBK_GITHUB__OWNERS", "acme,beta")).expect(1);
+    let summary = ended.json();
+    assert_eq!(summary["counts"]["created"], 1);
+    assert_eq!(summary["failures"][0]["repository"], "acme");
+    world.assert_mirrors("beta/site");
+}
+
+#[test]
+fn an_unknown_owner_says_so() {
+    let world = World::new();
+    world.add("acme/site");
+    let ended = world.run(&["run", "--owner", "nobody"]).expect(3);
+    assert!(ended.stdout.contains("organisation or user nobody"), "{ended:#?}");
+}
+
+#[test]
+fn users_and_the_token_s_own_repositories_are_listed() {
+    let world = World::new();
+    world.add("sandbox-user/mine");
+    std::fs::write(world.sandbox.repositories().join("sandbox-user/.user"), "").unwrap();
+    world.add("friend/public").set("private", "false").unwrap();
+    world.add("friend/secret");
+    std::fs::write(world.sandbox.repositories().join("friend/.user"), "").unwrap();
+    let names = |owners: &str| -> Vec<String> {
+        let ended = world.end(world.ghbk(&["list", "--json"]).env("GHBK_GITHUB__OWNERS", owners));
+        ended.json().as_array().unwrap().iter().map(|r| r["full_name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("sandbox-user"), ["sandbox-user/mine"]);
+    assert_eq!(names("@me"), ["sandbox-user/mine"]);
+    assert_eq!(names("friend"), ["friend/public"]);
+    assert_eq!(names("friend,@me,sandbox-user"), ["friend/public", "sandbox-user/mine"]);
+}
+
+#[test]
+fn filters_leave_out_without_reporting_as_gone() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/legacy-1");
+    world.add("acme/fork").set("fork", "true").unwrap();
+    world.add("acme/done").set("archived", "true").unwrap();
+    assert_eq!(world.run_json(0)["counts"]["created"], 4);
+    let mut command = world.ghbk(&["run", "--json"]);
+    command
+        .env("GHBK_GITHUB__EXCLUDE", "legacy-*")
+        .env("GHBK_GITHUB__FORKS", "false")
+        .env("GHBK_GITHUB__ARCHIVED", "false");
+    let summary = world.end(&mut command).expect(0).json();
+    assert_eq!(summary["counts"]["listed"], 1);
+    assert_eq!(summary["counts"]["gone"], 0);
+}
+
+/// An RSA key of this test alone, made by openssl as people make theirs.
+fn app_world(change: impl FnOnce(&mut AppOptions)) -> (World, String) {
+    let run = |arguments: &[&str], input: Option<&str>| {
+        let mut command = assert_cmd::Command::new("openssl");
+        let output = command.args(arguments).write_stdin(input.unwrap_or_default()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let key = run(&["genrsa", "2048"], None);
+    let public = run(&["rsa", "-pubout"], Some(&key));
+    let mut app = AppOptions::new(77, 99, public);
+    change(&mut app);
+    (World::with(|options| options.app(app)), key)
+}
+
+fn as_app(world: &World, key: &str, arguments: &[&str]) -> std::process::Command {
+    let mut command = world.ghbk(arguments);
+    command
+        .env_remove("GITHUB_TOKEN")
+        .env("GITHUB_APP_KEY", key)
+        .env("GHBK_GITHUB__AUTH", "app")
+        .env("GHBK_GITHUB__APP_ID", "77")
+        .env("GHBK_GITHUB__INSTALLATION_ID", "99");
+    command
+}
+
+#[test]
+fn a_github_app_lists_and_mirrors_with_its_installation_s_token() {
+    let (world, key) = app_world(|_| {});
+    for number in 0..120 {
+        world.add(&format!("acme/r{number}"));
+    }
+    for owners in ["acme", "@installation"] {
+        let mut command = as_app(&world, &key, &["run", "--json"]);
+        let summary = world.end(command.env("GHBK_GITHUB__OWNERS", owners)).expect(0).json();
+        assert_eq!(summary["counts"]["listed"], 120, "{summary:#}");
+    }
+    world.assert_mirrors("acme/r7");
+    let tokens: Vec<_> = world.sandbox.requests().iter().filter(|r| r.method == "POST" && !r.git).cloned().collect();
+    assert!(!tokens.is_empty());
+}
+
+#[test]
+fn an_installation_limited_to_selected_repositories_that_counts_more_than_it_lists_is_a_failure() {
+    let (world, key) = app_world(|_| {});
+    world.add("acme/a");
+    world.add("acme/b");
+    world.sandbox.fault(Fault::on("/installation/repositories").drop_items(1));
+    let mut command = as_app(&world, &key, &["run", "--json"]);
+    let summary = world.end(command.env("GHBK_GITHUB__OWNERS", "@installation")).expect(1).json();
+    assert!(text(&summary["failures"]).contains("counts 2 repositories and listed 1"), "{summary:#}");
+}
+
+#[test]
+fn an_app_s_key_that_is_none_is_refused_without_quoting_it() {
+    let (world, _) = app_world(|_| {});
+    world.add("acme/a");
+    let ended = world.end(&mut as_app(&world, "not a key at all", &["run"])).expect(3);
+    assert!(ended.stdout.contains("not an RSA key"), "{ended:#?}");
+    assert!(!ended.stdout.contains("not a key at all"));
+}

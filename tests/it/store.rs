@@ -1,0 +1,124 @@
+//! A store that cannot be used: exit 3, one clear line, nothing written elsewhere.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::world::{Ended, World};
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Mounts a tmpfs for one test, in a mount namespace of that test's own command.
+fn run_on_tmpfs(world: &World, options: &str, before: &str) -> Ended {
+    let script = format!(
+        "mount -t tmpfs -o {options} tmpfs \"$GHBK_STORE__ROOT\" && {before} && exec \"$0\" run",
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script, env!("CARGO_BIN_EXE_ghbk")]);
+    let ghbk = world.ghbk(&[]);
+    command.env_clear();
+    for (name, value) in ghbk.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    crate::world::ended(command.current_dir(world.folder.path()))
+}
+
+fn assert_one_clear_line(ended: &Ended, about: &str) {
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 1, "{ended:#?}");
+    assert!(lines[0].contains(about), "{ended:#?}");
+    assert!(ended.stderr.contains("hint: "), "{ended:#?}");
+}
+
+#[test]
+fn a_missing_store_is_named() {
+    let world = World::generated(1);
+    let missing = world.folder.path().join("missing");
+    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &missing)).expect(3);
+    assert_one_clear_line(&ended, "missing does not exist");
+    assert!(!missing.exists());
+    assert_eq!(world.sandbox.requests(), [], "GitHub was asked though nothing can be stored");
+}
+
+#[test]
+fn a_store_that_is_a_file_is_named() {
+    let world = World::generated(1);
+    let file = world.folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &file)).expect(3);
+    assert_one_clear_line(&ended, "is not a folder");
+}
+
+#[test]
+fn a_store_that_is_not_mounted_stays_empty() {
+    let world = World::generated(1);
+    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__REQUIRE_MOUNT", "true")).expect(3);
+    assert_one_clear_line(&ended, "is not a mount point");
+    assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0);
+}
+
+#[test]
+fn the_deployment_s_root_must_be_a_mount_by_default() {
+    if Path::new("/mnt/efs").exists() {
+        return; // a real one
+    }
+    let world = World::generated(1);
+    let ended = world.end(world.ghbk(&["run"]).env_remove("GHBK_STORE__ROOT")).expect(3);
+    assert_one_clear_line(&ended, "/mnt/efs does not exist");
+    let ended = world.run(&["run", "--root", "/mnt/efs"]).expect(3);
+    assert_one_clear_line(&ended, "/mnt/efs does not exist");
+    assert!(!Path::new("/mnt/efs").exists());
+}
+
+#[test]
+fn a_mounted_store_is_taken() {
+    if !is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let world = World::generated(1);
+    run_on_tmpfs(&world, "size=16m", "export GHBK_STORE__REQUIRE_MOUNT=true").expect(0);
+}
+
+#[test]
+fn a_read_only_store_is_named() {
+    if !is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let world = World::generated(1);
+    let ended = run_on_tmpfs(&world, "ro,size=1m", "true").expect(3);
+    assert_one_clear_line(&ended, "Read-only file system");
+    assert_eq!(world.sandbox.requests(), []);
+}
+
+#[test]
+fn a_full_store_is_named() {
+    if !is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let world = World::generated(1);
+    let fill = "mkdir -p \"$GHBK_STORE__ROOT/.ghbk/runs\" && touch \"$GHBK_STORE__ROOT/.ghbk/lock\" && \
+                (dd if=/dev/zero of=\"$GHBK_STORE__ROOT/fill\" bs=4k 2>/dev/null; true)";
+    let ended = run_on_tmpfs(&world, "size=256k", fill).expect(3);
+    assert_one_clear_line(&ended, "No space left on device");
+}
+
+#[test]
+fn a_store_that_fills_up_on_the_way_stops_the_run() {
+    if !is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let world = World::generated(30);
+    for number in 1..=30 {
+        let noise: String = (0..4000).map(|n: u64| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15 + number))).collect();
+        world.sandbox.edit(&format!("acme/repository-{number:03}")).commit("main", "noise", &noise).unwrap();
+    }
+    let ended = run_on_tmpfs(&world, "size=512k", "true").expect(3);
+    assert!(format!("{}{}", ended.stdout, ended.stderr).contains("No space left on device"), "{ended:#?}");
+}
