@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::config::DEFAULT_CONFIG_PATH;
 use crate::names::FullName;
 
-/// Backs up every GitHub repository of an organisation onto a file system, and can prove it.
+/// Backs up every GitHub repository of an organisation onto a file system.
 #[derive(Debug, Parser)]
 #[command(
     name = "ghbk",

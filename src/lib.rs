@@ -1,4 +1,4 @@
-//! ghbk backs up every GitHub repository of an organisation onto a file system, and can prove it.
+//! ghbk backs up every GitHub repository of an organisation onto a file system.
 //!
 //! Data flows one way:
 //!

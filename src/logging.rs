@@ -45,9 +45,8 @@ pub fn set_up(
         .with_default(level.min(LevelFilter::WARN));
     let mut layers: Vec<BoxedLayer> = Vec::new();
     let format = tracing_subscriber::fmt::layer();
-    let journal = (config.format == LogFormat::Auto && stderr_is_the_journal())
-        .then(|| tracing_journald::layer().ok())
-        .flatten();
+    let journal =
+        (config.format == LogFormat::Auto && stderr_is_the_journal()).then(|| tracing_journald::layer().ok()).flatten();
     match (journal, config.format) {
         (Some(journal), _) => layers.push(journal.with_syslog_identifier("ghbk".to_owned()).boxed()),
         (None, LogFormat::Json) => layers.push(format.json().flatten_event(true).with_writer(writer).boxed()),
@@ -95,7 +94,6 @@ fn level(configured: LogLevel, verbosity: Verbosity) -> LevelFilter {
 fn stderr_is_the_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Some((device, inode)) = stream.split_once(':') else { return false };
-    rustix::fs::fstat(std::io::stderr()).is_ok_and(|status| {
-        device.parse() == Ok(status.st_dev) && inode.parse() == Ok(status.st_ino)
-    })
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|status| device.parse() == Ok(status.st_dev) && inode.parse() == Ok(status.st_ino))
 }

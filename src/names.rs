@@ -194,8 +194,24 @@ mod tests {
     #[test]
     fn what_could_leave_the_store_is_refused() {
         for text in [
-            "", "acme", "acme/", "/site", "acme/..", "acme/.", "../site", "acme/a/b", "acme/a\\b", "acme/a b",
-            "acme/a\nb", "acme/a\0b", "acme/x.git", "acme/x.GIT", "acme/x.wiki", ".ghbk/runs", "-a/b", "acme/é",
+            "",
+            "acme",
+            "acme/",
+            "/site",
+            "acme/..",
+            "acme/.",
+            "../site",
+            "acme/a/b",
+            "acme/a\\b",
+            "acme/a b",
+            "acme/a\nb",
+            "acme/a\0b",
+            "acme/x.git",
+            "acme/x.GIT",
+            "acme/x.wiki",
+            ".ghbk/runs",
+            "-a/b",
+            "acme/é",
         ] {
             assert!(text.parse::<FullName>().is_err(), "{text:?} was taken for a name");
         }

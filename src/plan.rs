@@ -174,7 +174,13 @@ mod tests {
             let full_name: FullName = name.parse().unwrap();
             let place = layout::place(&full_name);
             let mirror = IndexedMirror {
-                full_name, place, head: None, wiki_head: None, last_success: None, last_state: None, gone: false,
+                full_name,
+                place,
+                head: None,
+                wiki_head: None,
+                last_success: None,
+                last_state: None,
+                gone: false,
             };
             index.mirrors.insert(RepositoryId(*id), mirror);
         }

@@ -22,9 +22,7 @@ use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RunId};
-use crate::outcome::{
-    Counts, Failure, ForcePushed, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger,
-};
+use crate::outcome::{Counts, Failure, ForcePushed, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger};
 use crate::plan::{Move, Plan, Step, plan};
 use crate::secrets::Secrets;
 use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
@@ -87,8 +85,7 @@ impl Outside {
         };
         let credentials = Arc::new(credentials);
         let gate = Arc::new(Gate::new(&config.limits));
-        let server =
-            Arc::new(GitServer::new(&api_url, http.clone(), Arc::clone(&credentials), Arc::clone(&gate)));
+        let server = Arc::new(GitServer::new(&api_url, http.clone(), Arc::clone(&credentials), Arc::clone(&gate)));
         let github = GitHub::new(
             api_url,
             http,

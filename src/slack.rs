@@ -67,9 +67,7 @@ async fn send_once(
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     let reason = response.text().await.unwrap_or_default();
     let pause = match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            Some(retry_after.map_or(PAUSE, Duration::from_secs).min(RETRY_AFTER_MAX))
-        }
+        StatusCode::TOO_MANY_REQUESTS => Some(retry_after.map_or(PAUSE, Duration::from_secs).min(RETRY_AFTER_MAX)),
         status if status.is_server_error() => Some(PAUSE),
         _ => None,
     };

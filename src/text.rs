@@ -1,4 +1,6 @@
-//! Text made fit to print: no control characters, no endless lines, causes spelled out. Pure.
+//! Text made fit to print: no control characters, no endless lines, no secrets, causes spelled out. Pure.
+
+use secrecy::{ExposeSecret, SecretString};
 
 /// Returns the text on one line without control characters, cut to so many characters.
 pub fn printable(text: &str, max_chars: usize) -> String {
@@ -19,6 +21,12 @@ pub fn printable(text: &str, max_chars: usize) -> String {
         }
     }
     out
+}
+
+/// Takes a secret out of a text that may quote it, as a proxy's error page does.
+pub fn redact(text: &str, secret: &SecretString) -> String {
+    let secret = secret.expose_secret();
+    if secret.is_empty() { text.to_owned() } else { text.replace(secret, "[redacted]") }
 }
 
 /// Marks that turn the direction of text can make a report read as something else.

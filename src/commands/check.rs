@@ -159,7 +159,9 @@ async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Findin
         Some(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
         Some(url) => match slack::send(&http, url, &slack_report::test_message()).await {
             Ok(()) => Finding::ok("slack", "a test message was sent"),
-            Err(error) => Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address"),
+            Err(error) => {
+                Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address")
+            }
         },
     });
     findings

@@ -60,7 +60,8 @@ pub(crate) fn load_config(global: &GlobalArgs) -> Result<Config, Error> {
     let (path, required) = global.config_file();
     let overrides = Overrides { root: global.root.clone(), owners: global.owner.clone() };
     // A variable that is not UTF-8 cannot be one of ours.
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(config::load(Some((&path, required)), env, &overrides)?)
 }
 

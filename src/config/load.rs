@@ -181,9 +181,15 @@ impl<'a> Document<'a> {
                         table = overridden;
                         self.overridden.push((path, variable.clone()));
                     }
-                    Err(error) => problems.push(problem(Place::Elsewhere(variable.clone()), error.message(), last_part(&path))),
+                    Err(error) => {
+                        problems.push(problem(Place::Elsewhere(variable.clone()), error.message(), last_part(&path)));
+                    }
                 },
-                Err(message) => problems.push(ConfigProblem { place: Place::Elsewhere(variable.clone()), message, suggestion: None }),
+                Err(message) => problems.push(ConfigProblem {
+                    place: Place::Elsewhere(variable.clone()),
+                    message,
+                    suggestion: None,
+                }),
             }
         }
         config
@@ -510,7 +516,10 @@ mod tests {
     fn the_example_documents_every_key_with_its_default() {
         let example = include_str!("../../config.example.toml");
         let parsed = load_text(example, &[]).unwrap();
-        let default = Config { github: crate::config::GitHubConfig { owners: vec!["acme".into()], ..Default::default() }, ..Default::default() };
+        let default = Config {
+            github: crate::config::GitHubConfig { owners: vec!["acme".into()], ..Default::default() },
+            ..Default::default()
+        };
         assert_eq!(format!("{parsed:?}"), format!("{default:?}"), "the example's values are not the defaults");
         // With the optional keys uncommented, every key that serde knows must be there.
         let uncommented: String = example
@@ -537,7 +546,9 @@ mod tests {
         };
         names("unknown = 1")
             .iter()
-            .flat_map(|table| names(&format!("[{table}]\nunknown = 1")).into_iter().map(move |key| format!("{table}.{key}")))
+            .flat_map(|table| {
+                names(&format!("[{table}]\nunknown = 1")).into_iter().map(move |key| format!("{table}.{key}"))
+            })
             .collect()
     }
 }

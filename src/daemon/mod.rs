@@ -226,7 +226,9 @@ async fn finished(running: &mut Option<Running>) -> Result<RunSummary, Error> {
 
 fn log_result(result: Result<RunSummary, Error>) {
     match result {
-        Ok(summary) => tracing::info!(status = ?summary.status, "{}", crate::report::summary::text(&summary).trim_end()),
+        Ok(summary) => {
+            tracing::info!(status = ?summary.status, "{}", crate::report::summary::text(&summary).trim_end());
+        }
         Err(error) => tracing::error!("{error}"),
     }
 }

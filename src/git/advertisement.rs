@@ -60,7 +60,8 @@ impl Advertisement {
                 return Err(protocol("the repository on the server is shallow"));
             }
             let (oid, name) = line.split_once(' ').ok_or_else(|| protocol("a line without a ref's name"))?;
-            let oid = parse_oid(oid).ok_or_else(|| protocol("a line without an object id (SHA-256 is not supported)"))?;
+            let oid =
+                parse_oid(oid).ok_or_else(|| protocol("a line without an object id (SHA-256 is not supported)"))?;
             advertisement.take(name, oid)?;
         }
         if let Some(format) = advertisement.capability("object-format=")
@@ -204,7 +205,8 @@ mod tests {
     #[test]
     fn an_empty_repository_has_no_refs() {
         let zero = "0".repeat(40);
-        let advertisement = Advertisement::parse(&body(&[format!("{zero} capabilities^{{}}\0{CAPABILITIES}")])).unwrap();
+        let advertisement =
+            Advertisement::parse(&body(&[format!("{zero} capabilities^{{}}\0{CAPABILITIES}")])).unwrap();
         assert!(advertisement.refs.is_empty());
     }
 

@@ -105,7 +105,9 @@ impl GitError {
                 "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
             }
             Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
-            Self::Protocol(_) | Self::Incomplete(_) => "run again; if it persists, try `git clone --mirror` and report it",
+            Self::Protocol(_) | Self::Incomplete(_) => {
+                "run again; if it persists, try `git clone --mirror` and report it"
+            }
             Self::Libgit2(_) => "run again; if it persists, the repository may be corrupt on GitHub's side",
             Self::Damaged(_) => "move the mirror aside; the next run makes a new one",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",

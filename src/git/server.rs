@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -18,7 +18,7 @@ use super::GitError;
 use super::advertisement::Advertisement;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal};
-use crate::text::{chain, printable};
+use crate::text::{chain, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl GitServer {
                 repository_url = redirected(&url, &response)?;
                 continue;
             }
-            let response = accept(response, "application/x-git-upload-pack-advertisement").await?;
+            let response = accept(response, "application/x-git-upload-pack-advertisement", &token).await?;
             let body = read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?;
             return Ok((Advertisement::parse(&body)?, repository_url));
         }
@@ -96,7 +96,7 @@ impl GitServer {
             .send()
             .await
             .map_err(connection)?;
-        let mut chunks = accept(response, "application/x-git-upload-pack-result").await?.bytes_stream();
+        let mut chunks = accept(response, "application/x-git-upload-pack-result", &token).await?.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(connection)?;
             received_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
@@ -143,7 +143,7 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, GitError> {
 }
 
 /// Turns every answer but the expected one into an error.
-async fn accept(response: Response, content_type: &str) -> Result<Response, GitError> {
+async fn accept(response: Response, content_type: &str, token: &SecretString) -> Result<Response, GitError> {
     let status = response.status();
     if status == StatusCode::OK {
         let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -156,7 +156,7 @@ async fn accept(response: Response, content_type: &str) -> Result<Response, GitE
     let headers = response.headers().clone();
     // The body only explains; a failure to read it must not hide the status.
     let body = read_bounded(response, ERROR_BODY_MAX_BYTES).await.unwrap_or_default();
-    let body = String::from_utf8_lossy(&body);
+    let body = redact(&String::from_utf8_lossy(&body), token);
     if let Some(refusal) = Refusal::read(status, &headers, &body, chrono::Utc::now()) {
         return Err(GitError::RateLimited { status, refusal });
     }

@@ -90,9 +90,8 @@ struct Subtransport;
 
 impl SmartSubtransport for Subtransport {
     fn action(&self, _url: &str, service: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
-        let session = SESSION
-            .with_borrow(Clone::clone)
-            .ok_or_else(|| git2::Error::from_str("a fetch outside of its session"))?;
+        let session =
+            SESSION.with_borrow(Clone::clone).ok_or_else(|| git2::Error::from_str("a fetch outside of its session"))?;
         match service {
             Service::UploadPackLs => Ok(Box::new(Replay(session.advertisement))),
             Service::UploadPack => Ok(Box::new(Exchange::Asking { session, request: Vec::new() })),
@@ -180,8 +179,7 @@ fn send(session: &Session, request: Vec<u8>) -> mpsc::Receiver<Result<Bytes, Git
     let (sink, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let session = session.clone();
     tokio::runtime::Handle::current().spawn(async move {
-        let exchange =
-            session.server.upload_pack(&session.repository_url, request, &session.received_bytes, &sink);
+        let exchange = session.server.upload_pack(&session.repository_url, request, &session.received_bytes, &sink);
         let result = tokio::select! {
             result = exchange => result,
             () = session.cancel.cancelled() => Err(GitError::Cancelled),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use octocrab::{FromResponse, Octocrab, Page};
 use reqwest::StatusCode;
-use reqwest::header::{LOCATION, USER_AGENT};
+use reqwest::header::LOCATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{Credentials, GitHubError};
 use crate::limits::{Gate, Refusal, with_retries};
-use crate::text::{chain, printable};
+use crate::text::{chain, printable, redact};
 
 /// Speaks to GitHub's REST API.
 #[derive(Debug)]
@@ -154,7 +154,8 @@ impl GitHub {
         // GitHub redirects a renamed repository once; a chain is a mistake.
         for _ in 0..3 {
             self.gate.before_api().await;
-            let octocrab = self.octocrab().await?;
+            let token = self.credentials.token().await?;
+            let octocrab = self.octocrab(&token).await?;
             let response = octocrab._get(url.as_str()).await.map_err(|error| from_octocrab(error, what))?;
             let status = response.status();
             tracing::debug!(%url, status = status.as_u16(), "answered");
@@ -168,14 +169,15 @@ impl GitHub {
             }
             let headers = response.headers().clone();
             let body = octocrab.body_to_string(response).await.unwrap_or_default();
-            return Err(refused(status, &headers, &body, what));
+            return Err(refused(status, &headers, &redact(&body, &token), what));
         }
         Err(GitHubError::Unreadable { what: what.to_owned(), reason: "too many redirects".to_owned() })
     }
 
     /// Accepts an address that GitHub gave if it leads back to GitHub.
     fn own(&self, address: &str, what: &str) -> Result<Url, GitHubError> {
-        let unreadable = |_| GitHubError::Unreadable { what: what.to_owned(), reason: "an address is no URL".to_owned() };
+        let unreadable =
+            |_| GitHubError::Unreadable { what: what.to_owned(), reason: "an address is no URL".to_owned() };
         let url = self.api_url.join(address).map_err(unreadable)?;
         if url.origin() == self.api_url.origin() {
             Ok(url)
@@ -184,8 +186,8 @@ impl GitHub {
         }
     }
 
-    async fn octocrab(&self) -> Result<Octocrab, GitHubError> {
-        let token = self.credentials.token().await?;
+    /// Returns the octocrab that sends this token; a new one when the token is new.
+    async fn octocrab(&self, token: &SecretString) -> Result<Octocrab, GitHubError> {
         let mut current = self.current.lock().await;
         if let Some((of, octocrab)) = &*current
             && of.expose_secret() == token.expose_secret()
@@ -194,14 +196,9 @@ impl GitHub {
         }
         let octocrab = Octocrab::builder()
             .base_uri(self.api_url.as_str())
-            .and_then(|builder| {
-                builder
-                    .personal_token(token.clone())
-                    .add_header(USER_AGENT, concat!("ghbk/", env!("CARGO_PKG_VERSION")).to_owned())
-                    .build_with_reqwest(self.http.clone())
-            })
+            .and_then(|builder| builder.personal_token(token.clone()).build_with_reqwest(self.http.clone()))
             .map_err(|error| GitHubError::Setup(printable(&error.to_string(), ERROR_MESSAGE_MAX_CHARS)))?;
-        *current = Some((token, octocrab.clone()));
+        *current = Some((token.clone(), octocrab.clone()));
         Ok(octocrab)
     }
 }

@@ -11,8 +11,8 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::client::{GitHub, PageOf};
 use super::GitHubError;
+use super::client::{GitHub, PageOf};
 use crate::config::GitHubConfig;
 use crate::names::{FullName, RepositoryId};
 use crate::text::printable;
@@ -366,8 +366,8 @@ async fn list_owner(
     }
     let what = format!("organisation or user {owner}");
     let (user, _) = github.get::<Account>(&github.url(&format!("users/{owner}")), &what).await?;
-    let own = !github.is_app()
-        && github.identity().await?.login.is_some_and(|login| login.eq_ignore_ascii_case(&user.login));
+    let own =
+        !github.is_app() && github.identity().await?.login.is_some_and(|login| login.eq_ignore_ascii_case(&user.login));
     listing.counted = if own { user.repositories() } else { user.public_repos };
     let url = if own {
         github.url("user/repos?affiliation=owner&per_page=100")
@@ -433,7 +433,8 @@ mod tests {
             ..GitHubConfig::default()
         };
         let filter = Filter::new(&config).unwrap();
-        for (name, taken) in [("acme/site", true), ("acme/legacy-1", false), ("acme/secret", false), ("b/site", false)] {
+        for (name, taken) in [("acme/site", true), ("acme/legacy-1", false), ("acme/secret", false), ("b/site", false)]
+        {
             assert_eq!(filter.takes(&repository(name)), taken, "{name}");
         }
     }

@@ -71,8 +71,7 @@ pub fn text(entries: &[ListedRepository]) -> String {
             notes.push(format!("mirror moves from {from}"));
         }
         let size = entry.size_kib.map_or_else(String::new, |kib| super::size(kib * 1024));
-        let line =
-            format!("{action:<8} {:<width$} {size:>10}  {}", entry.full_name.to_string(), notes.join(", "));
+        let line = format!("{action:<8} {:<width$} {size:>10}  {}", entry.full_name.to_string(), notes.join(", "));
         out.push_str(line.trim_end());
         out.push('\n');
     }

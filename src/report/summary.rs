@@ -10,9 +10,12 @@ pub fn text(summary: &RunSummary) -> String {
     let counts = &summary.counts;
     let mut out = headline(summary);
     let mut parts = Vec::new();
-    for (number, label) in
-        [(counts.created, "new"), (counts.updated, "updated"), (counts.unchanged, "unchanged"), (counts.failed, "failed")]
-    {
+    for (number, label) in [
+        (counts.created, "new"),
+        (counts.updated, "updated"),
+        (counts.unchanged, "unchanged"),
+        (counts.failed, "failed"),
+    ] {
         if number > 0 {
             parts.push(format!("{number} {label}"));
         }

@@ -74,17 +74,27 @@ type PartResult = Result<Synced, (Stage, GitError)>;
 /// The outcome of asking and downloading.
 enum Attempt {
     Unchanged { head: String },
-    Changed { advertisement: Advertisement, staged: Staged, head: String, scratch: tempfile::TempDir },
+    Changed(Box<Change>),
+}
+
+/// What a mirror has.
+struct Stored {
+    refs: Refs,
+    head: Option<String>,
+}
+
+/// What is ready to be published.
+struct Change {
+    stored: Option<Stored>,
+    advertisement: Advertisement,
+    staged: Staged,
+    head: String,
+    scratch: tempfile::TempDir,
 }
 
 impl Worker {
     /// Brings one repository's mirrors up to date; none if it was cancelled before.
-    pub(super) async fn mirror(
-        &self,
-        step: Step,
-        progress: &dyn Progress,
-        cancel: CancellationToken,
-    ) -> Option<Done> {
+    pub(super) async fn mirror(&self, step: Step, progress: &dyn Progress, cancel: CancellationToken) -> Option<Done> {
         let transfer = Arc::new(Transfer::default());
         progress.started(&step.repository.full_name, &transfer);
         let started = Instant::now();
@@ -138,11 +148,9 @@ impl Worker {
     }
 
     async fn sync(&self, part: &Part<'_>, transfer: &Arc<Transfer>, cancel: &CancellationToken) -> PartResult {
-        let place = layout::place(part.full_name);
-        let mirror = self.store.mirror_at(&place, part.kind);
-        let stored = self.read_stored(part, &mirror).await.map_err(|error| (Stage::Stage, error))?;
+        let mirror = self.store.mirror_at(&layout::place(part.full_name), part.kind);
         let attempts = with_retries(&self.gate, self.config.limits.retries, async || {
-            self.attempt(part, &mirror, stored.as_ref(), transfer, cancel).await
+            self.attempt(part, &mirror, transfer, cancel).await
         });
         let attempt = tokio::select! {
             attempt = attempts => attempt.map_err(|error| (Stage::Stage, error))?,
@@ -152,28 +160,10 @@ impl Worker {
             Attempt::Unchanged { head } => {
                 Ok(Synced { state: State::Unchanged, head, force_pushed: vec![], deleted_refs: vec![] })
             }
-            Attempt::Changed { advertisement, staged, head, scratch } => {
-                let published = self.publish(part, mirror, stored, advertisement, staged, head, scratch).await;
-                published.map_err(|error| (Stage::Publish, error))
+            Attempt::Changed(change) => {
+                self.publish(part, mirror, *change).await.map_err(|error| (Stage::Publish, error))
             }
         }
-    }
-
-    /// Reads what the mirror has; none if there is no mirror.
-    async fn read_stored(&self, part: &Part<'_>, mirror: &Mirror) -> Result<Option<Refs>, GitError> {
-        let mirror = mirror.clone();
-        let id = part.id;
-        let known = part.stored_head.is_some();
-        blocking(move || {
-            let refs = mirror.refs()?;
-            // Only a mirror that the index does not know can belong to somebody else.
-            if refs.is_some() && !known && mirror.identity().is_none_or(|(owner, _)| owner != id) {
-                let path = mirror.path().display();
-                return Err(GitError::Damaged(format!("{path} is not the mirror of repository {id}")));
-            }
-            Ok(refs)
-        })
-        .await
     }
 
     /// Asks what there is; downloads what is new.
@@ -181,24 +171,21 @@ impl Worker {
         &self,
         part: &Part<'_>,
         mirror: &Mirror,
-        stored: Option<&Refs>,
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
+        // The server first: most wikis do not exist, and then the store need not be asked.
         let (advertisement, repository_url) = self.server.advertise(&part.name()).await?;
-        let mirror_head = match (part.stored_head, stored) {
-            (Some(head), _) => Some(head.to_owned()),
-            (None, Some(_)) => mirror.head(),
-            (None, None) => None,
-        };
-        let head = choose_head(&advertisement, part.default_branch, mirror_head.as_deref());
-        if let Some(stored) = stored {
-            let stored = stored.of_remote();
-            if stored == advertisement.refs && mirror_head.as_deref() == Some(&head) {
+        let stored = read_stored(part, mirror).await?;
+        let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
+        let head = choose_head(&advertisement, part.default_branch, stored_head);
+        if let Some(stored) = &stored {
+            let of_remote = stored.refs.of_remote();
+            if of_remote == advertisement.refs && stored_head == Some(&head) {
                 return Ok(Attempt::Unchanged { head });
             }
-            if advertisement.refs.is_empty() && !stored.is_empty() {
-                return Err(GitError::Emptied(stored.len()));
+            if advertisement.refs.is_empty() && !of_remote.is_empty() {
+                return Err(GitError::Emptied(of_remote.len()));
             }
         }
         self.note_fetching(part);
@@ -207,60 +194,51 @@ impl Worker {
             .tempdir_in(&self.scratch)
             .map_err(GitError::io("create a folder in", &self.scratch))?;
         let server = Arc::clone(&self.server);
-        let stored = stored.cloned().unwrap_or_default();
-        let objects = (!stored.is_empty()).then(|| mirror.path().join("objects"));
+        let objects = mirror.path().join("objects");
         let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
-        let (advertisement, staged, scratch) = blocking(move || {
+        let change = blocking(move || {
+            let nothing = Refs::default();
+            let stored_refs = stored.as_ref().map_or(&nothing, |stored| &stored.refs);
             let staged = stage(&Download {
                 server,
                 repository_url,
                 advertisement: &advertisement,
-                stored: &stored,
-                stored_objects: objects,
+                stored: stored_refs,
+                stored_objects: (!stored_refs.is_empty()).then_some(objects),
                 scratch: scratch.path(),
                 transfer,
                 cancel,
             })?;
-            Ok((advertisement, staged, scratch))
-        })
-        .await?;
-        Ok(Attempt::Changed { advertisement, staged, head, scratch })
+            Ok(Change { stored, advertisement, staged, head, scratch })
+        });
+        Ok(Attempt::Changed(Box::new(change.await?)))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that an attempt found is published at once")]
-    async fn publish(
-        &self,
-        part: &Part<'_>,
-        mirror: Mirror,
-        stored: Option<Refs>,
-        advertisement: Advertisement,
-        staged: Staged,
-        head: String,
-        scratch: tempfile::TempDir,
-    ) -> Result<Synced, GitError> {
+    async fn publish(&self, part: &Part<'_>, mirror: Mirror, change: Change) -> Result<Synced, GitError> {
         let store = self.store.clone();
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
         let (id, full_name) = (part.id, part.full_name.clone());
-        let head_changed = stored.is_none() || part.stored_head != Some(head.as_str());
         blocking(move || {
+            let Change { stored, advertisement, staged, head, scratch } = change;
             let mut refs = advertisement.refs;
-            let mut state = State::Created;
-            if let Some(stored) = &stored {
-                state = State::Updated;
-                for (name, target) in stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
-                    refs.insert(name.to_owned(), *target);
-                }
+            let own = stored.iter().flat_map(|stored| stored.refs.iter());
+            for (name, target) in own.filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
+                refs.insert(name.to_owned(), *target);
             }
+            let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
             let publication = Publication {
                 packs: &staged.packs,
                 refs: &refs,
-                refs_changed: stored.as_ref() != Some(&refs),
+                refs_changed: stored.as_ref().is_none_or(|stored| stored.refs != refs),
                 head: head_changed.then_some(head.as_str()),
             };
-            match stored {
-                Some(_) => publish(mirror.path(), &publication)?,
-                None => store.create_mirror(&building, &mirror, (id, &full_name), &publication)?,
-            }
+            let state = if stored.is_some() {
+                publish(mirror.path(), &publication)?;
+                State::Updated
+            } else {
+                store.create_mirror(&building, &mirror, (id, &full_name), &publication)?;
+                State::Created
+            };
             drop(scratch);
             Ok(Synced { state, head, force_pushed: staged.force_pushed, deleted_refs: staged.deleted_refs })
         })
@@ -354,11 +332,31 @@ impl Worker {
     }
 }
 
+/// Reads what the mirror has; none if there is no mirror.
+async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>, GitError> {
+    let mirror = mirror.clone();
+    let id = part.id;
+    let known_head = part.stored_head.map(str::to_owned);
+    blocking(move || {
+        let Some(refs) = mirror.refs()? else { return Ok(None) };
+        if known_head.is_some() {
+            return Ok(Some(Stored { refs, head: known_head }));
+        }
+        // Only a mirror that the index does not know can belong to somebody else.
+        if mirror.identity().is_none_or(|(owner, _)| owner != id) {
+            let path = mirror.path().display();
+            return Err(GitError::Damaged(format!("{path} is not the mirror of repository {id}")));
+        }
+        let head = mirror.head();
+        Ok(Some(Stored { refs, head }))
+    })
+    .await
+}
+
 /// Decides what HEAD says: what the server advertises, else what the API says, else what it said before.
 fn choose_head(advertisement: &Advertisement, default_branch: Option<&str>, stored: Option<&str>) -> String {
-    let from_api = default_branch
-        .map(|branch| format!("refs/heads/{branch}"))
-        .filter(|name| git2::Reference::is_valid_name(name));
+    let from_api =
+        default_branch.map(|branch| format!("refs/heads/{branch}")).filter(|name| git2::Reference::is_valid_name(name));
     let valid = |name: &String| name.starts_with("refs/heads/") && git2::Reference::is_valid_name(name);
     match advertisement.head.clone().filter(valid).or(from_api) {
         Some(branch) => format!("ref: {branch}"),

@@ -7,11 +7,7 @@ use secrecy::SecretString;
 use super::{Found, SecretsError, Wanted};
 use crate::config::SecretsConfig;
 
-pub(super) fn find(
-    wanted: [Wanted; 2],
-    config: &SecretsConfig,
-    folder: &Path,
-) -> Result<[Found; 2], SecretsError> {
+pub(super) fn find(wanted: [Wanted; 2], config: &SecretsConfig, folder: &Path) -> Result<[Found; 2], SecretsError> {
     let [github, slack] = wanted.map(|wanted| find_one(name(wanted, config), folder));
     Ok([github?, slack?])
 }

@@ -61,7 +61,9 @@ impl Index {
     pub fn load(store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
         let stored = std::fs::read(store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         match (stored, newest) {
-            (Some(index), Some(newest)) if newest.summary.is_some() && index.run_id.as_ref() == Some(&newest.run_id) => {
+            (Some(index), Some(newest))
+                if newest.summary.is_some() && index.run_id.as_ref() == Some(&newest.run_id) =>
+            {
                 Ok(index)
             }
             _ => Self::rebuild(store),

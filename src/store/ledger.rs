@@ -63,11 +63,8 @@ impl Ledger {
     /// [`StoreError::Io`].
     pub fn begin(store: &Store, header: &Record, run_id: &RunId) -> Result<Self, StoreError> {
         let path = store.own("runs").join(format!("{run_id}.jsonl"));
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(StoreError::io("create", &path))?;
+        let file =
+            OpenOptions::new().append(true).create_new(true).open(&path).map_err(StoreError::io("create", &path))?;
         let mut ledger = Self { file, path };
         let written = ledger.write(header).and_then(|()| ledger.sync());
         if written.is_err() {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use crate::config::StoreConfig;
 
 pub use index::{Index, IndexedMirror};
+pub use layout::MirrorKind;
 pub use ledger::{Ledger, Record, RunRecord, all_runs, latest_run};
 pub use lock::{Lock, LockHolder, is_locked};
-pub use layout::MirrorKind;
 pub use mirror::{Mirror, Scanned};
 
 /// Says why the store cannot be used.

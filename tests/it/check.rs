@@ -1,6 +1,6 @@
 //! `ghbk check`.
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 #[test]
 fn a_good_set_up_is_ok_line_by_line() {
@@ -19,7 +19,7 @@ fn each_trouble_is_named_with_its_remedy() {
     let world = World::generated(2);
     let mut command = world.ghbk(&["check"]);
     command.env("GITHUB_TOKEN", "ghp_wrong").env("GHBK_STORE__ROOT", "/nowhere/at/all").env_remove("SLACK_WEBHOOK_URL");
-    let ended = world.end(&mut command).expect(3);
+    let ended = finish(&mut command).expect(3);
     assert!(ended.stdout.contains("FAILED   store          the store /nowhere/at/all does not exist"), "{ended:#?}");
     assert!(ended.stdout.contains("401"), "{ended:#?}");
     assert!(ended.stdout.contains("warning  slack"), "{ended:#?}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ghbk_sandbox::Fault;
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 struct Running<'a> {
     world: &'a World,
@@ -143,7 +143,8 @@ fn sigterm_ends_it_within_seconds_with_the_record_closed() {
 fn sighup_reads_the_configuration_anew_and_keeps_the_old_one_when_the_new_is_wrong() {
     let world = World::generated(1);
     let file = world.folder.path().join("config.toml");
-    let write = |cron: &str| std::fs::write(&file, format!("[schedule]\ncatch_up = false\ncron = \"{cron}\"\n")).unwrap();
+    let write =
+        |cron: &str| std::fs::write(&file, format!("[schedule]\ncatch_up = false\ncron = \"{cron}\"\n")).unwrap();
     write("0 0 5 * * Sun");
     let daemon = Running::start(&world, |command| {
         command.env("GHBK_CONFIG", &file);
@@ -185,6 +186,6 @@ fn a_run_that_cannot_take_place_does_not_end_the_daemon() {
 #[test]
 fn a_daemon_without_owners_does_not_start() {
     let world = World::generated(1);
-    let ended = world.end(world.ghbk(&["daemon"]).env_remove("GHBK_GITHUB__OWNERS")).expect(2);
+    let ended = finish(world.ghbk(&["daemon"]).env_remove("GHBK_GITHUB__OWNERS")).expect(2);
     assert!(ended.stderr.contains("no owner is configured"), "{ended:#?}");
 }

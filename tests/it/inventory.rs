@@ -3,7 +3,7 @@
 use ghbk_sandbox::{AppOptions, Fault};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 fn text(value: &Value) -> String {
     value.to_string()
@@ -16,9 +16,12 @@ fn every_page_is_read_and_each_repository_counted_once() {
     assert_eq!(summary.as_array().unwrap().len(), 205);
     // A page that shows what the page before it showed, because something was added in between.
     let again: Vec<_> = summary.as_array().unwrap()[..3].to_vec();
-    world.sandbox.fault(Fault::on("/orgs/acme/repos").skip(1).times(1).add_items(
-        again.iter().map(|r| json!({"id": r["id"], "full_name": r["full_name"]})).collect(),
-    ));
+    world.sandbox.fault(
+        Fault::on("/orgs/acme/repos")
+            .skip(1)
+            .times(1)
+            .add_items(again.iter().map(|r| json!({"id": r["id"], "full_name": r["full_name"]})).collect()),
+    );
     let summary = world.run(&["list", "--json"]).expect(0).json();
     assert_eq!(summary.as_array().unwrap().len(), 205);
 }
@@ -75,7 +78,7 @@ fn one_owner_s_failure_does_not_stop_the_others() {
     world.add("acme/site");
     world.add("beta/site");
     world.sandbox.fault(Fault::on("/orgs/acme/repos").status(500));
-    let ended = world.end(world.ghbk(&["run", "--json"]).env("GHBK_GITHUB__OWNERS", "acme,beta")).expect(1);
+    let ended = finish(world.ghbk(&["run", "--json"]).env("GHBK_GITHUB__OWNERS", "acme,beta")).expect(1);
     let summary = ended.json();
     assert_eq!(summary["counts"]["created"], 1);
     assert_eq!(summary["failures"][0]["repository"], "acme");
@@ -99,7 +102,7 @@ fn users_and_the_token_s_own_repositories_are_listed() {
     world.add("friend/secret");
     std::fs::write(world.sandbox.repositories().join("friend/.user"), "").unwrap();
     let names = |owners: &str| -> Vec<String> {
-        let ended = world.end(world.ghbk(&["list", "--json"]).env("GHBK_GITHUB__OWNERS", owners));
+        let ended = finish(world.ghbk(&["list", "--json"]).env("GHBK_GITHUB__OWNERS", owners));
         ended.json().as_array().unwrap().iter().map(|r| r["full_name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(names("sandbox-user"), ["sandbox-user/mine"]);
@@ -121,7 +124,7 @@ fn filters_leave_out_without_reporting_as_gone() {
         .env("GHBK_GITHUB__EXCLUDE", "legacy-*")
         .env("GHBK_GITHUB__FORKS", "false")
         .env("GHBK_GITHUB__ARCHIVED", "false");
-    let summary = world.end(&mut command).expect(0).json();
+    let summary = finish(&mut command).expect(0).json();
     assert_eq!(summary["counts"]["listed"], 1);
     assert_eq!(summary["counts"]["gone"], 0);
 }
@@ -160,7 +163,7 @@ fn a_github_app_lists_and_mirrors_with_its_installation_s_token() {
     }
     for owners in ["acme", "@installation"] {
         let mut command = as_app(&world, &key, &["run", "--json"]);
-        let summary = world.end(command.env("GHBK_GITHUB__OWNERS", owners)).expect(0).json();
+        let summary = finish(command.env("GHBK_GITHUB__OWNERS", owners)).expect(0).json();
         assert_eq!(summary["counts"]["listed"], 120, "{summary:#}");
     }
     world.assert_mirrors("acme/r7");
@@ -175,7 +178,7 @@ fn an_installation_limited_to_selected_repositories_that_counts_more_than_it_lis
     world.add("acme/b");
     world.sandbox.fault(Fault::on("/installation/repositories").drop_items(1));
     let mut command = as_app(&world, &key, &["run", "--json"]);
-    let summary = world.end(command.env("GHBK_GITHUB__OWNERS", "@installation")).expect(1).json();
+    let summary = finish(command.env("GHBK_GITHUB__OWNERS", "@installation")).expect(1).json();
     assert!(text(&summary["failures"]).contains("counts 2 repositories and listed 1"), "{summary:#}");
 }
 
@@ -183,7 +186,7 @@ fn an_installation_limited_to_selected_repositories_that_counts_more_than_it_lis
 fn an_app_s_key_that_is_none_is_refused_without_quoting_it() {
     let (world, _) = app_world(|_| {});
     world.add("acme/a");
-    let ended = world.end(&mut as_app(&world, "not a key at all", &["run"])).expect(3);
+    let ended = finish(&mut as_app(&world, "not a key at all", &["run"])).expect(3);
     assert!(ended.stdout.contains("not an RSA key"), "{ended:#?}");
     assert!(!ended.stdout.contains("not a key at all"));
 }

@@ -34,7 +34,8 @@ fn the_plan_is_shown_and_nothing_is_done() {
     ];
     assert_eq!(actions, expected.map(|(name, action)| (name.to_owned(), action.to_owned())));
     let text = world.run(&["list"]).expect(0).stdout;
-    let text: String = text.lines().map(|line| format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
+    let text: String =
+        text.lines().map(|line| format!("{}\n", line.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
     let text = regex_free_sizes(&text);
     insta::assert_snapshot!(text);
     assert_eq!(files_below(&world.root), before, "list wrote to the store");
@@ -45,10 +46,8 @@ fn regex_free_sizes(text: &str) -> String {
     text.lines()
         .map(|line| {
             let words: Vec<&str> = line.split(' ').collect();
-            let words: Vec<&str> = words
-                .iter()
-                .map(|word| if word.parse::<f64>().is_ok() { "SIZE" } else { *word })
-                .collect();
+            let words: Vec<&str> =
+                words.iter().map(|word| if word.parse::<f64>().is_ok() { "SIZE" } else { *word }).collect();
             words.join(" ") + "\n"
         })
         .collect()

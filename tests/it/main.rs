@@ -1,5 +1,8 @@
 //! ghbk through its public door: the binary against the sandbox. Real git, real HTTP, real files.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 mod check;
 mod daemon;
 mod faults;
@@ -13,6 +16,7 @@ mod report;
 mod secrets;
 mod status;
 mod store;
+mod store_operations;
 mod surface;
 mod token;
 mod world;

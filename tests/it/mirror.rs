@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{World, git, mirrored_refs};
+use crate::world::{World, finish, git, mirrored_refs};
 
 #[test]
 fn a_first_run_creates_and_a_second_finds_nothing_new() {
@@ -28,7 +28,7 @@ fn a_repository_by_name_needs_no_configuration_and_no_listing() {
     let root = world.folder.path().join("fresh/backup");
     let mut command = world.ghbk(&["run", "--root", root.to_str().unwrap(), "acme/site"]);
     command.env_remove("GHBK_GITHUB__OWNERS").env_remove("GHBK_STORE__ROOT");
-    let ended = world.end(&mut command).expect(0);
+    let ended = finish(&mut command).expect(0);
     assert!(ended.stdout.contains("backup complete"), "{ended:#?}");
     assert!(root.join("acme/site.git/packed-refs").is_file());
 }
@@ -141,7 +141,7 @@ fn wikis_can_be_left_out() {
     let world = World::new();
     world.add("acme/site");
     world.add("acme/site.wiki");
-    world.end(world.ghbk(&["run"]).env("GHBK_GITHUB__WIKIS", "false")).expect(0);
+    finish(world.ghbk(&["run"]).env("GHBK_GITHUB__WIKIS", "false")).expect(0);
     assert!(!world.mirror("acme/site.wiki").exists());
 }
 

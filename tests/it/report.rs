@@ -2,7 +2,7 @@
 
 use ghbk_sandbox::Fault;
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 #[test]
 fn every_report_is_one_message_that_slack_takes() {
@@ -18,7 +18,8 @@ fn every_report_is_one_message_that_slack_takes() {
         assert_eq!(message.problems, Vec::<String>::new(), "{}", message.body);
     }
     let text = messages[1].body.to_string();
-    for word in ["force-pushed", "acme/repository-002 → acme/renamed", "acme/repository-003", "&lt;!channel&gt; &amp;"] {
+    for word in ["force-pushed", "acme/repository-002 → acme/renamed", "acme/repository-003", "&lt;!channel&gt; &amp;"]
+    {
         assert!(text.contains(word) || text.contains(&word.replace('>', "&gt;")), "{word} is not in {text}");
     }
     assert!(!text.contains("<!channel>"), "{text}");
@@ -32,7 +33,7 @@ fn notify_chooses_the_runs_that_are_reported() {
             if code == 1 {
                 world.sandbox.fault(Fault::on("/acme/repository-001.git").status(404));
             }
-            world.end(world.ghbk(&["run"]).env("GHBK_SLACK__NOTIFY", notify)).expect(code);
+            finish(world.ghbk(&["run"]).env("GHBK_SLACK__NOTIFY", notify)).expect(code);
         }
         assert_eq!(world.sandbox.slack_messages().len(), expected, "{notify}");
     }
@@ -71,7 +72,7 @@ fn logs_can_be_json_and_go_to_a_file() {
     let world = World::generated(1);
     let file = world.folder.path().join("ghbk.jsonl");
     let mut command = world.ghbk(&["run"]);
-    let ended = world.end(command.env("GHBK_LOG__FORMAT", "json").env("GHBK_LOG__FILE", &file)).expect(0);
+    let ended = finish(command.env("GHBK_LOG__FORMAT", "json").env("GHBK_LOG__FILE", &file)).expect(0);
     let lines = |text: &str| -> Vec<serde_json::Value> {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 /// moto's server on a port of its own.
 struct Moto {
@@ -33,7 +33,7 @@ impl Moto {
         let moto = Self { child, url: format!("http://127.0.0.1:{port}") };
         let started = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(60), "moto does not start");
+            assert!(started.elapsed() < Duration::from_mins(1), "moto does not start");
             std::thread::sleep(Duration::from_millis(100));
         }
         Some(moto)
@@ -77,17 +77,17 @@ impl Drop for Moto {
 fn parameter_store_gives_both_secrets_decrypted_and_afresh_for_each_run() {
     let Some(moto) = Moto::start() else { return };
     let world = World::generated(1);
-    let ended = world.end(&mut moto.ghbk(&world, &["run"])).expect(3);
+    let ended = finish(&mut moto.ghbk(&world, &["run"])).expect(3);
     assert!(ended.stdout.contains("the SSM parameter github-token in ap-northeast-1 does not exist"), "{ended:#?}");
     assert!(
         ended.stdout.contains("aws ssm put-parameter --region ap-northeast-1 --name github-token --type SecureString"),
         "{ended:#?}"
     );
     moto.put("github-token", &format!("{}\n", world.sandbox.token()));
-    let ended = world.end(&mut moto.ghbk(&world, &["run"])).expect(0);
+    let ended = finish(&mut moto.ghbk(&world, &["run"])).expect(0);
     assert!(ended.stderr.contains("slack-webhook-url"), "a missing Slack address is a warning: {ended:#?}");
     moto.put("slack-webhook-url", &world.sandbox.slack_url());
-    world.end(&mut moto.ghbk(&world, &["run"])).expect(0);
+    finish(&mut moto.ghbk(&world, &["run"])).expect(0);
     assert_eq!(world.sandbox.slack_messages().len(), 1);
 }
 
@@ -97,7 +97,7 @@ fn parameters_may_have_other_names() {
     let world = World::generated(1);
     moto.put("/backup/token", world.sandbox.token());
     let mut command = moto.ghbk(&world, &["run"]);
-    world.end(command.env("GHBK_SECRETS__GITHUB_TOKEN", "/backup/token")).expect(0);
+    finish(command.env("GHBK_SECRETS__GITHUB_TOKEN", "/backup/token")).expect(0);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_parameter_store_that_does_not_answer_is_named() {
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_ACCESS_KEY_ID", "testing")
         .env("AWS_SECRET_ACCESS_KEY", "testing");
-    let ended = world.end(&mut command).expect(3);
+    let ended = finish(&mut command).expect(3);
     assert!(ended.stdout.contains("cannot read SSM Parameter Store in eu-west-1"), "{ended:#?}");
     assert!(ended.stdout.contains("hint: "), "{ended:#?}");
 }
@@ -125,11 +125,11 @@ fn files_are_read_from_the_credentials_directory() {
         command.env_remove("GITHUB_TOKEN").env_remove("SLACK_WEBHOOK_URL").env("CREDENTIALS_DIRECTORY", &folder);
         command
     };
-    let ended = world.end(&mut command()).expect(3);
+    let ended = finish(&mut command()).expect(3);
     assert!(ended.stdout.contains("credentials/github-token does not exist"), "{ended:#?}");
     std::fs::write(folder.join("github-token"), format!("{}\n", world.sandbox.token())).unwrap();
     std::fs::write(folder.join("slack-webhook-url"), format!(" {}\n", world.sandbox.slack_url())).unwrap();
-    world.end(&mut command()).expect(0);
+    finish(&mut command()).expect(0);
     assert_eq!(world.sandbox.slack_messages().len(), 1);
 }
 
@@ -137,6 +137,6 @@ fn files_are_read_from_the_credentials_directory() {
 fn a_missing_variable_is_named() {
     let world = World::generated(1);
     let mut command = world.ghbk(&["run"]);
-    let ended = world.end(command.env_remove("GITHUB_TOKEN").env("GHBK_SECRETS__SOURCE", "env")).expect(3);
+    let ended = finish(command.env_remove("GITHUB_TOKEN").env("GHBK_SECRETS__SOURCE", "env")).expect(3);
     assert!(ended.stdout.contains("the environment variable GITHUB_TOKEN does not exist"), "{ended:#?}");
 }

@@ -26,8 +26,9 @@ fn status_tells_runs_failures_ages_and_the_next_run() {
     assert_eq!(status["last_run"]["failures"][0]["repository"], "acme/repository-002");
     assert_eq!(status["hours_since_success"], 0.0);
     assert!(status["next_run"].is_string());
-    let states: Vec<_> = status["repositories"].as_array().unwrap().iter().map(|r| r["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["ok", "failed", "ok"]);
+    let of_mirrors: Vec<_> =
+        status["repositories"].as_array().unwrap().iter().map(|r| r["state"].as_str().unwrap()).collect();
+    assert_eq!(of_mirrors, ["ok", "failed", "ok"]);
     // The failed one was good once, and says since when it is not.
     assert!(status["repositories"][1]["last_success"].is_string());
     let text = world.run(&["status"]).expect(0).stdout;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{Ended, World};
+use crate::world::{Ended, World, finish};
 
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
@@ -11,9 +11,7 @@ fn is_root() -> bool {
 
 /// Mounts a tmpfs for one test, in a mount namespace of that test's own command.
 fn run_on_tmpfs(world: &World, options: &str, before: &str) -> Ended {
-    let script = format!(
-        "mount -t tmpfs -o {options} tmpfs \"$GHBK_STORE__ROOT\" && {before} && exec \"$0\" run",
-    );
+    let script = format!("mount -t tmpfs -o {options} tmpfs \"$GHBK_STORE__ROOT\" && {before} && exec \"$0\" run");
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", &script, env!("CARGO_BIN_EXE_ghbk")]);
     let ghbk = world.ghbk(&[]);
@@ -23,7 +21,7 @@ fn run_on_tmpfs(world: &World, options: &str, before: &str) -> Ended {
             command.env(name, value);
         }
     }
-    crate::world::ended(command.current_dir(world.folder.path()))
+    crate::world::finish(command.current_dir(world.folder.path()))
 }
 
 fn assert_one_clear_line(ended: &Ended, about: &str) {
@@ -37,7 +35,7 @@ fn assert_one_clear_line(ended: &Ended, about: &str) {
 fn a_missing_store_is_named() {
     let world = World::generated(1);
     let missing = world.folder.path().join("missing");
-    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &missing)).expect(3);
+    let ended = finish(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &missing)).expect(3);
     assert_one_clear_line(&ended, "missing does not exist");
     assert!(!missing.exists());
     assert_eq!(world.sandbox.requests(), [], "GitHub was asked though nothing can be stored");
@@ -48,14 +46,14 @@ fn a_store_that_is_a_file_is_named() {
     let world = World::generated(1);
     let file = world.folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &file)).expect(3);
+    let ended = finish(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &file)).expect(3);
     assert_one_clear_line(&ended, "is not a folder");
 }
 
 #[test]
 fn a_store_that_is_not_mounted_stays_empty() {
     let world = World::generated(1);
-    let ended = world.end(world.ghbk(&["run"]).env("GHBK_STORE__REQUIRE_MOUNT", "true")).expect(3);
+    let ended = finish(world.ghbk(&["run"]).env("GHBK_STORE__REQUIRE_MOUNT", "true")).expect(3);
     assert_one_clear_line(&ended, "is not a mount point");
     assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0);
 }
@@ -66,7 +64,7 @@ fn the_deployment_s_root_must_be_a_mount_by_default() {
         return; // a real one
     }
     let world = World::generated(1);
-    let ended = world.end(world.ghbk(&["run"]).env_remove("GHBK_STORE__ROOT")).expect(3);
+    let ended = finish(world.ghbk(&["run"]).env_remove("GHBK_STORE__ROOT")).expect(3);
     assert_one_clear_line(&ended, "/mnt/efs does not exist");
     let ended = world.run(&["run", "--root", "/mnt/efs"]).expect(3);
     assert_one_clear_line(&ended, "/mnt/efs does not exist");
@@ -116,7 +114,8 @@ fn a_store_that_fills_up_on_the_way_stops_the_run() {
     }
     let world = World::generated(30);
     for number in 1..=30 {
-        let noise: String = (0..4000).map(|n: u64| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15 + number))).collect();
+        let noise: String =
+            (0..4000).map(|n: u64| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15 + number))).collect();
         world.sandbox.edit(&format!("acme/repository-{number:03}")).commit("main", "noise", &noise).unwrap();
     }
     let ended = run_on_tmpfs(&world, "size=512k", "true").expect(3);

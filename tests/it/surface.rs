@@ -1,6 +1,6 @@
 //! What people meet: help, man page, completions, errors, exit statuses.
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 #[test]
 fn help_teaches() {
@@ -8,7 +8,7 @@ fn help_teaches() {
     for verb in ["", "run", "daemon", "list", "status", "check", "completions", "man"] {
         let mut arguments: Vec<&str> = verb.split_whitespace().collect();
         arguments.push("--help");
-        let ended = world.end(world.ghbk(&arguments).env("COLUMNS", "100")).expect(0);
+        let ended = finish(world.ghbk(&arguments).env("COLUMNS", "100")).expect(0);
         assert!(ended.stdout.contains("Examples:"), "{verb}: {ended:#?}");
         insta::assert_snapshot!(format!("help_{verb}"), ended.stdout);
     }
@@ -18,12 +18,12 @@ fn help_teaches() {
 fn man_page_and_completions_come_from_the_same_definitions() {
     let world = World::new();
     let page = world.run(&["man"]).expect(0).stdout;
-    for word in [".TH ghbk 1", "GHBK\\-RUN", "GHBK\\-STATUS", "Exit status"] {
+    for word in [".TH ghbk 1", "GHBK-RUN", "GHBK-STATUS", "Exit status"] {
         assert!(page.contains(word), "{word} is not in the manual page: {page}");
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = world.run(&["completions", shell]).expect(0).stdout;
-        assert!(script.contains("status") && script.contains("--root"), "{shell}: {script}");
+        assert!(script.contains("status") && script.contains("root"), "{shell}: {script}");
     }
 }
 
@@ -58,7 +58,7 @@ fn bad_input_gets_one_clear_message() {
 #[test]
 fn without_owners_a_run_says_how_to_name_them() {
     let world = World::new();
-    let ended = world.end(world.ghbk(&["run"]).env_remove("GHBK_GITHUB__OWNERS")).expect(2);
+    let ended = finish(world.ghbk(&["run"]).env_remove("GHBK_GITHUB__OWNERS")).expect(2);
     assert!(ended.stderr.contains("--owner NAME"), "{ended:#?}");
 }
 
@@ -74,5 +74,5 @@ fn a_reader_that_goes_away_is_no_error() {
             command.env(name, value);
         }
     }
-    crate::world::ended(&mut command).expect(0);
+    crate::world::finish(&mut command).expect(0);
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything takes; a hang fails the test instead of the run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
@@ -57,15 +57,15 @@ impl World {
     /// A world with so many small repositories, `acme/repository-001` and on.
     pub(crate) fn generated(count: usize) -> Self {
         let world = Self::new();
-        let description = Generate { owner: "acme".into(), count, commits_each: 3, empty: false, ..Generate::default() };
+        let description =
+            Generate { owner: "acme".into(), count, commits_each: 3, empty: false, ..Generate::default() };
         generate(world.sandbox.repositories(), &description).unwrap();
         world
     }
 
     /// Adds a repository with one commit on `main`.
     pub(crate) fn add(&self, full_name: &str) -> RepositoryEditor {
-        let editor =
-            RepositoryEditor::create(self.sandbox.repositories().join(format!("{full_name}.git"))).unwrap();
+        let editor = RepositoryEditor::create(self.sandbox.repositories().join(format!("{full_name}.git"))).unwrap();
         editor.set_default_branch("main").unwrap();
         editor.commit("main", "README.md", full_name).unwrap();
         editor
@@ -97,12 +97,8 @@ impl World {
         command
     }
 
-    pub(crate) fn end(&self, command: &mut Command) -> Ended {
-        ended(command)
-    }
-
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        ended(&mut self.ghbk(arguments))
+        finish(&mut self.ghbk(arguments))
     }
 
     /// `ghbk run --json`, which must end with the given status.
@@ -120,7 +116,7 @@ impl World {
 }
 
 /// Runs a command to its end, killing it if it never ends.
-pub(crate) fn ended(command: &mut Command) -> Ended {
+pub(crate) fn finish(command: &mut Command) -> Ended {
     let output = assert_cmd::Command::from_std(std::mem::replace(command, Command::new("true")))
         .timeout(PATIENCE)
         .output()
@@ -156,7 +152,8 @@ pub(crate) fn mirrored_refs(repository: &Path) -> Vec<String> {
         .lines()
         .filter(|line| {
             let name = line.split(' ').nth(1).unwrap_or_default();
-            !name.starts_with("refs/ghbk/") && !(name.starts_with("refs/pull/") && name.ends_with("/merge"))
+            let test_merge = name.starts_with("refs/pull/") && name.ends_with("/merge");
+            !name.starts_with("refs/ghbk/") && !test_merge
         })
         .map(str::to_owned)
         .collect()

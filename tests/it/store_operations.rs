@@ -1,0 +1,49 @@
+//! An unchanged repository costs the store a handful of operations: EFS answers each in milliseconds.
+
+use std::process::Command;
+
+use crate::world::World;
+
+/// What `docs/architecture.md` promises.
+const OPERATIONS_MAX: usize = 10;
+
+/// Counts the system calls of a second run that name the store or a file below it.
+fn operations(repositories: usize) -> (usize, String) {
+    let world = World::generated(repositories);
+    world.run_json(0);
+    let trace = world.folder.path().join("trace");
+    let ghbk = world.ghbk(&[]);
+    let mut command = Command::new("strace");
+    // -y names the file behind each descriptor.
+    command.args(["-f", "-y", "-qq", "-e", "trace=%file,%desc", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_ghbk"));
+    command.args(["run", "--json"]).env_clear();
+    for (name, value) in ghbk.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let summary = crate::world::finish(&mut command).expect(0).json();
+    assert_eq!(summary["counts"]["unchanged"], repositories);
+    let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
+    let root = world.root.to_str().unwrap();
+    // A call that another thread interrupts is printed in two lines; the second names no file.
+    let calls: Vec<&str> = text.lines().filter(|line| line.contains(root)).collect();
+    let of_one = calls.iter().filter(|line| line.contains("repository-002")).map(|line| format!("{line}\n")).collect();
+    (calls.len(), of_one)
+}
+
+#[test]
+fn an_unchanged_repository_touches_the_store_a_few_times() {
+    if Command::new("strace").arg("-V").output().is_err() && std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_none() {
+        eprintln!("skipped: strace is not installed");
+        return;
+    }
+    let (few, _) = operations(10);
+    let (many, of_one) = operations(40);
+    let each = (many - few).div_ceil(30);
+    eprintln!(
+        "store operations for each unchanged repository: {each}, for the run as a whole: {}\n{of_one}",
+        few - 10 * each
+    );
+    assert!(each <= OPERATIONS_MAX, "{each} operations for each unchanged repository:\n{of_one}");
+}
