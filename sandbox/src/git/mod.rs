@@ -1,0 +1,10 @@
+//! Git over HTTPS: GitHub's rules at the door, and the real `git http-backend` behind it.
+
+mod backend;
+mod command;
+mod gate;
+mod path;
+
+pub(crate) use command::{DATE, command};
+pub(crate) use gate::answer;
+pub(crate) use path::GitPath;

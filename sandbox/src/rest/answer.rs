@@ -1,0 +1,61 @@
+//! Answers before they become HTTP: a status, JSON, and perhaps a link or two.
+
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::server::{Body, Reply};
+
+/// An answer of the REST API.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+    pub(super) headers: Vec<(HeaderName, String)>,
+}
+
+impl Answer {
+    /// Returns a 200 with a body.
+    pub(super) fn ok(body: Value) -> Self {
+        Self { status: StatusCode::OK, body, headers: Vec::new() }
+    }
+
+    /// Returns an error as GitHub documents it.
+    pub(super) fn error(status: StatusCode, message: &str) -> Self {
+        let body = json!({
+            "message": message,
+            "documentation_url": "https://docs.github.com/rest",
+            "status": status.as_str(),
+        });
+        Self { status, body, headers: Vec::new() }
+    }
+
+    /// Returns the 404 that GitHub also gives for what the caller may not see.
+    pub(super) fn not_found() -> Self {
+        Self::error(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    /// Returns the answer to a caller who must say who he is.
+    pub(super) fn requires_authentication() -> Self {
+        Self::error(StatusCode::UNAUTHORIZED, "Requires authentication")
+    }
+
+    /// Adds a header.
+    pub(super) fn header(mut self, name: HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Turns the answer into HTTP.
+    pub(super) fn into_reply(self) -> Reply {
+        let mut reply = Response::new(Body::whole(self.body.to_string()));
+        *reply.status_mut() = self.status;
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        for (name, value) in self.headers {
+            let value = HeaderValue::from_str(&value).expect("values are made of numbers, names and checked addresses");
+            headers.insert(name, value);
+        }
+        reply
+    }
+}

@@ -1,0 +1,11 @@
+//! Accepts connections, and leads each request through recording and faults to what answers it.
+
+mod body;
+mod connection;
+mod origin;
+mod route;
+
+pub(crate) use body::Body;
+pub(crate) use connection::serve;
+pub(crate) use origin::Origin;
+pub(crate) use route::{Reply, text};

@@ -1,0 +1,118 @@
+//! The way of one request: recorded, troubled by faults, answered.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderName, USER_AGENT};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use crate::faults::{self, Broken};
+use crate::git::{self, GitPath};
+use crate::records::RecordedRequest;
+use crate::server::{Body, Origin};
+use crate::state::State;
+use crate::{control, rest, slack};
+
+/// An answer on its way to the client.
+pub(crate) type Reply = Response<Body>;
+
+/// The path under which a GitHub Enterprise Server has its REST API.
+const API_PREFIX: &str = "/api/v3";
+
+/// Answers one request. An error makes hyper close the connection without an answer.
+pub(crate) async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Reply, Broken> {
+    let (parts, body) = request.into_parts();
+    if let Some(path) = parts.uri.path().strip_prefix("/_sandbox") {
+        return Ok(control::answer(&state, &parts.method, path, body).await);
+    }
+    let route = Route::of(parts.uri.path());
+    let mut record = record(&parts, matches!(route, Route::Git(_)));
+
+    let troubles = state.faults.meet(parts.method.as_str(), parts.uri.path(), API_PREFIX);
+    let reply = match faults::before(&troubles).await {
+        Ok(Some(reply)) => Ok(reply),
+        Ok(None) => Ok(dispatch(&state, route, parts, body).await),
+        Err(broken) => Err(broken),
+    };
+    let reply = match reply {
+        Ok(reply) => faults::after(&troubles, reply).await,
+        Err(broken) => Err(broken),
+    };
+    record.status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());
+    state.records.add(record);
+    reply
+}
+
+/// Which of the services a path belongs to.
+enum Route {
+    Slack(Vec<String>),
+    Git(GitPath),
+    Rest { prefix: &'static str, segments: Vec<String> },
+}
+
+impl Route {
+    /// Reads a path, still percent-encoded.
+    fn of(path: &str) -> Self {
+        if let Some(path) = path.strip_prefix(API_PREFIX) {
+            return Self::Rest { prefix: API_PREFIX, segments: segments(path) };
+        }
+        let segments = segments(path);
+        if segments.first().is_some_and(|first| first == "services") {
+            return Self::Slack(segments);
+        }
+        match GitPath::read(&segments) {
+            Some(path) => Self::Git(path),
+            None => Self::Rest { prefix: "", segments },
+        }
+    }
+}
+
+/// Hands the request to its service.
+async fn dispatch(state: &Arc<State>, route: Route, parts: Parts, body: Incoming) -> Reply {
+    match route {
+        Route::Slack(segments) => slack::answer(&state.webhook, &parts.method, &segments, body).await,
+        Route::Git(path) => git::answer(state, path, &parts, body).await,
+        Route::Rest { prefix, segments } => {
+            let origin = Origin::new(&parts.headers, &state.url, prefix);
+            let state = Arc::clone(state);
+            // Listings read the disk.
+            tokio::task::spawn_blocking(move || rest::answer(&state, &origin, &parts, &segments))
+                .await
+                .unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox itself failed"))
+        }
+    }
+}
+
+/// Returns a plain text answer.
+pub(crate) fn text(status: StatusCode, body: impl Into<String>) -> Reply {
+    Response::builder()
+        .status(status)
+        .header("content-type", "text/plain; charset=utf-8")
+        .body(Body::whole(body.into()))
+        .expect("the only header is a constant")
+}
+
+/// Splits a path into its decoded segments.
+fn segments(path: &str) -> Vec<String> {
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect()
+}
+
+/// Writes down what was asked; the status follows with the answer.
+fn record(parts: &Parts, git: bool) -> RecordedRequest {
+    let header =
+        |name: HeaderName| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    RecordedRequest {
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        authorization: header(AUTHORIZATION),
+        user_agent: header(USER_AGENT),
+        status: 0,
+        git,
+    }
+}

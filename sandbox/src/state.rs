@@ -1,0 +1,42 @@
+//! What all connections of one sandbox share.
+
+use std::io;
+
+use crate::faults::FaultList;
+use crate::options::Options;
+use crate::records::Records;
+use crate::repositories::Catalogue;
+use crate::rest::{InstallationTokens, RateLimit};
+use crate::slack::Webhook;
+
+/// Holds the options and everything that changes while the sandbox runs.
+pub(crate) struct State {
+    pub(crate) options: Options,
+    /// The address without a trailing slash, for requests that name no host.
+    pub(crate) url: String,
+    pub(crate) records: Records,
+    pub(crate) faults: FaultList,
+    pub(crate) rate_limit: RateLimit,
+    pub(crate) tokens: InstallationTokens,
+    pub(crate) webhook: Webhook,
+}
+
+impl State {
+    /// Returns the state of a sandbox that nobody has asked anything yet.
+    pub(crate) fn new(options: Options, url: String) -> Self {
+        Self {
+            url,
+            records: Records::default(),
+            faults: FaultList::default(),
+            rate_limit: RateLimit::new(options.rate_limit),
+            tokens: InstallationTokens::default(),
+            webhook: Webhook::new(options.slack_secret.clone()),
+            options,
+        }
+    }
+
+    /// Reads the folder of repositories.
+    pub(crate) fn catalogue(&self) -> io::Result<Catalogue> {
+        Catalogue::scan(&self.options.repositories)
+    }
+}
