@@ -1,4 +1,4 @@
-//! What a person can set: types, defaults and meaning. Pure; reading and complaining is [`load`].
+//! What a person can set: types, defaults and meaning. Pure; reading and complaining is [`mod@load`].
 //!
 //! The structs are the one source of truth: a key exists because a field exists. Whoever adds a field adds it to
 //! `config.example.toml` too; a test compares them.

@@ -95,7 +95,7 @@ pub struct Inventory {
     pub excluded: BTreeSet<RepositoryId>,
     /// Owners (folded to lower case) whose listing is whole, so that absence from it means something.
     pub complete_owners: BTreeSet<String>,
-    /// How many repositories each owner's listing held, before filters, by the configured name.
+    /// How many repositories each owner's listing held, before filters, by the configured name; whole listings only.
     pub listed_by_owner: BTreeMap<String, u64>,
     /// What could not be listed.
     pub failures: Vec<ListingFailure>,
@@ -183,6 +183,9 @@ impl Inventory {
 pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Inventory {
     let mut inventory = Inventory::default();
     let mut seen = HashSet::new();
+    if github.is_app() {
+        warn_of_selection(github, &mut inventory).await;
+    }
     for owner in owners {
         let mut found = Listing::default();
         let listed = list_owner(github, owner, &mut found, &mut inventory.warnings).await;
@@ -227,13 +230,33 @@ pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Invent
         if inventory.failures.len() == failed_before && !counted_more {
             inventory.complete_owners.extend(found.owners(owner));
         }
-        inventory.listed_by_owner.insert(owner.clone(), listed_here);
+        if inventory.failures.len() == failed_before {
+            inventory.listed_by_owner.insert(owner.clone(), listed_here);
+        }
         take(&mut inventory, &mut seen, found, filter);
         if inventory.failures.iter().any(|failure| failure.unauthorized) {
             break; // GitHub: stop at the first 401
         }
     }
     inventory
+}
+
+/// Notes an installation that was given selected repositories only: it lists no others, without a word.
+async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
+    #[derive(Deserialize)]
+    struct Installation {
+        repository_selection: Option<String>,
+    }
+    let url = github.url("installation/repositories?per_page=1");
+    // A failure shows when the owners are listed.
+    if let Ok((installation, _)) = github.get::<Installation>(&url, "the installation's repositories").await
+        && installation.repository_selection.as_deref() == Some("selected")
+    {
+        inventory.warnings.push(
+            "the GitHub App is installed on selected repositories only; others are neither listed nor backed up"
+                .to_owned(),
+        );
+    }
 }
 
 /// Checks and files what one owner's listing held.

@@ -99,12 +99,14 @@ impl Index {
                 }
             }
             let Some(summary) = record.summary.filter(RunSummary::is_complete) else { continue };
+            for (owner, listed) in &summary.listed_by_owner {
+                index.listed_by_owner.entry(owner.clone()).or_insert(*listed);
+            }
             if !gone_known {
                 gone_known = true;
                 for mirror in index.mirrors.values_mut() {
                     mirror.gone = summary.gone.contains(&mirror.full_name);
                 }
-                index.listed_by_owner = summary.listed_by_owner;
             }
             index.last_complete_start = index.last_complete_start.or(Some(summary.started_at));
             if summary.status == RunStatus::Ok {
@@ -146,7 +148,7 @@ impl Index {
         self.run_id = Some(summary.run_id.clone());
         if summary.is_complete() {
             self.last_complete_start = Some(summary.started_at);
-            self.listed_by_owner.clone_from(&summary.listed_by_owner);
+            self.listed_by_owner.extend(summary.listed_by_owner.clone());
             if summary.status == RunStatus::Ok {
                 self.last_success = Some(summary.finished_at);
             }

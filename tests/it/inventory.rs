@@ -183,6 +183,17 @@ fn an_installation_limited_to_selected_repositories_that_counts_more_than_it_lis
 }
 
 #[test]
+fn an_app_on_selected_repositories_says_so() {
+    let (world, key) = app_world(|app| app.selected = Some(vec!["acme/a".to_owned()]));
+    world.add("acme/a");
+    world.add("acme/b");
+    let mut command = as_app(&world, &key, &["run", "--json"]);
+    let summary = finish(command.env("GHBK_GITHUB__OWNERS", "@installation")).expect(0).json();
+    assert_eq!(summary["counts"]["listed"], 1);
+    assert!(text(&summary["warnings"]).contains("selected repositories only"), "{summary:#}");
+}
+
+#[test]
 fn an_app_s_key_that_is_none_is_refused_without_quoting_it() {
     let (world, _) = app_world(|_| {});
     world.add("acme/a");
