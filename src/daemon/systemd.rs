@@ -107,7 +107,7 @@ impl Events {
     }
 }
 
-/// Turns the first SIGINT or SIGTERM of a command into a cancellation.
+/// Turns the first SIGINT or SIGTERM of a command into a cancellation, and the second into the end.
 #[derive(Debug)]
 pub struct Signals(Arc<AtomicU8>);
 
@@ -122,13 +122,16 @@ impl Signals {
         let received = Arc::new(AtomicU8::new(0));
         let by_signal = Arc::clone(&received);
         tokio::spawn(async move {
-            let number = tokio::select! {
-                _ = terminate.recv() => number(SignalKind::terminate()),
-                _ = interrupt.recv() => number(SignalKind::interrupt()),
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => number(SignalKind::terminate()),
+                    _ = interrupt.recv() => number(SignalKind::interrupt()),
+                }
             };
-            by_signal.store(number, Ordering::SeqCst);
-            tracing::warn!("stopping; what is being published is finished first");
+            by_signal.store(next().await, Ordering::SeqCst);
+            tracing::warn!("stopping; what is being published is finished first; a second signal stops at once");
             cancel.cancel();
+            leave_at_once(next().await);
         });
         Ok(Self(received))
     }
@@ -137,6 +140,12 @@ impl Signals {
     pub fn received(&self) -> Option<u8> {
         Some(self.0.load(Ordering::SeqCst)).filter(|number| *number != 0)
     }
+}
+
+/// Ends the process as an unheard signal would; a crash at any moment harms no mirror.
+#[expect(clippy::exit, reason = "a person who asks twice does not want to wait for a hung mount")]
+fn leave_at_once(number: u8) {
+    std::process::exit(128 + i32::from(number));
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Error> {
