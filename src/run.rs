@@ -111,7 +111,12 @@ pub async fn take_inventory(config: &Config, outside: &Outside, selection: &[Ful
             Ok(filter) => github::list(&outside.github, &config.github.owners, &filter).await,
             Err(error) => {
                 let mut inventory = Inventory::default();
-                inventory.warnings.push(error.to_string());
+                inventory.failures.push(github::ListingFailure {
+                    subject: "github.include and github.exclude".to_owned(),
+                    error: error.to_string(),
+                    hint: "write simpler globs".to_owned(),
+                    unauthorized: false,
+                });
                 inventory
             }
         }

@@ -238,6 +238,12 @@ pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Invent
             break; // GitHub: stop at the first 401
         }
     }
+    if inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
+        inventory.warnings.push(format!(
+            "the filters leave out all {} repositories; see github.include, exclude, forks and archived",
+            inventory.excluded.len()
+        ));
+    }
     inventory
 }
 

@@ -134,10 +134,15 @@ impl Worker {
             default_branch: repository.default_branch.as_deref(),
         };
         let mut results = vec![(MirrorKind::Code, self.sync(&code, transfer, cancel).await)];
-        if self.config.github.wikis && repository.has_wiki && !cancel.is_cancelled() {
+        if self.config.github.wikis && repository.has_wiki {
             let stored_head = stored.and_then(|stored| stored.wiki_head.as_deref());
             let wiki = Part { kind: MirrorKind::Wiki, stored_head, default_branch: None, ..code };
-            let result = self.sync(&wiki, transfer, cancel).await;
+            // Cut off before it began, a wiki is not known to be good.
+            let result = if cancel.is_cancelled() {
+                Err((Stage::Stage, GitError::Cancelled))
+            } else {
+                self.sync(&wiki, transfer, cancel).await
+            };
             // GitHub says that there is a wiki until someone looks for its first page.
             let never_written = stored_head.is_none() && matches!(result, Err((_, GitError::NotFound)));
             if !never_written {

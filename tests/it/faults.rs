@@ -189,6 +189,19 @@ fn a_repository_that_takes_too_long_fails_alone() {
 }
 
 #[test]
+fn a_wiki_that_takes_too_long_fails_its_repository_by_name() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/site.wiki");
+    world.sandbox.fault(Fault::on("/acme/site.wiki.git/info/refs").stall_body(10));
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = finish(command.env("GHBK_LIMITS__REPOSITORY_TIMEOUT", "2s")).expect(1).json();
+    assert_eq!(summary["failures"][0]["repository"], "acme/site.wiki");
+    assert_eq!(summary["counts"]["failed"], 1);
+    world.assert_mirrors("acme/site");
+}
+
+#[test]
 fn a_redirect_to_another_host_does_not_carry_the_credentials() {
     let world = World::new();
     world.add("acme/site");

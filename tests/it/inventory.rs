@@ -129,6 +129,14 @@ fn filters_leave_out_without_reporting_as_gone() {
     assert_eq!(summary["counts"]["gone"], 0);
 }
 
+#[test]
+fn filters_that_leave_out_everything_are_a_warning() {
+    let world = World::generated(2);
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = finish(command.env("GHBK_GITHUB__EXCLUDE", "*")).expect(0).json();
+    assert!(text(&summary["warnings"]).contains("leave out all 2"), "{summary:#}");
+}
+
 /// An RSA key of this test alone, made by openssl as people make theirs.
 fn app_world(change: impl FnOnce(&mut AppOptions)) -> (World, String) {
     let run = |arguments: &[&str], input: Option<&str>| {
