@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -29,6 +30,8 @@ pub struct Gate {
     git: DefaultDirectRateLimiter,
     bandwidth: Option<(DefaultDirectRateLimiter, NonZeroU32)>,
     pause: Mutex<Pause>,
+    /// Set once GitHub asked for more waiting than the run may spend.
+    exhausted: AtomicBool,
     wait_budget: Duration,
 }
 
@@ -67,6 +70,7 @@ impl Gate {
             git: per_minute(limits.git_operations_per_minute),
             bandwidth,
             pause: Mutex::default(),
+            exhausted: AtomicBool::new(false),
             wait_budget: limits.rate_limit_wait,
         }
     }
@@ -113,7 +117,8 @@ impl Gate {
             }
         };
         let added = asked.saturating_sub(already);
-        if pause.total + added > self.wait_budget {
+        if pause.total.saturating_add(added) > self.wait_budget {
+            self.exhausted.store(true, Ordering::Relaxed);
             return Err(LimitExhausted { asked, waited: pause.total });
         }
         pause.total += added;
@@ -122,6 +127,11 @@ impl Gate {
             tracing::warn!(wait_seconds = asked.as_secs(), "GitHub asks to slow down; all requests wait");
         }
         Ok(asked)
+    }
+
+    /// Says whether GitHub's limit outlasts the run: going on would get the token banned.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed)
     }
 
     /// Notes that GitHub answered, so that a later refusal begins at a minute again.
@@ -191,6 +201,9 @@ pub trait Retryable: std::error::Error {
     fn retry(&self) -> Retry;
 }
 
+/// A limit that holds after so many pauses will hold after the next.
+const LIMITED_RETRIES_MAX: u32 = 5;
+
 /// Runs an operation until it succeeds, fails for good, or has been retried often enough.
 ///
 /// # Errors
@@ -206,6 +219,7 @@ where
         .with_jitter()
         .with_max_times(retries as usize)
         .build();
+    let mut limited = 0;
     loop {
         let error = match operation().await {
             Ok(value) => {
@@ -214,14 +228,18 @@ where
             }
             Err(error) => error,
         };
-        let Some(delay) = delays.next() else { return Err(error) };
         match error.retry() {
             Retry::Never => return Err(error),
             Retry::Transient => {
+                let Some(delay) = delays.next() else { return Err(error) };
                 tracing::info!(%error, delay_milliseconds = delay.as_millis(), "trying again");
                 tokio::time::sleep(delay).await;
             }
             Retry::Limited(refusal) => {
+                limited += 1;
+                if limited > LIMITED_RETRIES_MAX {
+                    return Err(error);
+                }
                 if let Err(exhausted) = gate.refuse(refusal) {
                     tracing::warn!(%exhausted, "giving up");
                     return Err(error);

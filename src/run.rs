@@ -57,7 +57,7 @@ pub struct Session {
     index: Index,
     ledger: Arc<Mutex<Ledger>>,
     warnings: Vec<String>,
-    _lock: Lock,
+    lock: Arc<Lock>,
 }
 
 /// Speaks to GitHub for one run.
@@ -154,7 +154,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let ledger = Arc::new(Mutex::new(Ledger::begin(&store, &header, &run_id)?));
-        Ok(Self { config, request, store, run_id, started_at: now, index, ledger, warnings, _lock: lock })
+        Ok(Self { config, request, store, run_id, started_at: now, index, ledger, warnings, lock: Arc::new(lock) })
     }
 
     /// Returns the run's id.
@@ -239,8 +239,9 @@ impl Session {
             gate: Arc::clone(&outside.gate),
             scratch: scratch.path().to_owned(),
             ledger: Arc::clone(&self.ledger),
+            lock: Arc::clone(&self.lock),
         };
-        let mut stopped = None;
+        let (mut stopped, mut unrecorded) = (None, None);
         let outcomes = futures_util::stream::iter(steps)
             .take_until(stop.cancelled())
             .map(|step| worker.mirror(step, progress, stop.child_token()))
@@ -249,14 +250,18 @@ impl Session {
         while let Some(done) = outcomes.next().await {
             let Some(done) = done else { continue }; // cancelled before it was done
             progress.finished(&done.outcome);
-            self.write(&Record::Outcome(done.outcome.clone()))?;
+            if let Err(error) = self.write(&Record::Outcome(done.outcome.clone())) {
+                // What is being published is finished before the lock is given back.
+                unrecorded.get_or_insert(error);
+                stop.cancel();
+            }
             tally.take(done.outcome);
             if let Some(failure) = done.ends_the_run {
                 stopped.get_or_insert(failure);
                 stop.cancel();
             }
         }
-        Ok(stopped)
+        unrecorded.map_or(Ok(stopped), Err)
     }
 
     /// Moves mirrors to their new names and into the attic: all out, then all in.
@@ -337,6 +342,10 @@ impl Session {
         self.write(&Record::Summary(summary.clone()))?;
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sync()?;
         self.index.close(&summary);
+        if !matches!(status, RunStatus::Ok | RunStatus::Partial) {
+            // Something may be published without an outcome; the next run looks for itself.
+            self.index.run_id = None;
+        }
         if let Err(error) = self.index.save(&self.store) {
             // The next run finds that it is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index is not written");

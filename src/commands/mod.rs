@@ -40,6 +40,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Man => return generate::man(),
         _ => {}
     }
+    crate::git::transport::set_up_libgit2();
     let config = load_config(&cli.global)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };

@@ -393,6 +393,18 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
     if let Err(error) = crate::daemon::schedule::Schedule::new(&config.schedule.cron, config.schedule.timezone) {
         complain("schedule.cron", error.to_string(), Some("six fields, as in \"0 0 5 * * Sun\""));
     }
+    let secrets = &config.secrets;
+    for (path, name) in [
+        ("secrets.github_token", &secrets.github_token),
+        ("secrets.slack_webhook_url", &secrets.slack_webhook_url),
+        ("secrets.github_app_key", &secrets.github_app_key),
+    ] {
+        let secret_beginnings = ["ghp_", "gho_", "ghs_", "github_pat_", "-----BEGIN", "http"];
+        if name.is_empty() || secret_beginnings.iter().any(|beginning| name.starts_with(beginning)) {
+            let suggestion = "a secret itself goes to Parameter Store, the environment or a file; see README, Secrets";
+            complain(path, "is the name of a secret, not its value".to_owned(), Some(suggestion));
+        }
+    }
     if config.store.root.as_os_str().is_empty() {
         complain("store.root", "is empty".to_owned(), None);
     }

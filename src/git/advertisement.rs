@@ -8,6 +8,7 @@ use git2::Oid;
 
 use super::GitError;
 use super::refs::{Refs, Target, is_mirrored, parse_oid};
+use crate::text::printable;
 
 /// Holds what a server says it has.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +46,7 @@ impl Advertisement {
         while let Some(line) = lines.next_line()? {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if let Some(message) = line.strip_prefix(b"ERR ") {
-                return Err(GitError::Remote(String::from_utf8_lossy(message).into_owned()));
+                return Err(GitError::Remote(printable(&String::from_utf8_lossy(message), 200)));
             }
             let line = match line.iter().position(|byte| *byte == 0) {
                 Some(nul) if first => {

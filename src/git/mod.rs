@@ -57,7 +57,7 @@ pub enum GitError {
     #[error("the pack received lacks {0}, which the server advertised")]
     Incomplete(git2::Oid),
     /// libgit2 failed.
-    #[error("libgit2: {}", .0.message())]
+    #[error("libgit2: {}", crate::text::printable(.0.message(), 200))]
     Libgit2(git2::Error),
     /// What is stored cannot be read.
     #[error("the mirror is damaged: {0}")]
@@ -123,7 +123,7 @@ impl GitError {
 impl From<git2::Error> for GitError {
     fn from(error: git2::Error) -> Self {
         if error.class() == git2::ErrorClass::Net && error.message().starts_with("remote error") {
-            return Self::Remote(error.message().to_owned());
+            return Self::Remote(crate::text::printable(error.message(), 200));
         }
         Self::Libgit2(error)
     }

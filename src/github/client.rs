@@ -38,7 +38,7 @@ pub struct Identity {
     pub scopes: Option<String>,
 }
 
-/// Answers of the REST API have a page of a hundred items at most.
+/// A whole answer may take so many times as long as a silence on the line.
 const REQUEST_TIMEOUT_FACTOR: u32 = 2;
 const ERROR_MESSAGE_MAX_CHARS: usize = 200;
 
@@ -116,13 +116,10 @@ impl GitHub {
     /// Reads one object.
     pub(super) async fn get<T: DeserializeOwned>(&self, url: &Url, what: &str) -> Result<(T, HeaderMap), GitHubError> {
         with_retries(&self.gate, self.retries, async || {
-            self.within_time(async {
-                let response = self.send(url, what).await?;
-                let headers = response.headers().clone();
-                let object = T::from_response_of(response).await.map_err(|error| from_octocrab(error, what))?;
-                Ok((object, headers))
-            })
-            .await
+            let response = self.send(url, what).await?;
+            let headers = response.headers().clone();
+            let object = self.within_time(<T as FromResponse>::from_response(response), what).await?;
+            Ok((object, headers))
         })
         .await
     }
@@ -130,22 +127,25 @@ impl GitHub {
     /// Reads one page of a listing.
     pub(super) async fn page<T: DeserializeOwned>(&self, url: &Url, what: &str) -> Result<PageOf<T>, GitHubError> {
         with_retries(&self.gate, self.retries, async || {
-            self.within_time(async {
-                let response = self.send(url, what).await?;
-                let headers = response.headers().clone();
-                let page = Page::<T>::from_response(response).await.map_err(|error| from_octocrab(error, what))?;
-                let next = page.next.map(|uri| self.own(&uri.to_string(), what)).transpose()?;
-                Ok(PageOf { items: page.items, total_count: page.total_count, next, headers })
-            })
-            .await
+            let response = self.send(url, what).await?;
+            let headers = response.headers().clone();
+            let page = self.within_time(Page::<T>::from_response(response), what).await?;
+            let next = page.next.map(|uri| self.own(&uri.to_string(), what)).transpose()?;
+            Ok(PageOf { items: page.items, total_count: page.total_count, next, headers })
         })
         .await
     }
 
-    async fn within_time<T>(&self, request: impl Future<Output = Result<T, GitHubError>>) -> Result<T, GitHubError> {
-        tokio::time::timeout(self.request_timeout, request)
-            .await
-            .unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))
+    /// Bounds what the network may take; time spent waiting for the gate does not count.
+    async fn within_time<T>(
+        &self,
+        exchange: impl Future<Output = octocrab::Result<T>>,
+        what: &str,
+    ) -> Result<T, GitHubError> {
+        match tokio::time::timeout(self.request_timeout, exchange).await {
+            Ok(result) => result.map_err(|error| from_octocrab(error, what)),
+            Err(_) => Err(GitHubError::Connection("no answer in time".to_owned())),
+        }
     }
 
     /// Sends a GET and turns every status but 200 into an error; a moved repository is followed.
@@ -156,7 +156,7 @@ impl GitHub {
             self.gate.before_api().await;
             let token = self.credentials.token().await?;
             let octocrab = self.octocrab(&token).await?;
-            let response = octocrab._get(url.as_str()).await.map_err(|error| from_octocrab(error, what))?;
+            let response = self.within_time(octocrab._get(url.as_str()), what).await?;
             let status = response.status();
             tracing::debug!(%url, status = status.as_u16(), "answered");
             if status.is_success() {
@@ -168,7 +168,7 @@ impl GitHub {
                 continue;
             }
             let headers = response.headers().clone();
-            let body = octocrab.body_to_string(response).await.unwrap_or_default();
+            let body = self.within_time(octocrab.body_to_string(response), what).await.unwrap_or_default();
             return Err(refused(status, &headers, &redact(&body, &token), what));
         }
         Err(GitHubError::Unreadable { what: what.to_owned(), reason: "too many redirects".to_owned() })
@@ -200,18 +200,6 @@ impl GitHub {
             .map_err(|error| GitHubError::Setup(printable(&error.to_string(), ERROR_MESSAGE_MAX_CHARS)))?;
         *current = Some((token.clone(), octocrab.clone()));
         Ok(octocrab)
-    }
-}
-
-/// Deserializes a whole body, with octocrab's errors.
-trait FromResponseOf: Sized {
-    async fn from_response_of(response: Response) -> octocrab::Result<Self>;
-}
-
-impl<T: DeserializeOwned> FromResponseOf for T {
-    async fn from_response_of(response: Response) -> octocrab::Result<Self> {
-        // octocrab implements its trait for owned deserializable types; the blanket keeps callers free of it.
-        <T as FromResponse>::from_response(response).await
     }
 }
 

@@ -227,7 +227,7 @@ pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Invent
                 "{owner}: GitHub counts {counted} repositories but lists {listed_here}; the token may not see them all"
             ));
         }
-        if inventory.failures.len() == failed_before && !counted_more {
+        if inventory.failures.len() == failed_before && !counted_more && !found.public_only {
             inventory.complete_owners.extend(found.owners(owner));
         }
         if inventory.failures.len() == failed_before {
@@ -238,11 +238,13 @@ pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Invent
             break; // GitHub: stop at the first 401
         }
     }
-    if inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
-        inventory.warnings.push(format!(
-            "the filters leave out all {} repositories; see github.include, exclude, forks and archived",
-            inventory.excluded.len()
-        ));
+    if inventory.failures.is_empty() && inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
+        inventory.failures.push(ListingFailure {
+            subject: "filters".to_owned(),
+            error: format!("they leave out all {} repositories", inventory.excluded.len()),
+            hint: "check github.include, exclude, forks and archived".to_owned(),
+            unauthorized: false,
+        });
     }
     inventory
 }
@@ -332,6 +334,8 @@ struct Listing {
     expected: Option<u64>,
     /// How many the account's page counts; what it counts is not documented to the last repository.
     counted: Option<u64>,
+    /// Whether private repositories are out of sight, so that absence means nothing.
+    public_only: bool,
     /// The organisations that an SSO header says were left out.
     partial_organizations: Option<String>,
 }
@@ -356,6 +360,8 @@ impl Listing {
 struct Account {
     #[serde(default)]
     login: String,
+    #[serde(default, rename = "type")]
+    kind: String,
     #[serde(default)]
     public_repos: Option<u64>,
     /// Only for those who may see private repositories.
@@ -395,15 +401,28 @@ async fn list_owner(
     }
     let what = format!("organisation or user {owner}");
     let (user, _) = github.get::<Account>(&github.url(&format!("users/{owner}")), &what).await?;
-    let own =
-        !github.is_app() && github.identity().await?.login.is_some_and(|login| login.eq_ignore_ascii_case(&user.login));
-    listing.counted = if own { user.repositories() } else { user.public_repos };
-    let url = if own {
-        github.url("user/repos?affiliation=owner&per_page=100")
-    } else {
-        warnings.push(format!("{owner} is a user whose private repositories this token cannot list"));
-        github.url(&format!("users/{owner}/repos?type=owner&per_page=100"))
-    };
+    if user.kind == "Organization" {
+        // As a user it would show its public repositories only.
+        return Err(GitHubError::NotFound { what: format!("organisation {owner} for this token") });
+    }
+    if github.is_app() {
+        read_pages(github, github.url("installation/repositories?per_page=100"), owner, listing).await?;
+        let of_owner = |item: &Listed| {
+            item.full_name.split_once('/').is_some_and(|(login, _)| login.eq_ignore_ascii_case(&user.login))
+        };
+        listing.items.retain(of_owner);
+        listing.expected = None; // it counted every owner's
+        return Ok(());
+    }
+    let own = github.identity().await?.login.is_some_and(|login| login.eq_ignore_ascii_case(&user.login));
+    if own {
+        listing.counted = user.repositories();
+        return read_pages(github, github.url("user/repos?affiliation=owner&per_page=100"), owner, listing).await;
+    }
+    listing.counted = user.public_repos;
+    listing.public_only = true;
+    warnings.push(format!("{owner} is a user whose private repositories this token cannot list"));
+    let url = github.url(&format!("users/{owner}/repos?type=owner&per_page=100"));
     read_pages(github, url, owner, listing).await
 }
 

@@ -21,7 +21,7 @@ use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
-use crate::store::{Ledger, Mirror, MirrorKind, Record, Store, layout};
+use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 
 /// Holds what every repository's work shares.
 pub(super) struct Worker {
@@ -31,6 +31,8 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
     pub(super) scratch: PathBuf,
     pub(super) ledger: Arc<Mutex<Ledger>>,
+    /// Held by every publication, so that the lock outlives a run that is given up while one is under way.
+    pub(super) lock: Arc<Lock>,
 }
 
 /// What came of one repository.
@@ -223,7 +225,9 @@ impl Worker {
         let store = self.store.clone();
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
         let (id, full_name) = (part.id, part.full_name.clone());
+        let lock = Arc::clone(&self.lock);
         blocking(move || {
+            let _lock = lock;
             let Change { stored, advertisement, staged, head, scratch } = change;
             let mut refs = advertisement.refs;
             let own = stored.iter().flat_map(|stored| stored.refs.iter());
@@ -319,7 +323,7 @@ impl Worker {
                         _ => (error.to_string(), error.hint().to_owned()),
                     };
                     let failure = Failure { repository: name, stage, error: text, hint };
-                    if is_fatal(&error, self.store.root()) {
+                    if is_fatal(&error, self.store.root()) || self.gate.is_exhausted() {
                         ends_the_run = Some(Failure {
                             repository: "all".to_owned(),
                             error: format!("the run stopped: {}", failure.error),

@@ -5,6 +5,7 @@
 //! run, or when it is missing, it is rebuilt from the mirrors and the records.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -83,8 +84,17 @@ impl Index {
                 last_state: None,
                 gone: false,
             };
-            if let Some(other) = index.mirrors.insert(found.id, mirror) {
-                tracing::warn!(id = %found.id, place = %other.place.display(), "two mirrors of one repository");
+            let at_home = mirror.place == super::layout::place(&mirror.full_name);
+            match index.mirrors.entry(found.id) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(mirror);
+                }
+                Entry::Occupied(mut other) => {
+                    tracing::warn!(id = %found.id, place = %mirror.place.display(), "two mirrors of one repository");
+                    if at_home {
+                        other.insert(mirror);
+                    }
+                }
             }
         }
         let mut gone_known = false;
@@ -130,6 +140,7 @@ impl Index {
             last_state: None,
             gone: false,
         });
+        mirror.full_name.clone_from(&outcome.full_name);
         mirror.last_state = Some(outcome.state);
         mirror.gone = false;
         if outcome.head.is_some() {

@@ -7,13 +7,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::layout::{MirrorKind, OWN_FOLDER};
+use super::layout::MirrorKind;
 use super::{Store, StoreError};
 use crate::git::GitError;
 use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder};
 use crate::git::refs::Refs;
 use crate::git::transport::set_up_libgit2;
-use crate::names::{FullName, RepositoryId};
+use crate::names::{FullName, RepositoryId, check_owner};
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]
@@ -133,7 +133,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
     pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
-        for kind in [MirrorKind::Code, MirrorKind::Wiki] {
+        // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
+        for kind in [MirrorKind::Wiki, MirrorKind::Code] {
             let source = self.mirror_at(from, kind);
             let target = self.mirror_at(to, kind);
             if !source.exists() {
@@ -213,7 +214,8 @@ impl Store {
         let mut folders = Vec::new();
         let attic = self.own("attic");
         for parent in [&self.root, &attic] {
-            for name in names_in(parent)?.into_iter().filter(|name| name != OWN_FOLDER) {
+            // Whatever no owner is named like, such as lost+found, is not ours to open.
+            for name in names_in(parent)?.into_iter().filter(|name| check_owner(name).is_ok()) {
                 let folder = parent.join(name);
                 if folder.is_dir() {
                     folders.push(folder);

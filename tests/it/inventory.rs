@@ -130,11 +130,11 @@ fn filters_leave_out_without_reporting_as_gone() {
 }
 
 #[test]
-fn filters_that_leave_out_everything_are_a_warning() {
+fn filters_that_leave_out_everything_are_a_failure() {
     let world = World::generated(2);
     let mut command = world.ghbk(&["run", "--json"]);
-    let summary = finish(command.env("GHBK_GITHUB__EXCLUDE", "*")).expect(0).json();
-    assert!(text(&summary["warnings"]).contains("leave out all 2"), "{summary:#}");
+    let summary = finish(command.env("GHBK_GITHUB__EXCLUDE", "*")).expect(3).json();
+    assert!(text(&summary["failures"]).contains("leave out all 2"), "{summary:#}");
 }
 
 /// An RSA key of this test alone, made by openssl as people make theirs.
