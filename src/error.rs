@@ -52,6 +52,16 @@ impl Error {
         Self { message: message.into(), hint: Some(hint.into()), exit }
     }
 
+    /// Returns what went wrong, without the hint.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns what to do about it.
+    pub fn hint(&self) -> &str {
+        self.hint.as_deref().unwrap_or_default()
+    }
+
     /// Returns the exit status.
     pub fn exit(&self) -> Exit {
         self.exit

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -24,7 +25,6 @@ use crate::limits::Gate;
 use crate::names::{FullName, RunId};
 use crate::outcome::{Counts, Failure, ForcePushed, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger};
 use crate::plan::{Move, Plan, Step, plan};
-use crate::secrets::Secrets;
 use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
 
 /// Says what to back up and who asked.
@@ -73,15 +73,15 @@ impl Outside {
     ///
     /// # Errors
     /// [`GitHubError::Setup`] if TLS or the app's key is unusable.
-    pub fn new(config: &Config, secrets: &Secrets, http: reqwest::Client) -> Result<Self, GitHubError> {
+    pub fn new(config: &Config, secret: &SecretString, http: reqwest::Client) -> Result<Self, GitHubError> {
         let setup = |reason: String| GitHubError::Setup(reason);
         let api_url: url::Url = config.github.api_url.parse().map_err(|error| setup(format!("{error}")))?;
         let credentials = match (config.github.auth, config.github.app_id, config.github.installation_id) {
             (crate::config::AuthKind::App, Some(app_id), Some(installation_id)) => {
-                let identity = github::AppIdentity { app_id, installation_id, key: secrets.github.clone() };
+                let identity = github::AppIdentity { app_id, installation_id, key: secret.clone() };
                 github::Credentials::app(&identity, &api_url, http.clone())?
             }
-            _ => github::Credentials::token_of(secrets.github.clone()),
+            _ => github::Credentials::token_of(secret.clone()),
         };
         let credentials = Arc::new(credentials);
         let gate = Arc::new(Gate::new(&config.limits));

@@ -51,13 +51,12 @@ impl Finding {
 pub(super) async fn check(context: &Context, arguments: &CheckArgs) -> Result<Exit, Error> {
     let config = &context.config;
     let mut findings = vec![configuration(context), schedule(context), store(context).await, scratch(context)];
-    match secrets::read(config, &env_var).await {
-        Err(error) => findings.push(Finding::failed("secrets", error.to_string(), error.hint())),
-        Ok(secrets) => {
-            findings.push(Finding::ok("secrets", "the GitHub secret is there"));
-            findings.extend(outside(context, &secrets, arguments.slack).await);
-        }
-    }
+    let secrets = secrets::read(config, &env_var).await;
+    findings.push(match &secrets.github {
+        Ok(_) => Finding::ok("secrets", "the GitHub secret is there"),
+        Err(error) => Finding::failed("secrets", error.to_string(), error.hint()),
+    });
+    findings.extend(outside(context, &secrets, arguments.slack).await);
     if context.global.json {
         print_json(&findings)?;
     } else {
@@ -147,17 +146,16 @@ async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Findin
         Ok(http) => http,
         Err(error) => return vec![Finding::failed("network", error.to_string(), error.hint())],
     };
-    match Outside::new(config, secrets, http.clone()) {
-        Ok(outside) => findings.extend(github(context, &outside).await),
-        Err(error) => findings.push(github_failure("github", &error)),
+    if let Ok(secret) = &secrets.github {
+        match Outside::new(config, secret, http.clone()) {
+            Ok(outside) => findings.extend(github(context, &outside).await),
+            Err(error) => findings.push(github_failure("github", &error)),
+        }
     }
     findings.push(match &secrets.slack_webhook_url {
-        None => {
-            let hint = "store the webhook's address under that name; without it there are no reports";
-            Finding::warning("slack", format!("{} does not exist", secrets.slack_place), hint)
-        }
-        Some(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
-        Some(url) => match slack::send(&http, url, &slack_report::test_message()).await {
+        Err(error) => Finding::warning("slack", format!("no reports: {error}"), error.hint()),
+        Ok(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
+        Ok(url) => match slack::send(&http, url, &slack_report::test_message()).await {
             Ok(()) => Finding::ok("slack", "a test message was sent"),
             Err(error) => {
                 Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address")

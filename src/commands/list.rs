@@ -25,8 +25,8 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         })
         .await?
     };
-    let secrets = secrets::read(config, &env_var).await?;
-    let outside = Outside::new(config, &secrets, http_client(config.limits.stall_timeout)?)?;
+    let secret = secrets::read(config, &env_var).await.github?;
+    let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
     let mut inventory = take_inventory(config, &outside, &[]).await;
     inventory.compare_with(&index.listed_by_owner);
     let plan = plan(&inventory, &index);

@@ -1,9 +1,10 @@
 //! `ghbk run`: one run, now. The daemon calls the same [`back_up`].
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, create_plain_root, env_var, on_store, print, print_json, require_owners};
@@ -11,8 +12,9 @@ use crate::cli::RunArgs;
 use crate::config::{Config, Notify};
 use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
-use crate::github::http_client;
-use crate::outcome::{Failure, RunStatus, RunSummary, Stage, Trigger};
+use crate::github::{GitHubError, http_client};
+use crate::names::RunId;
+use crate::outcome::{Counts, Failure, RunStatus, RunSummary, Stage, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::{slack as slack_report, summary};
 use crate::run::{Outside, Progress, Request, Session};
@@ -73,29 +75,69 @@ fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {
 /// [`Error`] if the store cannot be used or a run is under way.
 pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSummary, Error> {
     let config = &backup.config;
+    let started_at = Utc::now();
     let (for_session, request) = (Arc::clone(config), backup.request.clone());
-    let session = on_store(move || Session::begin(for_session, request, Utc::now())).await?;
-    tracing::info!(run_id = %session.run_id(), "run begins");
-
-    let http = http_client(config.limits.stall_timeout);
-    let secrets = secrets::read(config, &env_var).await;
-    let (summary, reporter) = match (http, secrets) {
-        (Ok(http), Ok(secrets)) => {
-            let summary = match Outside::new(config, &secrets, http.clone()) {
-                Ok(outside) => session.execute(&outside, &backup.cancel, progress).await?,
-                Err(error) => session.fail(setup_failure("github", &error.to_string(), error.hint()))?,
-            };
-            (summary, Some((http, secrets)))
-        }
-        (Err(error), _) => (session.fail(setup_failure("github", &error.to_string(), error.hint()))?, None),
-        (_, Err(error)) => (session.fail(setup_failure("secrets", &error.to_string(), &error.hint()))?, None),
+    let session = on_store(move || Session::begin(for_session, request, started_at)).await;
+    let session = match session {
+        Err(error) if error.exit() == Exit::Busy => return Err(error),
+        session => session,
     };
-    let mut summary = summary;
-    if let Some((http, secrets)) = reporter {
+    let secrets = secrets::read(config, &env_var).await;
+    let http = http_client(config.limits.stall_timeout);
+    let result = match session {
+        Ok(session) => run_session(session, backup, &secrets, http.clone(), progress).await,
+        Err(error) => Err(error),
+    };
+    // What cannot be recorded on the store must be told all the more.
+    let (mut summary, error) = match result {
+        Ok(summary) => (summary, None),
+        Err(error) => (unrecorded(&backup.request, started_at, &error), Some(error)),
+    };
+    if let Ok(http) = http {
         report_to_slack(config, &http, &secrets, &mut summary).await;
     }
     tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed = summary.counts.failed, "run ends");
-    Ok(summary)
+    error.map_or(Ok(summary), Err)
+}
+
+async fn run_session(
+    session: Session,
+    backup: &Backup,
+    secrets: &Secrets,
+    http: Result<reqwest::Client, GitHubError>,
+    progress: &dyn Progress,
+) -> Result<RunSummary, Error> {
+    tracing::info!(run_id = %session.run_id(), "run begins");
+    let secret = match &secrets.github {
+        Ok(secret) => secret,
+        Err(error) => return Ok(session.fail(setup_failure("secrets", &error.to_string(), &error.hint()))?),
+    };
+    let outside = http.and_then(|http| Outside::new(&backup.config, secret, http));
+    Ok(match outside {
+        Ok(outside) => session.execute(&outside, &backup.cancel, progress).await?,
+        Err(error) => session.fail(setup_failure("github", &error.to_string(), error.hint()))?,
+    })
+}
+
+/// Sums up a run that has no record.
+fn unrecorded(request: &Request, started_at: DateTime<Utc>, error: &Error) -> RunSummary {
+    RunSummary {
+        run_id: RunId::at(started_at),
+        trigger: request.trigger,
+        selection: request.selection.clone(),
+        started_at,
+        finished_at: Utc::now(),
+        status: RunStatus::Failed,
+        counts: Counts { failed: 1, ..Counts::default() },
+        bytes_received: 0,
+        failures: vec![setup_failure("store", error.message(), error.hint())],
+        warnings: Vec::new(),
+        created: Vec::new(),
+        renamed: Vec::new(),
+        gone: Vec::new(),
+        force_pushed: Vec::new(),
+        listed_by_owner: BTreeMap::new(),
+    }
 }
 
 fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
@@ -112,9 +154,12 @@ async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secr
     if !wanted {
         return;
     }
-    let Some(webhook_url) = &secrets.slack_webhook_url else {
-        tracing::warn!("no report to Slack: {} does not exist", secrets.slack_place);
-        return;
+    let webhook_url = match &secrets.slack_webhook_url {
+        Ok(url) => url,
+        Err(error) => {
+            tracing::warn!(hint = %error.hint(), "no report to Slack: {error}");
+            return;
+        }
     };
     match slack::send(http, webhook_url, &slack_report::message(summary)).await {
         Ok(()) => tracing::info!("report sent to Slack"),

@@ -7,11 +7,6 @@ use secrecy::SecretString;
 use super::{Found, SecretsError, Wanted};
 use crate::config::SecretsConfig;
 
-pub(super) fn find(wanted: [Wanted; 2], config: &SecretsConfig, folder: &Path) -> Result<[Found; 2], SecretsError> {
-    let [github, slack] = wanted.map(|wanted| find_one(name(wanted, config), folder));
-    Ok([github?, slack?])
-}
-
 pub(super) fn name(wanted: Wanted, config: &SecretsConfig) -> &str {
     match wanted {
         Wanted::GitHubToken => &config.github_token,
@@ -20,7 +15,8 @@ pub(super) fn name(wanted: Wanted, config: &SecretsConfig) -> &str {
     }
 }
 
-fn find_one(name: &str, folder: &Path) -> Result<Found, SecretsError> {
+pub(super) fn find(wanted: Wanted, config: &SecretsConfig, folder: &Path) -> Result<Found, SecretsError> {
+    let name = name(wanted, config);
     let path = folder.join(name);
     let place = format!("the file {}", path.display());
     let value = match std::fs::read_to_string(&path) {

@@ -15,15 +15,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{AuthKind, Config, SecretSource};
 
-/// Holds what one run may know.
+/// Holds what one run may know; one secret's trouble is not the other's.
 #[derive(Debug)]
 pub struct Secrets {
     /// The personal access token, or the app's private key with `auth = "app"`.
-    pub github: SecretString,
-    /// The Slack webhook's address, if there is one.
-    pub slack_webhook_url: Option<SecretString>,
-    /// Where the Slack webhook's address was looked for, for the warning when there is none.
-    pub slack_place: String,
+    pub github: Result<SecretString, SecretsError>,
+    /// The Slack webhook's address; without it there is no report, and the backup goes on.
+    pub slack_webhook_url: Result<SecretString, SecretsError>,
 }
 
 /// Looks a variable of the environment up.
@@ -38,7 +36,7 @@ enum Wanted {
 }
 
 /// Says which secret could not be read, and how to mend it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretsError {
     /// It is not there.
     #[error("no {what}: {place} does not exist")]
@@ -107,31 +105,29 @@ struct Found {
 }
 
 /// Reads what a run needs. The process's environment is passed in.
-///
-/// # Errors
-/// [`SecretsError`] for the GitHub secret; a missing Slack address is none.
-pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Result<Secrets, SecretsError> {
+pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
     let github = match config.github.auth {
         AuthKind::Token => Wanted::GitHubToken,
         AuthKind::App => Wanted::GitHubAppKey,
     };
     let wanted = [github, Wanted::SlackWebhookUrl];
-    let secrets = &config.secrets;
-    let [github_found, slack_found] = match source(config, env) {
-        Source::Env => wanted.map(|wanted| env::find(wanted, env)),
-        Source::File(folder) => file::find(wanted, secrets, &folder)?,
-        Source::Ssm => ssm::find(wanted, secrets).await?,
+    let [github, slack_webhook_url] = match source(config, env) {
+        Source::Env => wanted.map(|wanted| settle(wanted, Ok(env::find(wanted, env)))),
+        Source::File(folder) => wanted.map(|wanted| settle(wanted, file::find(wanted, &config.secrets, &folder))),
+        Source::Ssm => match ssm::find(wanted, &config.secrets).await {
+            Ok([first, second]) => [settle(wanted[0], Ok(first)), settle(wanted[1], Ok(second))],
+            Err(error) => [Err(error.clone()), Err(error)],
+        },
     };
-    let place = github_found.place.clone();
-    let Some(value) = github_found.value else {
-        return Err(SecretsError::Missing { what: github.what(), place, hint: github_found.hint });
-    };
-    let github = usable(github, &value, &place)?;
-    let slack_webhook_url = match slack_found.value {
-        Some(url) => Some(usable(Wanted::SlackWebhookUrl, &url, &slack_found.place)?),
-        None => None,
-    };
-    Ok(Secrets { github, slack_webhook_url, slack_place: slack_found.place })
+    Secrets { github, slack_webhook_url }
+}
+
+fn settle(wanted: Wanted, found: Result<Found, SecretsError>) -> Result<SecretString, SecretsError> {
+    let Found { value, place, hint } = found?;
+    match value {
+        Some(value) => usable(wanted, &value, &place),
+        None => Err(SecretsError::Missing { what: wanted.what(), place, hint }),
+    }
 }
 
 /// The place to read from, settled.

@@ -134,6 +134,18 @@ fn files_are_read_from_the_credentials_directory() {
 }
 
 #[test]
+fn a_slack_address_that_is_none_fails_no_backup_and_a_missing_token_is_told_to_slack() {
+    let world = World::generated(1);
+    let mut command = world.ghbk(&["run"]);
+    let ended = finish(command.env("SLACK_WEBHOOK_URL", "not a url")).expect(0);
+    assert!(ended.stderr.contains("is not a URL"), "{ended:#?}");
+    let mut command = world.ghbk(&["run"]);
+    finish(command.env_remove("GITHUB_TOKEN").env("GHBK_SECRETS__SOURCE", "env")).expect(3);
+    let told = world.sandbox.slack_messages();
+    assert!(told[0].body.to_string().contains("GITHUB_TOKEN does not exist"), "{}", told[0].body);
+}
+
+#[test]
 fn a_missing_variable_is_named() {
     let world = World::generated(1);
     let mut command = world.ghbk(&["run"]);
