@@ -9,9 +9,9 @@ use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::text::{chain, printable};
+use crate::text::{chain, printable, redact};
 
-/// Slack answers in a second; a minute is patience.
+/// Slack answers within a second.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 3;
 /// Slack allows about one message a second.
@@ -65,7 +65,8 @@ async fn send_once(
         return Ok(());
     }
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-    let reason = response.text().await.unwrap_or_default();
+    // A proxy's error page may quote the address.
+    let reason = redact(&response.text().await.unwrap_or_default(), webhook_url);
     let pause = match status {
         StatusCode::TOO_MANY_REQUESTS => Some(retry_after.map_or(PAUSE, Duration::from_secs).min(RETRY_AFTER_MAX)),
         status if status.is_server_error() => Some(PAUSE),

@@ -59,9 +59,14 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
-    /// Says whether the root has to be a mount point: as configured, else true for `/mnt/efs` alone.
+    /// Says whether the root has to be mounted: as configured, else true for `/mnt/efs` and what is below.
     pub fn requires_mount(&self) -> bool {
-        self.require_mount.unwrap_or_else(|| self.root == Path::new(EFS_ROOT))
+        self.require_mount.unwrap_or_else(|| self.root.starts_with(EFS_ROOT))
+    }
+
+    /// Returns the folder that has to be a mount point: the root, or `/mnt/efs` for a root below it.
+    pub fn mount_point(&self) -> &Path {
+        if self.root.starts_with(EFS_ROOT) { Path::new(EFS_ROOT) } else { &self.root }
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,8 @@ use systemd::{Event, Events, Notifier};
 
 /// How long a run may take to wind down after SIGTERM; transfers end at once, a publication is finished first.
 const WIND_DOWN: Duration = Duration::from_secs(20);
+/// How long a run that was due waits for the one that was in its way.
+const BUSY_PAUSE: Duration = Duration::from_mins(10);
 /// How often the job is made anew: the scheduler keeps the zone's offset of the day it was made.
 const JOB_RENEWAL: Duration = Duration::from_hours(24);
 
@@ -67,6 +70,8 @@ impl Daemon {
         self.show(running.is_some());
         let mut renewal = tokio::time::interval(JOB_RENEWAL);
         renewal.tick().await;
+        // A run by hand was in the way of one that was due.
+        let mut again: Option<Instant> = None;
         let mut watchdog = tokio::time::interval(self.notifier.watchdog_interval());
         loop {
             tokio::select! {
@@ -80,9 +85,16 @@ impl Daemon {
                 }
                 result = finished(&mut running) => {
                     running = None;
+                    let busy = result.as_ref().is_err_and(|error| error.exit() == Exit::Busy);
+                    again = busy.then(|| Instant::now() + BUSY_PAUSE);
                     log_result(result);
                     scheduler = self.renew(scheduler, &due_sink).await?;
                     self.show(false);
+                }
+                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() && running.is_none() => {
+                    again = None;
+                    running = Some(self.start(Trigger::CatchUp, &cancel));
+                    self.show(true);
                 }
                 _ = renewal.tick() => scheduler = self.renew(scheduler, &due_sink).await?,
                 _ = watchdog.tick(), if self.notifier.has_watchdog() => self.feed_watchdog(),
@@ -168,7 +180,7 @@ impl Daemon {
             Ok(Ok(last)) => schedule.missed(last, Utc::now()),
             Ok(Err(error)) => {
                 tracing::error!(%error, hint = %error.hint(), "the store cannot be used");
-                // The run will report it where people look.
+                // The run that is started fails, and tells Slack.
                 true
             }
             Err(error) => {

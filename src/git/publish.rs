@@ -1,8 +1,8 @@
 //! Publish: staged packs and new refs become visible on the store, in an order that a crash cannot harm.
 //!
 //! Writes inside one mirror, nowhere else; no network. Pack, then idx, then `packed-refs`, then HEAD, each under a
-//! temporary name, synced, renamed. At any moment the mirror is the old state or the new one, at worst with a pack
-//! that nothing refers to.
+//! temporary name, synced, renamed. At any moment the refs are the old ones or the new ones, at worst with a pack that
+//! nothing refers to, or with the HEAD of before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use super::GitError;
 use super::refs::Refs;
 use super::stage::Pack;
 
-/// Temporary files begin like git's own, which `git gc` and `git prune` know how to remove.
+/// How our temporary files are named; the run after an interrupted one removes them.
 pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 
 /// Describes the state that a mirror is to have.

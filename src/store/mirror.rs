@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::layout::MirrorKind;
 use super::{Store, StoreError};
 use crate::git::GitError;
-use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder};
+use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder, write_synced};
 use crate::git::refs::Refs;
 use crate::git::transport::set_up_libgit2;
 use crate::names::{FullName, RepositoryId, check_owner};
@@ -119,8 +119,7 @@ impl Store {
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
         );
-        let file = path.join("config");
-        fs::write(&file, config).map_err(GitError::io("write", &file))?;
+        write_synced(path, "config", config.as_bytes())?;
         publish(path, publication)?;
         let parent = target.path.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;

@@ -113,13 +113,18 @@ impl Store {
     /// [`StoreError`] if it is missing, no folder, or not mounted though it must be.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let root = &config.root;
+        let mount = config.mount_point();
+        let mounted = |path: &Path| is_mount_point(path).map_err(StoreError::io("examine", path));
+        if mount != root && config.requires_mount() && mount.exists() && !mounted(mount)? {
+            return Err(StoreError::NotMounted(mount.to_owned()));
+        }
         match std::fs::metadata(root) {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => return Err(StoreError::NotAFolder(root.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(root.clone())),
             Err(error) => return Err(StoreError::io("open", root)(error)),
         }
-        if config.requires_mount() && !is_mount_point(root).map_err(StoreError::io("examine", root))? {
+        if config.requires_mount() && !mounted(mount)? {
             return Err(StoreError::NotMounted(root.clone()));
         }
         Ok(Self { root: root.clone() })
