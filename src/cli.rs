@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::DEFAULT_CONFIG_PATH;
-use crate::names::FullName;
+use crate::moment::Moment;
+use crate::names::{FullName, RunId, Wanted};
 
 /// Backs up every GitHub repository of an organisation onto a file system.
 #[derive(Debug, Parser)]
@@ -46,7 +47,7 @@ Examples:
 
 Exit status:
   0   all good
-  1   the run finished, but some repository failed
+  1   the run finished, but some repository failed; or damage was found
   2   usage or configuration
   3   the run could not take place (no secret, GitHub refused, store not mounted)
   75  a run is already under way
@@ -122,6 +123,37 @@ Examples:
   ghbk status                       works while a run is under way, too
   ghbk status --json | jq .hours_since_success")]
     Status,
+    /// Shows the points in time that can be restored
+    #[command(after_long_help = "\
+Examples:
+  ghbk snapshots acme/site          what changed, and when; ! marks what GitHub has lost
+  ghbk snapshots acme/site --json | jq '.[].snapshots[] | select(.changes[].kind == \"force-pushed\")'
+
+A run that found a repository unchanged adds no snapshot: the one before still holds. Needs neither network nor token.")]
+    Snapshots(SnapshotsArgs),
+    /// Brings a repository back as it was
+    #[command(after_long_help = "\
+Examples:
+  ghbk restore acme/site ./site.git                           as it is now, a bare repository
+  ghbk restore acme/site ./site --checkout --at \"3 days ago\"  a working tree, before the force push
+  ghbk restore acme/site ./site.git --run 20261129T050000.000Z
+  ghbk restore 1296269 ./old.git                              by id: gone, or replaced by another of its name
+  GHBK_PUSH_TOKEN=… ghbk restore acme/site --push https://github.com/acme/site-2.git
+
+TIME: RFC 3339 (2026-11-22T05:00:00Z), a date (the end of that day in schedule.timezone), \"2026-11-22 05:00\", or \
+\"3 days ago\". Every restore ends with a check that nothing is missing. Only --push needs network and a token, from \
+GHBK_PUSH_TOKEN, or the configured one if the address is that of the configured GitHub.")]
+    Restore(RestoreArgs),
+    /// Proves the store: refs, packs, and every object that they need
+    #[command(after_long_help = "\
+Examples:
+  ghbk verify                       every mirror
+  ghbk verify acme/site --deep      this one, and every object hashed anew
+  ghbk verify --json | jq '.[] | select(.damage != [])'
+
+Reads every pack whole: with EFS in infrequent access that costs money. A run does the same to a share of the store, \
+so that all of it is proven every verify.full_every. Needs neither network nor token. Exit status 1: damage found.")]
+    Verify(VerifyArgs),
     /// Checks configuration, store, secrets, GitHub and Slack, one line each
     #[command(after_long_help = "\
 Examples:
@@ -150,6 +182,57 @@ pub struct RunArgs {
     /// Backs up only these repositories; they need not be in the listing
     #[arg(value_name = "OWNER/REPO")]
     pub repositories: Vec<FullName>,
+}
+
+/// Arguments of `ghbk snapshots`.
+#[derive(Clone, Debug, Args)]
+pub struct SnapshotsArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO")]
+    pub repository: Wanted,
+    /// Shows those of its wiki
+    #[arg(long)]
+    pub wiki: bool,
+}
+
+/// Arguments of `ghbk restore`.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO")]
+    pub repository: Wanted,
+    /// The folder to make; it must not exist
+    #[arg(value_name = "DEST", value_hint = ValueHint::DirPath, required_unless_present = "push")]
+    pub destination: Option<PathBuf>,
+    /// As it was at this time [default: as it was last seen]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Moment>,
+    /// As this run left it
+    #[arg(long, value_name = "ID", conflicts_with = "at")]
+    pub run: Option<RunId>,
+    /// A working tree instead of a bare repository
+    #[arg(long, requires = "destination")]
+    pub checkout: bool,
+    /// The wiki instead of the code
+    #[arg(long)]
+    pub wiki: bool,
+    /// Sends it to this new, empty repository, over HTTPS
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub push: Option<url::Url>,
+    /// With --push: sends pull requests, too, as refs/restored/pull/*
+    #[arg(long, requires = "push")]
+    pub pull_requests: bool,
+}
+
+/// Arguments of `ghbk verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// Verifies only these; a number is a repository's id
+    #[arg(value_name = "OWNER/REPO")]
+    pub repositories: Vec<Wanted>,
+    /// Hashes every object, too
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Arguments of `ghbk check`.

@@ -34,5 +34,7 @@ pub mod daemon;
 pub mod error;
 pub mod logging;
 
+pub mod clock;
+pub mod moment;
 pub mod names;
 pub mod text;

@@ -46,6 +46,36 @@ pub struct FullName {
     name: String,
 }
 
+/// Names a mirror as a person does: by the repository's name, or by its id, which is the only way to tell apart two
+/// repositories that had the same name one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// `OWNER/NAME`
+    Name(FullName),
+    /// A number.
+    Id(RepositoryId),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Id(id) => write!(f, "id {id}"),
+        }
+    }
+}
+
+impl FromStr for Wanted {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(RepositoryId(id))),
+            Err(_) => text.parse().map(Self::Name),
+        }
+    }
+}
+
 /// GitHub's own limits: 39 characters for an account, 100 for a repository.
 const OWNER_MAX_CHARS: usize = 39;
 const NAME_MAX_CHARS: usize = 100;
@@ -170,6 +200,19 @@ impl RunId {
     /// Returns the id as text, which is also a file name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // What is parsed becomes the name of a file.
+        chrono::NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S%.3fZ")
+            .map(|start| Self::at(start.and_utc()))
+            .ok()
+            .filter(|id| id.as_str() == text)
+            .ok_or_else(|| InvalidName::new(text, "a run's id is written as in 20261129T050000.000Z"))
     }
 }
 

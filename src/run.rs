@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::server::GitServer;
 use crate::git::stage::Transfer;
@@ -58,6 +59,7 @@ pub struct Session {
     ledger: Arc<Mutex<Ledger>>,
     warnings: Vec<String>,
     lock: Arc<Lock>,
+    clock: Clock,
 }
 
 /// Speaks to GitHub for one run.
@@ -130,7 +132,8 @@ impl Session {
     ///
     /// # Errors
     /// [`StoreError`] if the run cannot take place; nothing is left behind but ghbk's own folder.
-    pub fn begin(config: Arc<Config>, request: Request, now: DateTime<Utc>) -> Result<Self, StoreError> {
+    pub fn begin(config: Arc<Config>, request: Request, clock: Clock) -> Result<Self, StoreError> {
+        let now = clock.now();
         let store = Store::open(&config.store)?;
         store.prepare()?;
         let lock = Lock::take(&store, now)?;
@@ -154,7 +157,18 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let ledger = Arc::new(Mutex::new(Ledger::begin(&store, &header, &run_id)?));
-        Ok(Self { config, request, store, run_id, started_at: now, index, ledger, warnings, lock: Arc::new(lock) })
+        Ok(Self {
+            config,
+            request,
+            store,
+            run_id,
+            started_at: now,
+            index,
+            ledger,
+            warnings,
+            lock: Arc::new(lock),
+            clock,
+        })
     }
 
     /// Returns the run's id.
@@ -234,6 +248,8 @@ impl Session {
         };
         let worker = mirror::Worker {
             config: Arc::clone(&self.config),
+            run_id: self.run_id.clone(),
+            clock: self.clock.clone(),
             store: self.store.clone(),
             server: Arc::clone(&outside.server),
             gate: Arc::clone(&outside.gate),
@@ -338,7 +354,7 @@ impl Session {
 
     /// Writes the summary and the index, and gives the lock back.
     fn close(mut self, tally: Tally, status: RunStatus) -> Result<RunSummary, StoreError> {
-        let summary = tally.sum_up(&self, status, Utc::now());
+        let summary = tally.sum_up(&self, status, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sync()?;
         self.index.close(&summary);

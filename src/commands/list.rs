@@ -7,7 +7,7 @@ use crate::plan::plan;
 use crate::report::list;
 use crate::run::{Outside, take_inventory};
 use crate::secrets;
-use crate::store::{Index, latest_run};
+use crate::store::Index;
 
 pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let config = &context.config;
@@ -15,16 +15,8 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let for_store = config.clone();
     // A root that does not exist yet is a store without mirrors.
     let missing = !config.store.requires_mount() && !config.store.root.exists();
-    let index = if missing {
-        Index::default()
-    } else {
-        on_store(move || {
-            let store = open_store(&for_store)?;
-            let newest = latest_run(&store)?;
-            Index::load(&store, newest.as_ref())
-        })
-        .await?
-    };
+    let index =
+        if missing { Index::default() } else { on_store(move || Index::current(&open_store(&for_store)?)).await? };
     let secret = secrets::read(config, &env_var).await.github?;
     let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
     let mut inventory = take_inventory(config, &outside, &[]).await;

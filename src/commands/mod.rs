@@ -4,8 +4,12 @@ mod check;
 mod daemon;
 mod generate;
 mod list;
+mod point;
+mod restore;
 mod run;
+mod snapshots;
 mod status;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,8 +21,9 @@ use crate::cli::{Cli, Command, GlobalArgs};
 use crate::config::{self, Config, Overrides};
 use crate::error::{Error, Exit};
 use crate::logging::{self, Verbosity};
+use crate::names::{RepositoryId, Wanted};
 use crate::report::progress::BesideBars;
-use crate::store::{Store, StoreError};
+use crate::store::{Index, IndexedMirror, Store, StoreError};
 
 pub use run::{Backup, back_up};
 
@@ -51,6 +56,9 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Daemon => daemon::daemon(context).await,
         Command::List => list::list(&context).await,
         Command::Status => status::status(&context).await,
+        Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
+        Command::Restore(arguments) => restore::restore(&context, arguments).await,
+        Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
         Command::Completions { .. } | Command::Man => Ok(Exit::Good),
     }
@@ -107,8 +115,15 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
 pub(crate) async fn on_store<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Error> {
+    unblock(move || Ok(work()?)).await
+}
+
+/// Runs blocking work on its own thread.
+pub(crate) async fn unblock<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
+        Ok(result) => result,
         Err(error) => Err(Error::new(Exit::Impossible, format!("a task failed: {error}"), "please report this")),
     }
 }
@@ -120,6 +135,25 @@ pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) ->
         std::fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
     }
     Ok(())
+}
+
+/// Finds the mirrors that a person names.
+///
+/// # Errors
+/// [`Error`] if there is none, with the nearest name.
+pub(crate) fn find_mirrors(index: &Index, wanted: &Wanted) -> Result<Vec<(RepositoryId, IndexedMirror)>, Error> {
+    let found = index.find(wanted);
+    if !found.is_empty() {
+        return Ok(found.into_iter().map(|(id, mirror)| (id, mirror.clone())).collect());
+    }
+    let name = wanted.to_string();
+    let names = index.mirrors.values().map(|mirror| mirror.full_name.to_string());
+    let nearest = names.map(|known| (strsim::damerau_levenshtein(&name, &known), known)).min();
+    let hint = match nearest {
+        Some((distance, nearest)) if distance <= name.len().div_ceil(3) => format!("did you mean {nearest}?"),
+        _ => "`ghbk status` lists the mirrors".to_owned(),
+    };
+    Err(Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), hint))
 }
 
 /// Opens the store for a command that only reads.

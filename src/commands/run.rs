@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, create_plain_root, env_var, on_store, print, print_json, require_owners};
 use crate::cli::RunArgs;
+use crate::clock::Clock;
 use crate::config::{Config, Notify};
 use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
@@ -30,6 +31,8 @@ pub struct Backup {
     pub request: Request,
     /// Ends it early.
     pub cancel: CancellationToken,
+    /// Tells the time that is written down.
+    pub clock: Clock,
 }
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
@@ -43,6 +46,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
         config: Arc::clone(&context.config),
         request: Request { trigger: Trigger::Manual, selection: arguments.repositories },
         cancel,
+        clock: Clock::system(),
     };
     let summary = if std::io::stderr().is_terminal() && !context.global.quiet {
         let bars = Bars::new(context.bars.clone());
@@ -75,9 +79,9 @@ fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {
 /// [`Error`] if the store cannot be used or a run is under way.
 pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSummary, Error> {
     let config = &backup.config;
-    let started_at = Utc::now();
-    let (for_session, request) = (Arc::clone(config), backup.request.clone());
-    let session = on_store(move || Session::begin(for_session, request, started_at)).await;
+    let started_at = backup.clock.now();
+    let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
+    let session = on_store(move || Session::begin(for_session, request, clock)).await;
     let session = match session {
         Err(error) if error.exit() == Exit::Busy => return Err(error),
         session => session,
@@ -91,7 +95,7 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     // What cannot be recorded on the store must be told all the more.
     let (mut summary, error) = match result {
         Ok(summary) => (summary, None),
-        Err(error) => (unrecorded(&backup.request, started_at, &error), Some(error)),
+        Err(error) => (unrecorded(backup, started_at, &error), Some(error)),
     };
     if let Ok(http) = http {
         report_to_slack(config, &http, &secrets, &mut summary).await;
@@ -120,13 +124,13 @@ async fn run_session(
 }
 
 /// Sums up a run that has no record.
-fn unrecorded(request: &Request, started_at: DateTime<Utc>, error: &Error) -> RunSummary {
+fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunSummary {
     RunSummary {
         run_id: RunId::at(started_at),
-        trigger: request.trigger,
-        selection: request.selection.clone(),
+        trigger: backup.request.trigger,
+        selection: backup.request.selection.clone(),
         started_at,
-        finished_at: Utc::now(),
+        finished_at: backup.clock.now(),
         status: RunStatus::Failed,
         counts: Counts { failed: 1, ..Counts::default() },
         bytes_received: 0,

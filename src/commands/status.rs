@@ -6,7 +6,7 @@ use super::{Context, on_store, open_store, print, print_json};
 use crate::daemon::schedule::Schedule;
 use crate::error::{Error, Exit};
 use crate::report::status::Status;
-use crate::store::{Index, RunRecord, all_runs, is_locked, layout};
+use crate::store::{Index, RunRecord, all_runs, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
@@ -18,19 +18,7 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
         // The lock first: a run that ends in between is then shown as ended, never as interrupted.
         let locked = is_locked(&store)?;
         let records: Vec<RunRecord> = all_runs(&store)?.take(RUNS_SHOWN).collect::<Result<_, _>>()?;
-        let running = records.first().filter(|record| locked && record.summary.is_none());
-        let index = match running {
-            // The index is that of the run before; what has happened since is in the record. Scanning every mirror
-            // would take the store's time from the run.
-            Some(running) => {
-                let mut index = Index::load(&store, records.get(1))?;
-                for outcome in &running.outcomes {
-                    index.record(outcome, &layout::place(&outcome.full_name));
-                }
-                index
-            }
-            None => Index::load(&store, records.first())?,
-        };
+        let index = Index::current(&store)?;
         Ok((records, index, locked))
     })
     .await?;

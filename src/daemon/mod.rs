@@ -158,6 +158,7 @@ impl Daemon {
             config: Arc::clone(&self.config),
             request: Request { trigger, selection: Vec::new() },
             cancel: cancel.clone(),
+            clock: crate::clock::Clock::system(),
         };
         Box::pin(async move { back_up(&backup, &Lines::default()).await })
     }

@@ -1,15 +1,22 @@
 //! Git's side: what a server advertises, how packs come over, what is published.
 //!
 //! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
-//! [`stage`] downloads into a scratch repository, [`publish`] makes the result visible on the store.
+//! [`stage`] downloads into a scratch repository and makes the [`snapshot`], [`publish`] makes the result visible on
+//! the store. [`verify`] proves what is stored, [`restore`] brings it back.
 
 pub mod advertisement;
-mod compare;
+pub mod changes;
+pub mod pack;
 pub mod publish;
+pub mod references;
 pub mod refs;
+pub mod restore;
 pub mod server;
+pub mod snapshot;
 pub mod stage;
 pub mod transport;
+pub mod verify;
+pub mod view;
 
 use reqwest::StatusCode;
 
@@ -53,9 +60,12 @@ pub enum GitError {
     /// The server reports that it failed, in git's own words.
     #[error("the git server reports: {0}")]
     Remote(String),
-    /// A pack was received, yet a wanted object is not in it.
-    #[error("the pack received lacks {0}, which the server advertised")]
+    /// A pack was received, yet an object is missing.
+    #[error("the pack received lacks {0}, which the server advertised or which what it sent refers to")]
     Incomplete(git2::Oid),
+    /// The store no longer has what is to be restored.
+    #[error("the store has lost {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Lost(Vec<references::LostObject>),
     /// libgit2 failed.
     #[error("libgit2: {}", crate::text::printable(.0.message(), 200))]
     Libgit2(git2::Error),
@@ -108,8 +118,13 @@ impl GitError {
             Self::Protocol(_) | Self::Incomplete(_) => {
                 "run again; if it persists, try `git clone --mirror` and report it"
             }
+            Self::Lost(_) => {
+                "restore another point in time (`ghbk snapshots`), or the store's files from a backup of its file system"
+            }
             Self::Libgit2(_) => "run again; if it persists, the repository may be corrupt on GitHub's side",
-            Self::Damaged(_) => "move the mirror aside; the next run makes a new one",
+            Self::Damaged(_) => {
+                "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository afresh and keeps what only the store has"
+            }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::PublishedDiffers => "run again; if it persists, something else writes to the store",

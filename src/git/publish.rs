@@ -6,11 +6,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::GitError;
+use super::pack::Pack;
 use super::refs::Refs;
-use super::stage::Pack;
 
 /// How our temporary files are named; the run after an interrupted one removes them.
 pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
@@ -18,12 +18,10 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 /// Describes the state that a mirror is to have.
 #[derive(Debug)]
 pub struct Publication<'a> {
-    /// Staged packs, in scratch.
-    pub packs: &'a [Pack],
+    /// The staged pack, in scratch.
+    pub pack: &'a Pack,
     /// All refs, ghbk's own included.
     pub refs: &'a Refs,
-    /// Whether the refs differ from those on the store.
-    pub refs_changed: bool,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
 }
@@ -33,32 +31,31 @@ pub struct Publication<'a> {
 /// # Errors
 /// [`GitError`]; the mirror is in its old state or its new one.
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
-    let pack_folder = mirror.join("objects/pack");
-    for Pack { pack, idx } in publication.packs {
-        // The idx last: git takes a pack for present when its idx is.
-        copy_synced(pack, &pack_folder)?;
-        copy_synced(idx, &pack_folder)?;
-    }
-    if !publication.packs.is_empty() {
-        sync_folder(&pack_folder)?;
-    }
-    if publication.refs_changed {
-        write_synced(mirror, "packed-refs", &publication.refs.to_packed())?;
-    }
+    publish_pack(mirror, publication.pack)?;
+    write_synced(mirror, "packed-refs", &publication.refs.to_packed())?;
     if let Some(head) = publication.head {
         write_synced(mirror, "HEAD", format!("{head}\n").as_bytes())?;
     }
-    if publication.refs_changed || publication.head.is_some() {
-        sync_folder(mirror)?;
-    }
-    if publication.refs_changed {
-        let path = mirror.join("packed-refs");
-        let stored = fs::read(&path).map_err(GitError::io("read", &path))?;
-        if Refs::parse_packed(&stored)? != *publication.refs {
-            return Err(GitError::PublishedDiffers);
-        }
+    sync_folder(mirror)?;
+    let path = mirror.join("packed-refs");
+    let stored = fs::read(&path).map_err(GitError::io("read", &path))?;
+    if Refs::parse_packed(&stored)? != *publication.refs {
+        return Err(GitError::PublishedDiffers);
     }
     Ok(())
+}
+
+/// Publishes a pack that nothing refers to yet.
+///
+/// # Errors
+/// [`GitError`]; at worst a pack without an index is left, which the next run sweeps.
+pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
+    let folder = mirror.join("objects/pack");
+    // The idx last: git takes a pack for present when its idx is.
+    let pack = copy_synced(&staged.pack, &folder)?;
+    let idx = copy_synced(&staged.idx, &folder)?;
+    sync_folder(&folder)?;
+    Ok(Pack { pack, idx })
 }
 
 /// Writes a file of a folder so that it is there whole or not at all.
@@ -76,7 +73,7 @@ pub fn write_synced(folder: &Path, name: &str, content: &[u8]) -> Result<(), Git
     write().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(GitError::io("write", &folder.join(name)))
 }
 
-fn copy_synced(from: &Path, folder: &Path) -> Result<(), GitError> {
+fn copy_synced(from: &Path, folder: &Path) -> Result<PathBuf, GitError> {
     let name = from.file_name().ok_or_else(|| GitError::Task("a pack without a name".to_owned()))?;
     let to = folder.join(name);
     let mut temporary_name = std::ffi::OsString::from(TEMPORARY_PREFIX);
@@ -89,7 +86,8 @@ fn copy_synced(from: &Path, folder: &Path) -> Result<(), GitError> {
         target.sync_all()?;
         fs::rename(&temporary, &to)
     };
-    copy().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(GitError::io("write", &to))
+    copy().inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(GitError::io("write", &to))?;
+    Ok(to)
 }
 
 /// Makes renames in a folder durable.

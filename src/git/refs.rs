@@ -12,6 +12,11 @@ use super::GitError;
 /// The namespace that belongs to ghbk; refs below it never come from a remote.
 pub const OWN_NAMESPACE: &str = "refs/ghbk/";
 
+/// Where the tips live that GitHub no longer has: `refs/ghbk/kept/OID`.
+pub const KEPT_NAMESPACE: &str = "refs/ghbk/kept/";
+/// The newest snapshot; its parents are the ones before.
+pub const SNAPSHOTS_REF: &str = "refs/ghbk/snapshots";
+
 /// Points a ref at an object, and an annotated tag at what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -24,6 +29,11 @@ pub struct Target {
 /// Maps full ref names to targets, sorted as git sorts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refs(BTreeMap<String, Target>);
+
+/// The refs of a piece on average: with 100,000 refs about as many bytes are in a piece as in the list of pieces.
+const REFS_A_PIECE: u32 = 256;
+/// Names can be chosen so that no piece would ever end.
+const REFS_A_PIECE_MAX: u32 = 8 * REFS_A_PIECE;
 
 const HEADER: &str = "# pack-refs with: peeled fully-peeled sorted \n";
 
@@ -66,12 +76,31 @@ impl Refs {
         let mut out = String::with_capacity(HEADER.len() + self.0.len() * 80);
         out.push_str(HEADER);
         for (name, target) in &self.0 {
-            out.push_str(&format!("{} {name}\n", target.oid));
-            if let Some(peeled) = target.peeled {
-                out.push_str(&format!("^{peeled}\n"));
-            }
+            push_packed(&mut out, name, target);
         }
         out.into_bytes()
+    }
+
+    /// Writes the text of a `packed-refs` file in pieces that other refs' changes leave as they are.
+    ///
+    /// Where a piece ends depends on the names of the refs around that place alone, so that one ref more, or less, or
+    /// elsewhere, changes one piece or two, however many there are.
+    pub(crate) fn to_packed_pieces(&self) -> Vec<String> {
+        let mut pieces = Vec::new();
+        let mut piece = HEADER.to_owned();
+        let mut in_piece = 0;
+        for (name, target) in &self.0 {
+            push_packed(&mut piece, name, target);
+            in_piece += 1;
+            if crc32fast::hash(name.as_bytes()).is_multiple_of(REFS_A_PIECE) || in_piece == REFS_A_PIECE_MAX {
+                pieces.push(std::mem::take(&mut piece));
+                in_piece = 0;
+            }
+        }
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+        pieces
     }
 
     /// Sets a ref.
@@ -82,6 +111,16 @@ impl Refs {
     /// Gives an annotated tag, inserted before, its peeled object.
     pub(crate) fn set_peeled(&mut self, name: &str, peeled: Oid) -> bool {
         self.0.get_mut(name).map(|target| target.peeled = Some(peeled)).is_some()
+    }
+
+    /// Keeps a tip under its own id.
+    pub(crate) fn keep(&mut self, tip: Target) {
+        self.0.insert(format!("{KEPT_NAMESPACE}{}", tip.oid), tip);
+    }
+
+    /// Returns what was kept.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.iter().filter(|(name, _)| name.starts_with(KEPT_NAMESPACE))
     }
 
     /// Looks a ref up.
@@ -108,6 +147,13 @@ impl Refs {
     #[must_use]
     pub fn of_remote(&self) -> Self {
         Self(self.0.iter().filter(|(name, _)| !name.starts_with(OWN_NAMESPACE)).map(|(n, t)| (n.clone(), *t)).collect())
+    }
+}
+
+fn push_packed(out: &mut String, name: &str, target: &Target) {
+    out.push_str(&format!("{} {name}\n", target.oid));
+    if let Some(peeled) = target.peeled {
+        out.push_str(&format!("^{peeled}\n"));
     }
 }
 
@@ -154,6 +200,23 @@ mod tests {
     }
 
     #[test]
+    fn one_ref_more_changes_few_pieces_of_many() {
+        let target = Target { oid: parse_oid(A).unwrap(), peeled: None };
+        let mut refs = Refs::default();
+        for number in 0..100_000 {
+            refs.insert(format!("refs/heads/branch-{number:06}"), target);
+        }
+        let before = refs.to_packed_pieces();
+        assert!((200..800).contains(&before.len()), "{}", before.len());
+        for name in ["refs/heads/a", "refs/heads/branch-050000-more", "refs/heads/z"] {
+            refs.insert(name.to_owned(), target);
+        }
+        let after = refs.to_packed_pieces();
+        let new: Vec<_> = after.iter().filter(|piece| !before.contains(piece)).collect();
+        assert!(new.len() <= 6, "{}", new.len());
+    }
+
+    #[test]
     fn test_merges_are_not_mirrored() {
         assert!(is_mirrored("refs/pull/1/head"));
         assert!(!is_mirrored("refs/pull/1/merge"));
@@ -172,6 +235,7 @@ mod tests {
                 let peeled = peeled.map(|bytes| Oid::from_bytes(&bytes).unwrap());
                 refs.insert(name, Target { oid, peeled });
             }
+            prop_assert_eq!(refs.to_packed_pieces().concat().into_bytes(), refs.to_packed());
             prop_assert_eq!(Refs::parse_packed(&refs.to_packed()).unwrap(), refs);
         }
     }

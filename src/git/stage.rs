@@ -1,6 +1,7 @@
-//! Stage: everything a mirror lacks, downloaded into one pack in a scratch repository on local disk.
+//! Stage: everything a mirror lacks, downloaded into one pack in a scratch repository on local disk, proven complete,
+//! and given its snapshot.
 //!
-//! Blocking; runs libgit2. Reads the mirror's objects through `alternates`, writes only to scratch. What a newcomer
+//! Blocking; runs libgit2. Reads the mirror's objects through links, writes only to scratch. What a newcomer
 //! would get wrong: refs are not fetched. libgit2 gets wants and haves and brings one pack; tips are [`super::refs`]'s.
 
 use std::collections::HashSet;
@@ -14,10 +15,13 @@ use url::Url;
 
 use super::GitError;
 use super::advertisement::{Advertisement, WANTED_REFSPEC};
-use super::compare;
-use super::refs::{Refs, Target};
+use super::changes::{self, RefChange};
+use super::pack::{self, Depth, Pack};
+use super::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use super::server::GitServer;
+use super::snapshot::{self, Occasion};
 use super::transport::{self, Session};
+use super::view;
 
 /// Counts what a transfer has brought so far, for whoever shows it.
 #[derive(Debug, Default)]
@@ -39,10 +43,14 @@ pub struct Download<'a> {
     pub repository_url: Url,
     /// What it has.
     pub advertisement: &'a Advertisement,
+    /// What HEAD is to say.
+    pub head: &'a str,
+    /// The run and the time, for the snapshot.
+    pub occasion: &'a Occasion,
     /// What the mirror has.
     pub stored: &'a Refs,
-    /// The mirror's `objects` folder, if it holds any.
-    pub stored_objects: Option<PathBuf>,
+    /// The mirror, if there is one.
+    pub mirror: Option<PathBuf>,
     /// An empty folder on local disk.
     pub scratch: &'a Path,
     /// Where progress is counted.
@@ -51,27 +59,20 @@ pub struct Download<'a> {
     pub cancel: CancellationToken,
 }
 
-/// Names the files that a download left in scratch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pack {
-    /// The pack itself.
-    pub pack: PathBuf,
-    /// Its index.
-    pub idx: PathBuf,
-}
-
 /// Holds what is ready to be published.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// The packs that the mirror lacks; none if it has every object.
-    pub packs: Vec<Pack>,
-    /// Branches and tags whose old tip is no ancestor of the new one.
-    pub force_pushed: Vec<String>,
-    /// Branches and tags that the server no longer has.
-    pub deleted_refs: Vec<String>,
+    /// What the mirror lacks, snapshot included.
+    pub pack: Pack,
+    /// All refs that the mirror is to have, ghbk's own included.
+    pub refs: Refs,
+    /// What moved since the mirror's last state; nothing for a new mirror.
+    pub changes: Vec<RefChange>,
+    /// How many tips are kept that GitHub has dropped.
+    pub kept: u64,
 }
 
-/// Downloads what is advertised and not stored, and compares old tips with new.
+/// Downloads what is advertised and not stored, compares old tips with new, and makes the snapshot.
 ///
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
@@ -87,13 +88,32 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     transport::set_up_libgit2();
     prepare(download)?;
     let repository = Repository::open_bare(download.scratch)?;
-    let packs = if wanted.is_empty() { Vec::new() } else { download_pack(download, &repository, &wanted)? };
-    let changes = compare::compare(&repository, download.stored, advertised);
-    Ok(Staged { packs, force_pushed: changes.force_pushed, deleted_refs: changes.deleted })
+    let pack = if wanted.is_empty() { None } else { download_pack(download, &repository, &wanted)? };
+
+    let previous = download.stored.get(SNAPSHOTS_REF).map(|target| target.oid);
+    let mut refs = advertised.clone();
+    for (name, target) in download.stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
+        refs.insert(name.to_owned(), *target);
+    }
+    let changes = match previous {
+        Some(_) => changes::compare(&repository, download.stored, advertised)?,
+        None => changes::Changes::default(),
+    };
+    for tip in &changes.lost {
+        refs.keep(*tip);
+    }
+    let (snapshot, objects) =
+        snapshot::make(&repository, previous, advertised, download.head, &changes.refs, download.occasion)?;
+    refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
+    let folder = download.scratch.join("objects/pack");
+    let pack = pack::add(pack.as_ref(), &objects, &folder)?;
+    Ok(Staged { pack, refs, changes: changes.refs, kept: changes.lost.len() as u64 })
 }
 
 /// Brings the wanted objects in one pack and proves that all of them came.
-fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid]) -> Result<Vec<Pack>, GitError> {
+///
+/// Returns none if the mirror has them all, as when a branch went back to an older commit.
+fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid]) -> Result<Option<Pack>, GitError> {
     let failure = Arc::new(Mutex::new(None));
     let session = Session {
         server: Arc::clone(&download.server),
@@ -112,20 +132,20 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
             None => error.into(),
         });
     }
-    check_complete(repository, wanted)?;
-    packs_in(download.scratch)
+    let mut packs = pack::packs_in(&download.scratch.join("objects/pack"))?;
+    packs.retain(|pack| !view::is_link(&pack.pack));
+    check_complete(repository, &packs, wanted, &download.cancel)?;
+    Ok(packs.into_iter().next())
 }
 
-/// Makes the scratch repository: the mirror's objects borrowed, its heads and tags as haves.
+/// Makes the scratch repository: the mirror's packs linked, its heads and tags as haves.
 fn prepare(download: &Download<'_>) -> Result<(), GitError> {
     let scratch = download.scratch;
     Repository::init_bare(scratch)?;
-    // With an empty mirror every existence check would go to the store for nothing.
-    let Some(objects) = &download.stored_objects else { return Ok(()) };
-    let mut alternates = objects.as_os_str().as_encoded_bytes().to_vec();
-    alternates.push(b'\n');
-    let path = scratch.join("objects/info/alternates");
-    std::fs::write(&path, alternates).map_err(GitError::io("write", &path))?;
+    let Some(mirror) = &download.mirror else { return Ok(()) };
+    if let Some((_, problem)) = view::link(mirror, &scratch.join("objects/pack"))?.into_iter().next() {
+        return Err(GitError::Damaged(problem));
+    }
     let mut haves = Refs::default();
     let mut seen = HashSet::new();
     for (name, target) in download.stored.iter() {
@@ -151,24 +171,26 @@ fn fetch(repository: &Repository, download: &Download<'_>) -> Result<(), git2::E
     remote.download(&[WANTED_REFSPEC], Some(&mut options))
 }
 
-fn packs_in(scratch: &Path) -> Result<Vec<Pack>, GitError> {
-    let folder = scratch.join("objects/pack");
-    let mut packs = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(GitError::io("read", &folder))? {
-        let idx = entry.map_err(GitError::io("read", &folder))?.path();
-        if idx.extension().is_some_and(|extension| extension == "idx") {
-            packs.push(Pack { pack: idx.with_extension("pack"), idx });
-        }
-    }
-    Ok(packs)
-}
-
-/// Proves that every wanted object is there, in the pack or in the mirror.
-fn check_complete(repository: &Repository, wanted: &[Oid]) -> Result<(), GitError> {
+/// Proves that every wanted object is there, and everything that the new objects refer to.
+///
+/// libgit2 makes sure that a pack is well formed, not that nothing is missing from it.
+fn check_complete(
+    repository: &Repository,
+    packs: &[Pack],
+    wanted: &[Oid],
+    cancel: &CancellationToken,
+) -> Result<(), GitError> {
     let odb = repository.odb()?;
     odb.refresh()?;
-    match wanted.iter().find(|oid| !odb.exists_ext(**oid, git2::OdbLookupFlags::NO_REFRESH)) {
-        Some(missing) => Err(GitError::Incomplete(*missing)),
-        None => Ok(()),
+    let missing = |oid: &&Oid| !odb.exists_ext(**oid, git2::OdbLookupFlags::NO_REFRESH);
+    if let Some(missing) = wanted.iter().find(missing) {
+        return Err(GitError::Incomplete(*missing));
     }
+    for pack in packs {
+        let examined = pack::examine(pack, Depth::Unpack, cancel)?;
+        if let Some(missing) = examined.needs.iter().find(missing) {
+            return Err(GitError::Incomplete(*missing));
+        }
+    }
+    Ok(())
 }

@@ -2,16 +2,20 @@
 
 pub mod list;
 pub mod progress;
+pub mod restore;
 pub mod slack;
+pub mod snapshots;
 pub mod status;
 pub mod summary;
+pub mod verify;
 
 use bytesize::ByteSize;
 use chrono::TimeDelta;
+use indicatif::HumanCount;
 
 /// Says a count with its noun.
 fn count(number: u64, singular: &str, plural: &str) -> String {
-    format!("{number} {}", if number == 1 { singular } else { plural })
+    format!("{} {}", HumanCount(number), if number == 1 { singular } else { plural })
 }
 
 /// Says a size as people read it.

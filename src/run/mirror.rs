@@ -5,20 +5,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Progress, is_fatal};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::GitError;
 use crate::git::advertisement::Advertisement;
+use crate::git::changes::{ChangeKind, RefChange};
 use crate::git::publish::{Publication, publish};
-use crate::git::refs::{OWN_NAMESPACE, Refs};
+use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
+use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage};
 use crate::limits::{Gate, with_retries};
-use crate::names::{FullName, RepositoryId};
+use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
@@ -26,6 +28,8 @@ use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 /// Holds what every repository's work shares.
 pub(super) struct Worker {
     pub(super) config: Arc<Config>,
+    pub(super) run_id: RunId,
+    pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) server: Arc<GitServer>,
     pub(super) gate: Arc<Gate>,
@@ -56,10 +60,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// Returns the name in reports and on the git server.
     fn name(&self) -> String {
-        match self.kind {
-            MirrorKind::Code => self.full_name.to_string(),
-            MirrorKind::Wiki => format!("{}.wiki", self.full_name),
-        }
+        self.kind.name_of(self.full_name)
     }
 }
 
@@ -88,7 +89,6 @@ struct Stored {
 /// What is ready to be published.
 struct Change {
     stored: Option<Stored>,
-    advertisement: Advertisement,
     staged: Staged,
     head: String,
     scratch: tempfile::TempDir,
@@ -182,13 +182,15 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
         // The server first: most wikis do not exist, and then the store need not be asked.
+        let observed_at = self.clock.now();
         let (advertisement, repository_url) = self.server.advertise(&part.name()).await?;
         let stored = read_stored(part, mirror).await?;
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
         if let Some(stored) = &stored {
             let of_remote = stored.refs.of_remote();
-            if of_remote == advertisement.refs && stored_head == Some(&head) {
+            let has_snapshot = stored.refs.get(SNAPSHOTS_REF).is_some();
+            if of_remote == advertisement.refs && stored_head == Some(&head) && has_snapshot {
                 return Ok(Attempt::Unchanged { head });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
@@ -200,8 +202,10 @@ impl Worker {
             .prefix("stage-")
             .tempdir_in(&self.scratch)
             .map_err(GitError::io("create a folder in", &self.scratch))?;
+        let occasion =
+            Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
         let server = Arc::clone(&self.server);
-        let objects = mirror.path().join("objects");
+        let folder = mirror.path().to_owned();
         let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
         let change = blocking(move || {
             let nothing = Refs::default();
@@ -210,13 +214,15 @@ impl Worker {
                 server,
                 repository_url,
                 advertisement: &advertisement,
+                head: &head,
+                occasion: &occasion,
                 stored: stored_refs,
-                stored_objects: (!stored_refs.is_empty()).then_some(objects),
+                mirror: stored.is_some().then_some(folder),
                 scratch: scratch.path(),
                 transfer,
                 cancel,
             })?;
-            Ok(Change { stored, advertisement, staged, head, scratch })
+            Ok(Change { stored, staged, head, scratch })
         });
         Ok(Attempt::Changed(Box::new(change.await?)))
     }
@@ -228,19 +234,10 @@ impl Worker {
         let lock = Arc::clone(&self.lock);
         blocking(move || {
             let _lock = lock;
-            let Change { stored, advertisement, staged, head, scratch } = change;
-            let mut refs = advertisement.refs;
-            let own = stored.iter().flat_map(|stored| stored.refs.iter());
-            for (name, target) in own.filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
-                refs.insert(name.to_owned(), *target);
-            }
+            let Change { stored, staged, head, scratch } = change;
             let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
-            let publication = Publication {
-                packs: &staged.packs,
-                refs: &refs,
-                refs_changed: stored.as_ref().is_none_or(|stored| stored.refs != refs),
-                head: head_changed.then_some(head.as_str()),
-            };
+            let publication =
+                Publication { pack: &staged.pack, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             let state = if stored.is_some() {
                 publish(mirror.path(), &publication)?;
                 State::Updated
@@ -249,7 +246,16 @@ impl Worker {
                 State::Created
             };
             drop(scratch);
-            Ok(Synced { state, head, force_pushed: staged.force_pushed, deleted_refs: staged.deleted_refs })
+            let named = |kinds: &[ChangeKind]| {
+                let wanted = |change: &&RefChange| change.is_branch_or_tag() && kinds.contains(&change.kind);
+                staged.changes.iter().filter(wanted).map(|change| change.name.clone()).collect()
+            };
+            Ok(Synced {
+                state,
+                head,
+                force_pushed: named(&[ChangeKind::ForcePushed, ChangeKind::Moved]),
+                deleted_refs: named(&[ChangeKind::Deleted]),
+            })
         })
         .await
     }
@@ -285,14 +291,11 @@ impl Worker {
             warnings: Vec::new(),
             head: None,
             wiki_head: None,
-            finished_at: Utc::now(),
+            finished_at: self.clock.now(),
         };
         let mut ends_the_run = None;
         for (kind, result) in results {
-            let name = match kind {
-                MirrorKind::Code => repository.full_name.to_string(),
-                MirrorKind::Wiki => format!("{}.wiki", repository.full_name),
-            };
+            let name = kind.name_of(&repository.full_name);
             match result {
                 Ok(synced) => {
                     let head = Some(synced.head);

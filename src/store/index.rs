@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::ledger::{RunRecord, all_runs};
 use super::{Store, StoreError};
 use crate::git::publish::write_synced;
-use crate::names::{FullName, RepositoryId, RunId};
+use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 
 /// Holds what planning and status need to know.
@@ -52,6 +52,13 @@ pub struct IndexedMirror {
     pub gone: bool,
 }
 
+impl IndexedMirror {
+    /// Says whether it lies in the attic, because another repository took its name.
+    pub fn is_set_aside(&self) -> bool {
+        self.place.starts_with(super::layout::OWN_FOLDER)
+    }
+}
+
 const FILE: &str = "index.json";
 
 impl Index {
@@ -69,6 +76,37 @@ impl Index {
             }
             _ => Self::rebuild(store),
         }
+    }
+
+    /// Reads the index for a command that only looks, also while a run is under way.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    pub fn current(store: &Store) -> Result<Self, StoreError> {
+        let mut records = all_runs(store)?;
+        let Some(newest) = records.next().transpose()? else { return Self::load(store, None) };
+        if newest.summary.is_some() || !super::is_locked(store)? {
+            return Self::load(store, Some(&newest));
+        }
+        // The index is that of the run before; what has happened since is in the record. Scanning every mirror would
+        // take the store's time from the run.
+        let mut index = Self::load(store, records.next().transpose()?.as_ref())?;
+        for outcome in &newest.outcomes {
+            index.record(outcome, &super::layout::place(&outcome.full_name));
+        }
+        Ok(index)
+    }
+
+    /// Finds the mirrors that a person may mean: the one in its place first, then those set aside, newest id first.
+    pub fn find(&self, wanted: &Wanted) -> Vec<(RepositoryId, &IndexedMirror)> {
+        let is_meant = |id: &RepositoryId, mirror: &IndexedMirror| match wanted {
+            Wanted::Id(wanted) => wanted == id,
+            Wanted::Name(name) => mirror.full_name.same_as(name),
+        };
+        let mut found: Vec<_> =
+            self.mirrors.iter().filter(|(id, mirror)| is_meant(id, mirror)).map(|(id, mirror)| (*id, mirror)).collect();
+        found.sort_by_key(|(id, mirror)| (mirror.is_set_aside(), std::cmp::Reverse(*id)));
+        found
     }
 
     /// Makes the index from the mirrors and the records.

@@ -14,6 +14,14 @@ pub enum MirrorKind {
 }
 
 impl MirrorKind {
+    /// Returns the name in reports and on the git server: `OWNER/NAME` or `OWNER/NAME.wiki`.
+    pub fn name_of(self, full_name: &FullName) -> String {
+        match self {
+            Self::Code => full_name.to_string(),
+            Self::Wiki => format!("{full_name}.wiki"),
+        }
+    }
+
     /// Returns how the folder's name ends.
     pub fn suffix(self) -> &'static str {
         match self {

@@ -163,6 +163,15 @@ fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, StoreError> {
     Ok(RunRecord::parse(&String::from_utf8_lossy(&bytes)))
 }
 
+/// Reads the record of one run; none if there is none.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+    let name = format!("{run_id}.jsonl");
+    if names_of_records(store)?.contains(&name) { read(store, &name) } else { Ok(None) }
+}
+
 /// Reads the newest record.
 ///
 /// # Errors

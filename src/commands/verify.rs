@@ -1,0 +1,133 @@
+//! `ghbk verify`: proves the store. Reads it whole, writes nothing.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, find_mirrors, on_store, open_store, print, print_json};
+use crate::cli::VerifyArgs;
+use crate::daemon::systemd::Signals;
+use crate::error::{Error, Exit};
+use crate::git::GitError;
+use crate::git::verify::{Thoroughness, Verification, verify as verify_mirror};
+use crate::names::RepositoryId;
+use crate::report::verify::{Verified, text};
+use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
+
+pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {
+    let config = context.config.clone();
+    let (store, index) = on_store(move || {
+        let store = open_store(&config)?;
+        let index = Index::current(&store)?;
+        Ok((store, index))
+    })
+    .await?;
+    let mut mirrors: Vec<(RepositoryId, IndexedMirror)> = Vec::new();
+    if arguments.repositories.is_empty() {
+        mirrors.extend(index.mirrors.iter().map(|(id, mirror)| (*id, mirror.clone())));
+        mirrors.sort_by(|a, b| (&a.1.full_name, a.0).cmp(&(&b.1.full_name, b.0)));
+    }
+    for wanted in &arguments.repositories {
+        mirrors.extend(find_mirrors(&index, wanted)?);
+    }
+    let cancel = CancellationToken::new();
+    let signals = Signals::listen(cancel.clone())?;
+    let thoroughness = if arguments.deep { Thoroughness::Deep } else { Thoroughness::Connected };
+    let bar = progress_bar(context, mirrors.len() as u64);
+    let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let parts = mirrors.into_iter().flat_map(|(id, mirror)| parts_of(&store, id, &mirror));
+    let mut verified: Vec<Verified> = futures_util::stream::iter(parts)
+        .take_until(cancel.cancelled())
+        .map(|part| {
+            let (store, cancel, bar) = (store.clone(), cancel.clone(), bar.clone());
+            let scratch = context.config.store.scratch.clone();
+            async move {
+                bar.set_message(part.name());
+                let is_code = part.kind == MirrorKind::Code;
+                let done =
+                    tokio::task::spawn_blocking(move || part.verify(&store, &scratch, thoroughness, &cancel)).await;
+                bar.inc(u64::from(is_code));
+                done
+            }
+        })
+        .buffered(parallel)
+        .map(|done| done.unwrap_or_else(|error| Err(GitError::Task(error.to_string()))))
+        .filter_map(async |done| match done {
+            Err(GitError::Cancelled) => None,
+            Err(error) => Some(Err(Error::new(Exit::Impossible, error.to_string(), error.hint()))),
+            Ok(verified) => Some(Ok(verified)),
+        })
+        .collect::<Vec<Result<Verified, Error>>>()
+        .await
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    bar.finish_and_clear();
+    if let Some(signal) = signals.received() {
+        return Ok(Exit::Signal(signal));
+    }
+    verified.sort_by(|a, b| a.repository.cmp(&b.repository));
+    if context.global.json {
+        print_json(&verified)?;
+    } else {
+        print(&text(&verified))?;
+    }
+    let damaged = verified.iter().any(|verified| !verified.verification.damage.is_empty());
+    Ok(if damaged { Exit::Partial } else { Exit::Good })
+}
+
+fn progress_bar(context: &Context, mirrors: u64) -> ProgressBar {
+    let bar = ProgressBar::new(mirrors);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} mirrors, {elapsed} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if context.global.quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    context.bars.add(bar)
+}
+
+/// One of the git repositories to verify.
+struct Part {
+    id: RepositoryId,
+    mirror: IndexedMirror,
+    kind: MirrorKind,
+    folder: Mirror,
+}
+
+fn parts_of(store: &Store, id: RepositoryId, mirror: &IndexedMirror) -> Vec<Part> {
+    let part = |kind| Part { id, mirror: mirror.clone(), kind, folder: store.mirror_at(&mirror.place, kind) };
+    let wiki = mirror.wiki_head.is_some().then(|| part(MirrorKind::Wiki));
+    [Some(part(MirrorKind::Code)), wiki].into_iter().flatten().collect()
+}
+
+impl Part {
+    fn name(&self) -> String {
+        self.kind.name_of(&self.mirror.full_name)
+    }
+
+    fn verify(
+        &self,
+        store: &Store,
+        scratch: &Path,
+        thoroughness: Thoroughness,
+        cancel: &CancellationToken,
+    ) -> Result<Verified, GitError> {
+        let mut verification = verify_mirror(self.folder.path(), scratch, thoroughness, cancel)?;
+        // A run that was just replacing packs looks like damage, once.
+        if !verification.damage.is_empty() && is_locked(store).unwrap_or(false) {
+            verification = verify_mirror(self.folder.path(), scratch, thoroughness, cancel)?;
+        }
+        Ok(self.verified(verification))
+    }
+
+    fn verified(&self, verification: Verification) -> Verified {
+        Verified {
+            repository: self.name(),
+            id: self.id,
+            set_aside: self.mirror.is_set_aside(),
+            gone: self.mirror.gone,
+            verification,
+        }
+    }
+}

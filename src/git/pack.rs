@@ -1,0 +1,403 @@
+//! Pack files on local disk: adding objects to one, writing its index, examining every object in it.
+//!
+//! Reading and checking is gitoxide's; what is ours is the way to add a few objects to a pack that libgit2 has just
+//! indexed, so that a run publishes one pack and not two. Source of the formats: git's documentation,
+//! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use git2::{ObjectType, Oid};
+use gix_hash::Kind::Sha1;
+use gix_pack::index::traverse::{Options, SafetyCheck};
+use gix_utils::progress::Discard;
+use tokio_util::sync::CancellationToken;
+
+use super::{GitError, references};
+use crate::text::printable;
+
+/// Names the two files of a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pack {
+    /// The pack itself.
+    pub pack: PathBuf,
+    /// Its index.
+    pub idx: PathBuf,
+}
+
+impl Pack {
+    /// Names the pack that belongs to an index.
+    pub fn of_idx(idx: PathBuf) -> Self {
+        Self { pack: idx.with_extension("pack"), idx }
+    }
+
+    /// Opens the index.
+    pub(super) fn index(&self) -> Result<gix_pack::index::File, GitError> {
+        gix_pack::index::File::at(&self.idx, Sha1).map_err(|error| damaged(&self.idx, &error))
+    }
+
+    /// Counts the objects, by its index.
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`] if the index cannot be read.
+    pub fn objects(&self) -> Result<u64, GitError> {
+        Ok(u64::from(self.index()?.num_objects()))
+    }
+}
+
+/// Lists the packs in an `objects/pack` folder that have an index, sorted by name.
+///
+/// # Errors
+/// [`GitError::Io`].
+pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
+    let mut packs = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(packs),
+        Err(error) => return Err(GitError::io("read", folder)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(GitError::io("read", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("pack-") && name.ends_with(".idx") {
+            packs.push(Pack::of_idx(path));
+        }
+    }
+    packs.sort_unstable_by(|a, b| a.idx.cmp(&b.idx));
+    Ok(packs)
+}
+
+/// An object that ghbk itself makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewObject {
+    pub(super) oid: Oid,
+    kind: ObjectType,
+    data: Vec<u8>,
+}
+
+impl NewObject {
+    pub(super) fn new(kind: ObjectType, data: Vec<u8>) -> Result<Self, GitError> {
+        Ok(Self { oid: Oid::hash_object(kind, &data)?, kind, data })
+    }
+
+    /// Writes the object as an entry of a pack, undeltified.
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the bits that fit")]
+    fn entry(&self) -> io::Result<Vec<u8>> {
+        let kind: u8 = match self.kind {
+            ObjectType::Commit => 1,
+            ObjectType::Tree => 2,
+            ObjectType::Tag => 4,
+            _ => 3,
+        };
+        let mut size = self.data.len();
+        let low = |bits: u32, size: usize| (size & ((1 << bits) - 1)) as u8;
+        let mut byte = (kind << 4) | low(4, size);
+        size >>= 4;
+        let mut out = Vec::with_capacity(self.data.len() / 2 + 16);
+        while size > 0 {
+            out.push(byte | 0x80);
+            byte = low(7, size);
+            size >>= 7;
+        }
+        out.push(byte);
+        let mut encoder = ZlibEncoder::new(out, Compression::default());
+        encoder.write_all(&self.data)?;
+        encoder.finish()
+    }
+}
+
+/// One row of an index.
+struct Row {
+    oid: [u8; OID_BYTES],
+    crc32: u32,
+    offset: u64,
+}
+
+const OID_BYTES: usize = 20;
+const HEADER_BYTES: u64 = 12;
+const TRAILER_BYTES: u64 = OID_BYTES as u64;
+
+/// Adds objects to a pack in scratch, or makes a pack of them alone, and returns it under its new name.
+///
+/// # Errors
+/// [`GitError`]; scratch may hold leftovers.
+pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> Result<Pack, GitError> {
+    let growing = folder.join("growing.pack");
+    let failed = || GitError::io("write", &growing);
+    let mut rows = Vec::new();
+    let mut offset = HEADER_BYTES;
+    if let Some(pack) = pack {
+        let index = pack.index()?;
+        for entry in index.iter() {
+            let crc32 = entry.crc32.ok_or_else(|| GitError::Damaged("a pack index without CRCs".to_owned()))?;
+            rows.push(Row { oid: bytes_of(entry.oid.as_bytes()), crc32, offset: entry.pack_offset });
+        }
+        fs::rename(&pack.pack, &growing).map_err(failed())?;
+        let length = fs::metadata(&growing).map_err(failed())?.len();
+        offset = length.saturating_sub(TRAILER_BYTES).max(HEADER_BYTES);
+        drop(index);
+        fs::remove_file(&pack.idx).map_err(GitError::io("remove", &pack.idx))?;
+    }
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&growing).map_err(failed())?;
+    let mut appended = Vec::new();
+    for object in objects {
+        let entry = object.entry().map_err(failed())?;
+        rows.push(Row {
+            oid: bytes_of(object.oid.as_bytes()),
+            crc32: crc32fast::hash(&entry),
+            offset: offset + appended.len() as u64,
+        });
+        appended.extend_from_slice(&entry);
+    }
+    let count = u32::try_from(rows.len()).map_err(|_| GitError::Protocol("a pack of 2^32 objects".to_owned()))?;
+    let mut write = || -> Result<gix_hash::ObjectId, io::Error> {
+        file.set_len(offset)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(&appended)?;
+        file.rewind()?;
+        file.write_all(&gix_pack::data::header::encode(gix_pack::data::Version::V2, count))?;
+        let checksum = checksum_of(&mut file)?;
+        file.write_all(checksum.as_bytes())?;
+        Ok(checksum)
+    };
+    let checksum = write().map_err(failed())?;
+    drop(file);
+    let named = Pack::of_idx(folder.join(format!("pack-{checksum}.idx")));
+    fs::rename(&growing, &named.pack).map_err(failed())?;
+    write_idx(&named.idx, rows, checksum.as_bytes()).map_err(GitError::io("write", &named.idx))?;
+    Ok(named)
+}
+
+/// Hashes a file from its beginning to its end.
+pub(super) fn checksum_of(file: &mut File) -> io::Result<gix_hash::ObjectId> {
+    file.rewind()?;
+    let mut hasher = gix_hash::hasher(Sha1);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()));
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+fn bytes_of(oid: &[u8]) -> [u8; OID_BYTES] {
+    let mut bytes = [0; OID_BYTES];
+    bytes.copy_from_slice(oid);
+    bytes
+}
+
+/// Writes an index of version 2.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a pack has less than 2^32 objects; offsets are told apart by size"
+)]
+fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Result<()> {
+    const SIGNATURE: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
+    /// Offsets from here on are a row of the second table, marked by this very bit.
+    const LARGE: u64 = 1 << 31;
+    rows.sort_unstable_by_key(|row| row.oid);
+    rows.dedup_by_key(|row| row.oid);
+    let mut bytes = Vec::with_capacity(1100 + rows.len() * 28);
+    bytes.extend_from_slice(&SIGNATURE);
+    let mut reached = 0;
+    for first_byte in 0..=u8::MAX {
+        reached += rows[reached..].iter().take_while(|row| row.oid[0] == first_byte).count();
+        bytes.extend_from_slice(&(reached as u32).to_be_bytes());
+    }
+    for row in &rows {
+        bytes.extend_from_slice(&row.oid);
+    }
+    for row in &rows {
+        bytes.extend_from_slice(&row.crc32.to_be_bytes());
+    }
+    let mut large = Vec::new();
+    for row in &rows {
+        let cell = if row.offset < LARGE {
+            row.offset as u32
+        } else {
+            large.push(row.offset);
+            LARGE as u32 | (large.len() - 1) as u32
+        };
+        bytes.extend_from_slice(&cell.to_be_bytes());
+    }
+    for offset in large {
+        bytes.extend_from_slice(&offset.to_be_bytes());
+    }
+    bytes.extend_from_slice(pack_checksum);
+    let mut hasher = gix_hash::hasher(Sha1);
+    hasher.update(&bytes);
+    let checksum = hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+    bytes.extend_from_slice(checksum.as_bytes());
+    fs::write(path, bytes)
+}
+
+/// Says how thoroughly the objects of a pack are examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Every object is unpacked; the checksums of pack and index vouch for the content.
+    Unpack,
+    /// Every object is hashed, too.
+    Hash,
+}
+
+/// What a pack holds, and what it needs from elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    pub(super) objects: u64,
+    /// Objects that those of this pack refer to and that are not in it.
+    pub(super) needs: HashSet<Oid>,
+}
+
+/// Checks that every offset in an index lies within its pack, which libgit2 relies on.
+pub(super) fn check_offsets(pack: &Pack) -> Result<(), GitError> {
+    let index = pack.index()?;
+    let length = match fs::metadata(&pack.pack) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(GitError::Damaged(format!("{} is missing", name_of(&pack.pack))));
+        }
+        Err(error) => return Err(GitError::io("examine", &pack.pack)(error)),
+    };
+    let within = HEADER_BYTES..length.saturating_sub(TRAILER_BYTES);
+    if index.iter().all(|entry| within.contains(&entry.pack_offset)) {
+        return Ok(());
+    }
+    Err(GitError::Damaged(format!("{} points outside of its pack", name_of(&pack.idx))))
+}
+
+/// Checks the checksums of a pack and its index; returns what is wrong.
+pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
+    check_offsets(pack)?;
+    let index = pack.index()?;
+    let never = AtomicBool::new(false);
+    index.verify_checksum(&mut Discard, &never).map_err(|error| damaged(&pack.idx, &error))?;
+    let mut file = File::open(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
+    let length = file.metadata().map_err(GitError::io("examine", &pack.pack))?.len();
+    if length < HEADER_BYTES + TRAILER_BYTES {
+        return Err(GitError::Damaged(format!("{} is cut short", name_of(&pack.pack))));
+    }
+    let mut hasher = gix_hash::hasher(Sha1);
+    let read = |error| GitError::io("read", &pack.pack)(error);
+    let mut body = BufReader::with_capacity(1 << 20, &mut file).take(length - TRAILER_BYTES);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = body.read(&mut buffer).map_err(read)?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    let mut trailer = [0; OID_BYTES];
+    let mut rest = body.into_inner();
+    rest.read_exact(&mut trailer).map_err(read)?;
+    let checksum = hasher.try_finalize().map_err(|error| damaged(&pack.pack, &error))?;
+    if checksum.as_bytes() != trailer {
+        return Err(GitError::Damaged(format!("the checksum of {} is wrong", name_of(&pack.pack))));
+    }
+    if index.pack_checksum() != checksum {
+        return Err(GitError::Damaged(format!("{} belongs to another pack", name_of(&pack.idx))));
+    }
+    Ok(())
+}
+
+/// Unpacks every object of a pack whose checksums are right, on all processors, and collects what it refers to.
+///
+/// # Errors
+/// [`GitError::Damaged`] at the first object that cannot be unpacked or is not what its id says.
+pub(super) fn examine(pack: &Pack, depth: Depth, cancel: &CancellationToken) -> Result<Examined, GitError> {
+    let index = pack.index()?;
+    let data = gix_pack::data::File::at(&pack.pack, Sha1).map_err(|error| damaged(&pack.pack, &error))?;
+    if index.num_objects() == 0 {
+        return Ok(Examined::default());
+    }
+    let needs = Mutex::new(HashSet::new());
+    let malformed = Mutex::new(None);
+    let mut needed = Needed { index: &index, recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
+    let check = match depth {
+        Depth::Unpack => SafetyCheck::SkipFileAndObjectChecksumVerification,
+        Depth::Hash => SafetyCheck::SkipFileChecksumVerification,
+    };
+    let interrupt = AtomicBool::new(false);
+    let (stop, first_malformed) = (&interrupt, &malformed);
+    let outcome = index.traverse(
+        &data,
+        &mut Discard,
+        stop,
+        move |kind, bytes, entry, _| {
+            if cancel.is_cancelled() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            let kind = ObjectType::from_str(std::str::from_utf8(kind.as_bytes()).unwrap_or_default());
+            if references::each(kind, bytes, |oid| needed.take(oid)).is_err() {
+                first_malformed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(entry.oid);
+                stop.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        },
+        Options { check, ..Options::default() },
+    );
+    if cancel.is_cancelled() {
+        return Err(GitError::Cancelled);
+    }
+    if let Some(oid) = malformed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(GitError::Damaged(format!("object {oid} is malformed")));
+    }
+    outcome.map_err(|error| damaged(&pack.pack, &error))?;
+    let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Examined { objects: u64::from(index.num_objects()), needs })
+}
+
+/// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.
+const RECENT: usize = 1 << 14;
+
+/// Collects on one thread what the pack refers to and does not hold.
+struct Needed<'a> {
+    index: &'a gix_pack::index::File,
+    recent: Vec<[u8; OID_BYTES]>,
+    found: HashSet<Oid>,
+    all: &'a Mutex<HashSet<Oid>>,
+}
+
+impl Needed<'_> {
+    fn take(&mut self, oid: [u8; OID_BYTES]) {
+        let slot = usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT;
+        if self.recent[slot] == oid {
+            return;
+        }
+        self.recent[slot] = oid;
+        if self.index.lookup(gix_hash::ObjectId::from(oid)).is_none()
+            && let Ok(oid) = Oid::from_bytes(&oid)
+        {
+            self.found.insert(oid);
+        }
+    }
+}
+
+impl Clone for Needed<'_> {
+    fn clone(&self) -> Self {
+        Self { recent: self.recent.clone(), found: HashSet::new(), ..*self }
+    }
+}
+
+impl Drop for Needed<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(self.found.drain());
+    }
+}
+
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> GitError {
+    GitError::Damaged(format!("{}: {}", name_of(path), printable(&error.to_string(), 200)))
+}
+
+pub(super) fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}

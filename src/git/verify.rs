@@ -1,0 +1,267 @@
+//! Verify: proves that a mirror holds what its refs and its snapshots promise.
+//!
+//! Blocking; reads the store, writes nothing. Every object is unpacked, so that whatever it refers to is known to be
+//! there. What a newcomer would get wrong: an object that is missing is damage only if something still needs it; and
+//! a file whose every line is well formed can still be wrong, which is why `packed-refs` is compared with the newest
+//! snapshot.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use git2::{ObjectType, Oid, Repository};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::pack::{self, Depth, Pack};
+use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
+use super::view::View;
+use super::{GitError, references, snapshot};
+
+/// Says what is wrong with a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The object concerned, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// Reports what was read and what is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Refs, ghbk's own included.
+    pub refs: u64,
+    /// Points in time that can be restored.
+    pub snapshots: u64,
+    /// Packs.
+    pub packs: u64,
+    /// Objects in them; one that is in two packs counts twice.
+    pub objects: u64,
+    /// Bytes of the packs and their indexes.
+    pub bytes: u64,
+    /// Everything that is wrong.
+    pub damage: Vec<Damage>,
+}
+
+/// Says how thoroughly a mirror is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// Checksums of all files, and every object there that is needed.
+    Connected,
+    /// Every object hashed, too.
+    Deep,
+}
+
+/// A mirror that lost this much needs no longer list.
+const DAMAGE_MAX: usize = 50;
+
+/// Verifies one mirror.
+///
+/// # Errors
+/// [`GitError::Cancelled`], or [`GitError::Io`] if the store cannot be read at all. Damage is no error.
+pub fn verify(
+    mirror: &Path,
+    scratch: &Path,
+    thoroughness: Thoroughness,
+    cancel: &CancellationToken,
+) -> Result<Verification, GitError> {
+    let mut found = Findings { report: Verification::default() };
+    // The refs before the packs: a run publishes packs first, so that these refs' objects are in them.
+    let refs = found.refs(mirror)?;
+    let head = found.head(mirror);
+    found.strangers(mirror)?;
+    let packs = found.packs(mirror, thoroughness, cancel)?;
+    let view = View::open(mirror, scratch)?;
+    let repository = view.repository();
+    let odb = repository.odb()?;
+    for (name, target) in refs.iter().filter(|(_, target)| !odb.exists(target.oid)) {
+        found.add(Some(target.oid), format!("{name} names {}, which is not there", target.oid));
+    }
+    found.own(repository, &refs);
+    let promised = found.snapshots(repository, &refs, head.as_deref());
+    for oid in promised.iter().filter(|oid| !odb.exists(**oid)) {
+        found.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
+    }
+    if packs.are_damaged || packs.needs.iter().any(|oid| !odb.exists(*oid)) {
+        let tips = refs.iter().map(|(_, target)| target.oid).chain(promised);
+        for lost in references::walk(&odb, tips, cancel, |_| Ok(()))? {
+            found.add(Some(lost.oid), lost.to_string());
+        }
+    }
+    found.report.damage.truncate(DAMAGE_MAX);
+    Ok(found.report)
+}
+
+struct Findings {
+    report: Verification,
+}
+
+/// What the packs said.
+struct Packs {
+    are_damaged: bool,
+    /// Objects that some pack needs and does not hold.
+    needs: HashSet<Oid>,
+}
+
+impl Findings {
+    fn add(&mut self, object: Option<Oid>, what: String) {
+        self.report.damage.push(Damage { object: object.map(|oid| oid.to_string()), what });
+    }
+
+    fn refs(&mut self, mirror: &Path) -> Result<Refs, GitError> {
+        let path = mirror.join("packed-refs");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.add(None, "it has no packed-refs".to_owned());
+                return Ok(Refs::default());
+            }
+            Err(error) => return Err(GitError::io("read", &path)(error)),
+        };
+        match Refs::parse_packed(&bytes) {
+            Ok(refs) => {
+                self.report.refs = refs.len() as u64;
+                if refs.to_packed() != bytes {
+                    self.add(None, "packed-refs is not as git writes it (sorted, each ref once)".to_owned());
+                }
+                Ok(refs)
+            }
+            Err(error) => {
+                self.add(None, error.to_string());
+                Ok(Refs::default())
+            }
+        }
+    }
+
+    fn head(&mut self, mirror: &Path) -> Option<String> {
+        match fs::read_to_string(mirror.join("HEAD")) {
+            Ok(head) => Some(head.trim_end().to_owned()),
+            Err(error) => {
+                self.add(None, format!("HEAD cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Finds what ghbk never writes and git would obey.
+    fn strangers(&mut self, mirror: &Path) -> Result<(), GitError> {
+        if mirror.join("objects/info/alternates").exists() {
+            self.add(None, "objects/info/alternates makes it depend on another repository".to_owned());
+        }
+        let mut folders = vec![mirror.join("refs")];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(GitError::io("read", &folder)(error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(GitError::io("read", &folder))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(mirror).unwrap_or(&path).display().to_string();
+                    let name = crate::text::printable(&name, 200);
+                    self.add(None, format!("{name} is a loose ref, which ghbk did not write; it hides the stored one"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn packs(
+        &mut self,
+        mirror: &Path,
+        thoroughness: Thoroughness,
+        cancel: &CancellationToken,
+    ) -> Result<Packs, GitError> {
+        let depth = match thoroughness {
+            Thoroughness::Connected => Depth::Unpack,
+            Thoroughness::Deep => Depth::Hash,
+        };
+        let mut packs = Packs { are_damaged: false, needs: HashSet::new() };
+        for pack in pack::packs_in(&mirror.join("objects/pack"))? {
+            if cancel.is_cancelled() {
+                return Err(GitError::Cancelled);
+            }
+            self.report.packs += 1;
+            self.report.bytes += size_of(&pack);
+            // Only what its checksum vouches for is unpacked by many threads at once.
+            match pack::check_files(&pack).and_then(|()| pack::examine(&pack, depth, cancel)) {
+                Ok(examined) => {
+                    self.report.objects += examined.objects;
+                    packs.needs.extend(examined.needs);
+                }
+                Err(GitError::Cancelled) => return Err(GitError::Cancelled),
+                Err(error) => {
+                    self.add(None, error.to_string().trim_start_matches("the mirror is damaged: ").to_owned());
+                    packs.are_damaged = true;
+                }
+            }
+        }
+        Ok(packs)
+    }
+
+    /// Checks ghbk's own refs, which no snapshot lists.
+    fn own(&mut self, repository: &Repository, refs: &Refs) {
+        let own = refs.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE) && *name != SNAPSHOTS_REF);
+        for (name, _) in own.filter(|(name, _)| !name.starts_with(KEPT_NAMESPACE)) {
+            self.add(None, format!("{name} is no ref that ghbk writes"));
+        }
+        for (name, target) in refs.kept() {
+            if name.strip_prefix(KEPT_NAMESPACE) != Some(&target.oid.to_string()) {
+                self.add(Some(target.oid), format!("{name} names {}", target.oid));
+            }
+            let object = repository.find_object(target.oid, None).ok();
+            let peeled = object
+                .filter(|object| object.kind() == Some(ObjectType::Tag))
+                .and_then(|tag| tag.peel(ObjectType::Any).ok())
+                .map(|object| object.id());
+            if peeled != target.peeled {
+                self.add(Some(target.oid), format!("{name} is peeled to another object than its tag says"));
+            }
+        }
+    }
+
+    /// Reads every snapshot; returns the objects that they name.
+    fn snapshots(&mut self, repository: &Repository, refs: &Refs, head: Option<&str>) -> HashSet<Oid> {
+        let Some(newest) = refs.get(SNAPSHOTS_REF) else {
+            self.add(None, format!("it has no {SNAPSHOTS_REF}"));
+            return HashSet::new();
+        };
+        let read = || -> Result<_, GitError> {
+            let history = snapshot::history(repository, newest.oid)?;
+            let content = snapshot::content(repository, newest.oid)?;
+            Ok((history.len() as u64, content, snapshot::targets(repository, newest.oid)?))
+        };
+        match read() {
+            Ok((snapshots, content, targets)) => {
+                self.report.snapshots = snapshots;
+                if content.refs != refs.of_remote() {
+                    self.add(None, "packed-refs differs from the newest snapshot".to_owned());
+                }
+                if head.is_some_and(|head| head != content.head) {
+                    self.add(None, "HEAD differs from the newest snapshot".to_owned());
+                }
+                targets
+            }
+            Err(error) => {
+                let what = error.to_string().trim_start_matches("the mirror is damaged: ").to_owned();
+                self.add(Some(newest.oid), what);
+                HashSet::new()
+            }
+        }
+    }
+}
+
+fn size_of(pack: &Pack) -> u64 {
+    [&pack.pack, &pack.idx].into_iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
+}

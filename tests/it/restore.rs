@@ -1,0 +1,225 @@
+//! One bad day: a repository back, as it was.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::{Ended, World, files_below, git, git_output, mirrored_refs};
+
+/// What a repository was at some time: a copy made by git then, and the time.
+struct Copy {
+    path: PathBuf,
+    time: String,
+    run_id: String,
+}
+
+/// Runs a backup, and copies the origin as it is now.
+fn back_up_and_copy(world: &World, name: &str, label: &str) -> Copy {
+    let origin = world.sandbox.repositories().join(format!("{name}.git"));
+    let path = world.folder.path().join(format!("copy-{label}.git"));
+    let cloned = Command::new("git").args(["clone", "--quiet", "--mirror"]).args([&origin, &path]).status().unwrap();
+    assert!(cloned.success());
+    let summary = world.run_json(0);
+    let time = chrono_now();
+    // The next run is to be in another second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    Copy { path, time, run_id: summary["run_id"].as_str().unwrap().to_owned() }
+}
+
+fn chrono_now() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn restore(world: &World, name: &str, label: &str, options: &[&str]) -> (PathBuf, Ended) {
+    let destination = world.folder.path().join(format!("restored-{label}"));
+    let mut arguments = vec!["restore", name, destination.to_str().unwrap()];
+    arguments.extend(options);
+    let ended = world.run(&arguments);
+    (destination, ended)
+}
+
+/// Proves that a restored repository is what the copy is: refs, HEAD, every object of its history.
+#[track_caller]
+fn assert_same(copy: &Path, restored: &Path) {
+    assert_eq!(mirrored_refs(copy), mirrored_refs(restored));
+    assert_eq!(git(copy, &["symbolic-ref", "HEAD"]), git(restored, &["symbolic-ref", "HEAD"]));
+    let fsck = git_output(restored, &["fsck", "--full"]);
+    assert!(fsck.status.success(), "{fsck:?}");
+    let objects = |folder: &Path| {
+        let list = git(folder, &["rev-list", "--objects", "--all"]);
+        let mut oids: Vec<String> = list.lines().map(|line| line[..40].to_owned()).collect();
+        oids.sort();
+        oids
+    };
+    assert_eq!(objects(copy), objects(restored));
+}
+
+/// Everything that GitHub can do to a history.
+fn eventful(world: &World) -> Vec<Copy> {
+    let site = world.add("acme/site");
+    site.commit("main", "b", "2").unwrap();
+    site.commit("doomed", "c", "3").unwrap();
+    site.annotated_tag("v1", "refs/heads/main").unwrap();
+    let mut copies = vec![back_up_and_copy(world, "acme/site", "before")];
+    site.force_push("main").unwrap();
+    copies.push(back_up_and_copy(world, "acme/site", "force-pushed"));
+    site.delete_ref("refs/heads/doomed").unwrap();
+    copies.push(back_up_and_copy(world, "acme/site", "deleted"));
+    site.commit("main", "d", "4").unwrap();
+    site.annotated_tag("v1", "refs/heads/main").unwrap();
+    site.commit("trunk", "e", "5").unwrap();
+    site.set_default_branch("trunk").unwrap();
+    copies.push(back_up_and_copy(world, "acme/site", "moved"));
+    world.sandbox.delete("acme/site").unwrap();
+    let another = world.add("acme/site");
+    another.set("id", "4711").unwrap();
+    another.commit("main", "other", "6").unwrap();
+    copies.push(back_up_and_copy(world, "acme/site", "re-created"));
+    copies
+}
+
+#[test]
+fn every_point_in_time_comes_back_exactly() {
+    let world = World::new();
+    let copies = eventful(&world);
+    for (number, copy) in copies.iter().enumerate() {
+        let (restored, ended) = restore(&world, "acme/site", &format!("at-{number}"), &["--at", &copy.time]);
+        assert!(ended.expect(0).stdout.contains("complete: "));
+        assert_same(&copy.path, &restored);
+        let (restored, ended) = restore(&world, "acme/site", &format!("run-{number}"), &["--run", &copy.run_id]);
+        ended.expect(0);
+        assert_same(&copy.path, &restored);
+    }
+    // Plain git may collect what it takes for garbage.
+    for mirror in [world.mirror("acme/site"), attic(&world)] {
+        git(&mirror, &["gc", "--prune=now", "--quiet"]);
+    }
+    for (number, copy) in copies.iter().enumerate() {
+        let (restored, ended) = restore(&world, "acme/site", &format!("gc-{number}"), &["--at", &copy.time]);
+        ended.expect(0);
+        assert_same(&copy.path, &restored);
+    }
+    world.run(&["verify", "--deep"]).expect(0);
+    // By id, the old one needs no time.
+    let snapshots: Value = world.run(&["snapshots", "acme/site", "--json"]).expect(0).json();
+    assert_eq!(snapshots.as_array().unwrap().len(), 2, "{snapshots}");
+    let id = snapshots[1]["id"].to_string();
+    assert_eq!(snapshots[1]["set_aside"], true);
+    let (restored, ended) = restore(&world, &id, "by-id", &[]);
+    assert!(ended.expect(0).stdout.contains("from the attic"));
+    assert_same(&copies[3].path, &restored);
+}
+
+fn attic(world: &World) -> PathBuf {
+    let folder = world.root.join(".ghbk/attic/acme");
+    std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn snapshots_tell_what_was_lost_and_when() {
+    let world = World::new();
+    eventful(&world);
+    let text = world.run(&["snapshots", "acme/site"]).expect(0).stdout;
+    for words in [
+        "! ",
+        "force-pushed refs/heads/main from ",
+        "deleted refs/heads/doomed",
+        "moved refs/tags/v1",
+        "HEAD moved",
+        "attic",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let json = world.run(&["snapshots", "acme/site", "--json"]).expect(0).json();
+    let old = json[1]["snapshots"].as_array().unwrap();
+    assert_eq!(old.len(), 4);
+    assert_eq!(old[2]["changes"][0]["kind"], "force-pushed");
+    assert_eq!(old[2]["changes"][0]["name"], "refs/heads/main");
+}
+
+#[test]
+fn a_working_tree_is_checked_out_as_it_was() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("main", "folder/file", "one").unwrap();
+    let copy = back_up_and_copy(&world, "acme/site", "one");
+    site.commit("main", "folder/file", "two").unwrap();
+    back_up_and_copy(&world, "acme/site", "two");
+    let (restored, ended) = restore(&world, "acme/site", "tree", &["--checkout", "--at", &copy.time]);
+    ended.expect(0);
+    assert_eq!(std::fs::read_to_string(restored.join("folder/file")).unwrap(), "one");
+    assert_same(&copy.path, &restored.join(".git"));
+    let status = Command::new("git").arg("-C").arg(&restored).args(["status", "--porcelain"]).output().unwrap();
+    assert_eq!(String::from_utf8(status.stdout).unwrap(), "");
+}
+
+#[test]
+fn a_wiki_and_an_empty_repository_come_back_too() {
+    let world = World::new();
+    world.add("acme/site");
+    let wiki = world.add("acme/site.wiki");
+    wiki.commit("main", "Home.md", "hello").unwrap();
+    ghbk_sandbox::RepositoryEditor::create(world.sandbox.repositories().join("acme/empty.git")).unwrap();
+    world.run_json(0);
+    let (restored, ended) = restore(&world, "acme/site", "wiki", &["--wiki"]);
+    ended.expect(0);
+    assert_same(&world.sandbox.repositories().join("acme/site.wiki.git"), &restored);
+    let (restored, ended) = restore(&world, "acme/empty", "empty", &["--checkout"]);
+    ended.expect(0);
+    assert!(restored.join(".git/HEAD").is_file());
+}
+
+#[test]
+fn restoring_needs_neither_network_nor_token_nor_a_writable_store() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    let before = files_below(&world.root);
+    let destination = world.folder.path().join("restored");
+    let mut command = world.ghbk(&["restore", "acme/site", destination.to_str().unwrap()]);
+    command.env_remove("GITHUB_TOKEN").env_remove("GHBK_GITHUB__API_URL").env_remove("GHBK_GITHUB__OWNERS");
+    let requests = world.sandbox.requests().len();
+    crate::world::finish(&mut command).expect(0);
+    assert_eq!(world.sandbox.requests().len(), requests);
+    assert_eq!(files_below(&world.root), before);
+    assert_same(&world.sandbox.repositories().join("acme/site.git"), &destination);
+}
+
+#[test]
+fn bad_input_is_refused_and_leaves_nothing() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    std::fs::create_dir(world.folder.path().join("there")).unwrap();
+    let inside = world.root.join("acme/inside");
+    let cases: [(&[&str], &str); 7] = [
+        (&["restore", "acme/site", "there"], "exists already"),
+        (&["restore", "acme/site", inside.to_str().unwrap()], "in the store itself"),
+        (&["restore", "acme/sit", "new"], "did you mean acme/site?"),
+        (&["restore", "acme/site", "new", "--at", "2020-01-01"], "no snapshot as early as"),
+        (&["restore", "acme/site", "new", "--at", "soon"], "no point in time"),
+        (&["restore", "acme/site", "new", "--run", "20200101T000000.000Z"], "no record of a run"),
+        (&["restore", "acme/site", "new", "--wiki"], "has no wiki"),
+    ];
+    for (arguments, words) in cases {
+        let ended = world.run(arguments).expect(2);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {ended:#?}");
+    }
+    assert!(!world.folder.path().join("new").exists());
+    assert!(std::fs::read_dir(world.folder.path().join("there")).unwrap().next().is_none());
+}
+
+#[test]
+fn an_unchanged_run_is_a_point_in_time_too() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let first = back_up_and_copy(&world, "acme/site", "first");
+    let unchanged = back_up_and_copy(&world, "acme/site", "unchanged");
+    site.commit("main", "b", "2").unwrap();
+    back_up_and_copy(&world, "acme/site", "last");
+    let (restored, ended) = restore(&world, "acme/site", "run", &["--run", &unchanged.run_id]);
+    ended.expect(0);
+    assert_same(&first.path, &restored);
+}

@@ -1,0 +1,91 @@
+//! What is damaged is found, and never restored as if it were good.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ghbk::git::verify::{Thoroughness, verify};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, git, mirrored_refs};
+
+/// A small mirror with a bit of everything: several packs, kept tips, an annotated tag.
+pub(crate) fn mirror(world: &World) -> PathBuf {
+    let site = world.add("acme/site");
+    site.annotated_tag("v1", "refs/heads/main").unwrap();
+    site.commit("main", "folder/file", &"text ".repeat(50)).unwrap();
+    world.run_json(0);
+    site.force_push("main").unwrap();
+    site.annotated_tag("v1", "refs/heads/main").unwrap();
+    site.commit("next", "folder/other", "1").unwrap();
+    world.run_json(0);
+    world.mirror("acme/site")
+}
+
+pub(crate) fn damage(mirror: &Path) -> Vec<String> {
+    let verification = verify(mirror, &std::env::temp_dir(), Thoroughness::Deep, &CancellationToken::new()).unwrap();
+    verification.damage.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_good_store_is_proven() {
+    let world = World::generated(3);
+    world.run_json(0);
+    world.sandbox.edit("acme/repository-001").force_push("main").unwrap();
+    world.run_json(0);
+    for arguments in [&["verify"][..], &["verify", "--deep"], &["verify", "acme/repository-001"]] {
+        let ended = world.run(arguments).expect(0);
+        assert!(ended.stdout.contains("no damage"), "{ended:#?}");
+    }
+    let json = world.run(&["verify", "--json", "acme/repository-001"]).expect(0).json();
+    assert_eq!(json[0]["snapshots"], 2, "{json}");
+    assert_eq!(json[0]["damage"], serde_json::json!([]));
+}
+
+#[test]
+fn damage_is_named_with_what_to_do() {
+    let world = World::new();
+    let mirror = mirror(&world);
+    let packed = fs::read_to_string(mirror.join("packed-refs")).unwrap();
+    let said = |words: &str| {
+        let ended = world.run(&["verify"]).expect(1);
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+        assert!(ended.stdout.contains("ghbk run --repair acme/site"), "{}", ended.stdout);
+    };
+    fs::write(mirror.join("packed-refs"), packed.replace("refs/heads/next", "refs/heads/nest")).unwrap();
+    said("packed-refs differs from the newest snapshot");
+    fs::write(mirror.join("packed-refs"), &packed).unwrap();
+
+    fs::create_dir_all(mirror.join("refs/heads")).unwrap();
+    fs::write(mirror.join("refs/heads/main"), format!("{}\n", "1".repeat(40))).unwrap();
+    said("refs/heads/main is a loose ref");
+    fs::remove_file(mirror.join("refs/heads/main")).unwrap();
+
+    fs::write(mirror.join("HEAD"), "ref: refs/heads/next\n").unwrap();
+    said("HEAD differs from the newest snapshot");
+    fs::write(mirror.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+
+    let packs: Vec<_> = ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap();
+    let idx = fs::read(&packs[0].idx).unwrap();
+    let aside = world.folder.path().join("aside.pack");
+    fs::rename(&packs[0].pack, &aside).unwrap();
+    said("is missing");
+    fs::remove_file(&packs[0].idx).unwrap();
+    said("which is not there");
+    fs::rename(&aside, &packs[0].pack).unwrap();
+    fs::write(&packs[0].idx, idx).unwrap();
+    world.run(&["verify", "--deep"]).expect(0);
+}
+
+#[test]
+fn a_repository_that_lacks_an_object_on_the_server_is_not_published() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    let before = mirrored_refs(&world.mirror("acme/site"));
+    site.commit("main", "folder/new", "2").unwrap();
+    site.corrupt_object().unwrap();
+    world.run_json(1);
+    assert_eq!(mirrored_refs(&world.mirror("acme/site")), before);
+    assert_eq!(damage(&world.mirror("acme/site")), [""; 0]);
+    git(&world.mirror("acme/site"), &["fsck", "--full"]);
+}
