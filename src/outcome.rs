@@ -37,6 +37,8 @@ pub enum Stage {
     Stage,
     /// Writing to the store.
     Publish,
+    /// Proving what is stored.
+    Verify,
     /// Writing the record of the run.
     Record,
 }
@@ -72,6 +74,15 @@ pub struct Outcome {
     /// Branches and tags that are gone on GitHub.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted_refs: Vec<String>,
+    /// Tips that GitHub has dropped and that are kept here since this run.
+    #[serde(default)]
+    pub tips_kept: u64,
+    /// Packs that were merged into one.
+    #[serde(default)]
+    pub packs_merged: u64,
+    /// What retention gave up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Bytes received from the git server.
     pub bytes_received: u64,
     /// How long it took.
@@ -90,6 +101,55 @@ pub struct Outcome {
     pub wiki_head: Option<String>,
     /// When it was over.
     pub finished_at: DateTime<Utc>,
+}
+
+/// Counts what retention gave up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Points in time that can no longer be restored.
+    pub snapshots: u64,
+    /// Tips that only they needed.
+    pub tips: u64,
+}
+
+/// Names a repository of which retention gave something up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedFrom {
+    /// The repository.
+    pub repository: FullName,
+    /// What.
+    #[serde(flatten)]
+    pub dropped: Dropped,
+}
+
+/// Says what a run proved of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Mirrors of which every object was read and hashed.
+    pub mirrors_verified: u64,
+    /// Objects hashed.
+    pub objects_verified: u64,
+    /// Bytes read for it.
+    pub bytes_verified: u64,
+    /// Mirrors found damaged.
+    pub damaged: Vec<String>,
+    /// The repository that was restored into scratch.
+    pub restored: Option<RestoreProof>,
+}
+
+/// Describes a restore that came out right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreProof {
+    /// The repository.
+    pub repository: FullName,
+    /// When GitHub was asked what was restored.
+    pub snapshot_time: DateTime<Utc>,
+    /// Refs compared.
+    pub refs: u64,
+    /// Objects hashed.
+    pub objects: u64,
+    /// How long it took.
+    pub duration_milliseconds: u64,
 }
 
 /// Says how a run ended.
@@ -191,6 +251,12 @@ pub struct RunSummary {
     /// Refs that lost their old tip.
     #[serde(default)]
     pub force_pushed: Vec<ForcePushed>,
+    /// What retention gave up.
+    #[serde(default)]
+    pub dropped: Vec<DroppedFrom>,
+    /// What was proven.
+    #[serde(default)]
+    pub proof: Proof,
     /// How many repositories each owner's listing held.
     #[serde(default)]
     pub listed_by_owner: BTreeMap<String, u64>,
@@ -206,4 +272,9 @@ impl RunSummary {
     pub fn is_complete(&self) -> bool {
         self.is_full() && matches!(self.status, RunStatus::Ok | RunStatus::Partial)
     }
+}
+
+/// Says how to mend a mirror.
+pub fn repair_hint(repository: &str) -> String {
+    format!("ghbk run --repair {}", repository.trim_end_matches(".wiki"))
 }

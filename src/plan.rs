@@ -173,15 +173,7 @@ mod tests {
         for (id, name) in mirrors {
             let full_name: FullName = name.parse().unwrap();
             let place = layout::place(&full_name);
-            let mirror = IndexedMirror {
-                full_name,
-                place,
-                head: None,
-                wiki_head: None,
-                last_success: None,
-                last_state: None,
-                gone: false,
-            };
+            let mirror = IndexedMirror::new(full_name, place);
             index.mirrors.insert(RepositoryId(*id), mirror);
         }
         index

@@ -6,13 +6,14 @@
 //! writes ends it early.
 
 mod mirror;
+mod proof;
 mod scratch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +24,10 @@ use crate::git::server::GitServer;
 use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
-use crate::names::{FullName, RunId};
-use crate::outcome::{Counts, Failure, ForcePushed, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger};
+use crate::names::{FullName, RepositoryId, RunId};
+use crate::outcome::{
+    Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State, Trigger,
+};
 use crate::plan::{Move, Plan, Step, plan};
 use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
 
@@ -213,6 +216,9 @@ impl Session {
 
         let stopped = self.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
         self.settle(&plan, &mut tally);
+        if stopped.is_none() && !cancel.is_cancelled() {
+            self.prove(cancel, &mut tally).await?;
+        }
         let status = match stopped {
             Some(failure) => {
                 tally.failures.insert(0, failure);
@@ -278,6 +284,35 @@ impl Session {
             }
         }
         unrecorded.map_or(Ok(stopped), Err)
+    }
+
+    /// Proves a share of the store, and that a repository can be restored.
+    async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let is_full = self.request.selection.is_empty();
+        let due = if is_full {
+            let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
+            proof::due(&self.index, since_last_run, self.config.verify.full_every, now)
+        } else {
+            Vec::new()
+        };
+        let candidates: Vec<RepositoryId> = if is_full {
+            self.index.mirrors.keys().copied().collect()
+        } else {
+            tally.outcomes.iter().filter(|outcome| outcome.state != State::Failed).map(|outcome| outcome.id).collect()
+        };
+        let prover = proof::Prover {
+            config: &self.config,
+            store: &self.store,
+            clock: &self.clock,
+            ledger: &self.ledger,
+            lock: &self.lock,
+            cancel,
+        };
+        let mut found = prover.prove(&mut self.index, due, &candidates).await?;
+        tally.failures.append(&mut found.failures);
+        tally.proof = found.proof;
+        Ok(())
     }
 
     /// Moves mirrors to their new names and into the attic: all out, then all in.
@@ -380,8 +415,9 @@ struct Tally {
     renamed: Vec<Renamed>,
     gone: Vec<FullName>,
     listed_by_owner: BTreeMap<String, u64>,
+    proof: Proof,
     /// The names that mirrors had when the run began.
-    names_before: BTreeMap<crate::names::RepositoryId, FullName>,
+    names_before: BTreeMap<RepositoryId, FullName>,
 }
 
 impl Tally {
@@ -442,6 +478,12 @@ impl Tally {
                     refs: outcome.force_pushed.clone(),
                 })
                 .collect(),
+            dropped: self
+                .outcomes
+                .iter()
+                .filter_map(|o| Some(DroppedFrom { repository: o.full_name.clone(), dropped: o.dropped? }))
+                .collect(),
+            proof: self.proof,
             failures: self.failures,
             warnings: self.warnings,
             created,

@@ -15,7 +15,7 @@ use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
 use crate::names::RunId;
-use crate::outcome::{Counts, Failure, RunStatus, RunSummary, Stage, Trigger};
+use crate::outcome::{Counts, Failure, Proof, RunStatus, RunSummary, Stage, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::{slack as slack_report, summary};
 use crate::run::{Outside, Progress, Request, Session};
@@ -140,6 +140,8 @@ fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunS
         renamed: Vec::new(),
         gone: Vec::new(),
         force_pushed: Vec::new(),
+        dropped: Vec::new(),
+        proof: Proof::default(),
         listed_by_owner: BTreeMap::new(),
     }
 }

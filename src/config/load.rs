@@ -415,10 +415,21 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
         ("limits.git_operations_per_minute", limits.git_operations_per_minute == 0),
         ("limits.repository_timeout", limits.repository_timeout.is_zero()),
         ("limits.stall_timeout", limits.stall_timeout.is_zero()),
+        ("verify.full_every", config.verify.full_every.is_zero()),
     ] {
         if is_zero {
             complain(path, "must be more than 0".to_owned(), None);
         }
+    }
+    if config.store.packs_max < MIN_PACKS {
+        complain("store.packs_max", format!("must be at least {MIN_PACKS}"), Some("merging takes time, too"));
+    }
+    if config.retention.keep.is_some_and(|keep| keep < MIN_RETENTION) {
+        complain(
+            "retention.keep",
+            "must be at least a week".to_owned(),
+            Some("a force push may be noticed late; leave it out to keep everything"),
+        );
     }
     if limits.concurrency > MAX_CONCURRENCY {
         let reason = format!("must be at most {MAX_CONCURRENCY}");
@@ -433,6 +444,11 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
 const MAX_CONCURRENCY: usize = 64;
 /// Less would let a single network read outlast the stall timeout.
 const MIN_BANDWIDTH_BYTES_PER_SECOND: u64 = 16 * 1024;
+
+/// Fewer would be merged again in every run.
+const MIN_PACKS: usize = 4;
+/// What is dropped sooner than the next weekly run was never worth keeping.
+const MIN_RETENTION: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 fn check_api_url(text: &str) -> Result<(), String> {
     let url = url::Url::from_str(text).map_err(|error| error.to_string())?;

@@ -30,6 +30,10 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How much at once, how fast, how long.
     pub limits: LimitsConfig,
+    /// How the store proves itself.
+    pub verify: VerifyConfig,
+    /// How long history is kept.
+    pub retention: RetentionConfig,
     /// Reports to Slack.
     pub slack: SlackConfig,
     /// Logs.
@@ -46,6 +50,8 @@ pub struct StoreConfig {
     pub require_mount: Option<bool>,
     /// Local disk on which packs are built before they are published.
     pub scratch: PathBuf,
+    /// A mirror with more packs than this has its small ones merged.
+    pub packs_max: usize,
 }
 
 /// The mount point of the deployment, the one root that must be a mount unless told otherwise.
@@ -54,7 +60,7 @@ const EFS_ROOT: &str = "/mnt/efs";
 impl Default for StoreConfig {
     fn default() -> Self {
         // Not /tmp: it is memory on Amazon Linux, and a pack can be larger than that.
-        Self { root: EFS_ROOT.into(), require_mount: None, scratch: "/var/tmp".into() }
+        Self { root: EFS_ROOT.into(), require_mount: None, scratch: "/var/tmp".into(), packs_max: 20 }
     }
 }
 
@@ -246,6 +252,32 @@ pub enum Notify {
     Failure,
     /// None.
     Never,
+}
+
+/// Says how the store proves itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifyConfig {
+    /// In this time every object of the store is read and hashed once, a share in each run.
+    #[serde(with = "humantime_serde")]
+    pub full_every: Duration,
+    /// Whether each run restores one repository into scratch, and compares.
+    pub restore: bool,
+}
+
+impl Default for VerifyConfig {
+    fn default() -> Self {
+        Self { full_every: Duration::from_hours(12 * 7 * 24), restore: true }
+    }
+}
+
+/// Says how long history is kept that GitHub no longer has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    /// Snapshots and kept tips that are older are dropped when packs are merged; none: never.
+    #[serde(with = "humantime_serde")]
+    pub keep: Option<Duration>,
 }
 
 /// Describes the logs, which go to standard error.

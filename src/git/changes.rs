@@ -102,8 +102,8 @@ pub(super) fn compare(repository: &Repository, stored: &Refs, advertised: &Refs)
 /// So many tips at most are walked from; a lost tip that only another one reaches is then kept needlessly.
 const WALKED_TIPS_MAX: usize = 10_000;
 
-/// Finds which of the tips left behind nothing reaches any more.
-fn lost(
+/// Finds which of the tips left behind neither an advertised ref nor a kept one reaches.
+pub(super) fn lost(
     repository: &Repository,
     mut left_behind: Vec<Target>,
     stored: &Refs,

@@ -2,10 +2,12 @@
 //!
 //! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
 //! [`stage`] downloads into a scratch repository and makes the [`snapshot`], [`publish`] makes the result visible on
-//! the store. [`verify`] proves what is stored, [`restore`] brings it back.
+//! the store. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs
+//! few and drops what is too old.
 
 pub mod advertisement;
 pub mod changes;
+pub mod consolidate;
 pub mod pack;
 pub mod publish;
 pub mod references;

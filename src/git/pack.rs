@@ -42,12 +42,19 @@ impl Pack {
         gix_pack::index::File::at(&self.idx, Sha1).map_err(|error| damaged(&self.idx, &error))
     }
 
-    /// Counts the objects, by its index.
+    /// Lists the objects, by its index.
+    pub(super) fn oids(&self) -> Result<Vec<Oid>, GitError> {
+        let index = self.index()?;
+        index.iter().map(|entry| Ok(Oid::from_bytes(entry.oid.as_bytes())?)).collect()
+    }
+
+    /// Returns the size of both files.
     ///
     /// # Errors
-    /// [`GitError::Damaged`] if the index cannot be read.
-    pub fn objects(&self) -> Result<u64, GitError> {
-        Ok(u64::from(self.index()?.num_objects()))
+    /// [`GitError::Io`].
+    pub fn bytes(&self) -> Result<u64, GitError> {
+        let size = |path: &Path| fs::metadata(path).map(|file| file.len()).map_err(GitError::io("examine", path));
+        Ok(size(&self.pack)? + size(&self.idx)?)
     }
 }
 
@@ -354,6 +361,27 @@ pub(super) fn examine(pack: &Pack, depth: Depth, cancel: &CancellationToken) -> 
     outcome.map_err(|error| damaged(&pack.pack, &error))?;
     let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Examined { objects: u64::from(index.num_objects()), needs })
+}
+
+/// Proves that some packs hold every needed object and everything that any of their objects refers to; returns how many
+/// objects were hashed for it.
+pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<u64, GitError> {
+    let mut open = needed.clone();
+    let mut objects = 0;
+    for pack in packs {
+        check_files(pack)?;
+        let examined = examine(pack, Depth::Hash, cancel)?;
+        objects += examined.objects;
+        open.extend(examined.needs);
+    }
+    for pack in packs {
+        let index = pack.index()?;
+        open.retain(|oid| index.lookup(gix_hash::ObjectId::from(references::bytes_of(*oid))).is_none());
+    }
+    match open.into_iter().next() {
+        Some(missing) => Err(GitError::Incomplete(missing)),
+        None => Ok(objects),
+    }
 }
 
 /// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::GitError;
-use super::pack::Pack;
+use super::pack::{self, Pack};
 use super::refs::Refs;
 
 /// How our temporary files are named; the run after an interrupted one removes them.
@@ -45,7 +45,7 @@ pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitEr
     Ok(())
 }
 
-/// Publishes a pack that nothing refers to yet.
+/// Publishes a pack that nothing refers to yet, and reads it back.
 ///
 /// # Errors
 /// [`GitError`]; at worst a pack without an index is left, which the next run sweeps.
@@ -55,7 +55,19 @@ pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
     let pack = copy_synced(&staged.pack, &folder)?;
     let idx = copy_synced(&staged.idx, &folder)?;
     sync_folder(&folder)?;
-    Ok(Pack { pack, idx })
+    let published = Pack { pack, idx };
+    forget_cached(&published.pack);
+    forget_cached(&published.idx);
+    pack::check_files(&published)?;
+    Ok(published)
+}
+
+/// Asks the kernel to read a file from where it is stored, not from memory, the next time. Only advice, so a refusal
+/// costs nothing but the proof.
+fn forget_cached(path: &Path) {
+    if let Ok(file) = File::open(path) {
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 /// Writes a file of a folder so that it is there whole or not at all.

@@ -24,7 +24,7 @@ pub(super) struct Malformed;
 pub(super) fn each(kind: Option<ObjectType>, data: &[u8], mut take: impl FnMut(OidBytes)) -> Result<(), Malformed> {
     match kind {
         Some(ObjectType::Blob) => Ok(()),
-        Some(ObjectType::Tree) => each_of_tree(data, take),
+        Some(ObjectType::Tree) => each_of_tree(data, |_, oid| take(oid)),
         Some(ObjectType::Commit) => {
             let mut rest = field(data, b"tree ", &mut take)?;
             while rest.starts_with(b"parent ") {
@@ -107,7 +107,8 @@ fn field<'a>(data: &'a [u8], name: &[u8], take: &mut impl FnMut(OidBytes)) -> Re
     rest.strip_prefix(b"\n").ok_or(Malformed)
 }
 
-fn each_of_tree(mut data: &[u8], mut take: impl FnMut(OidBytes)) -> Result<(), Malformed> {
+/// Calls `take` with the name and the id of every entry of a tree that is in the same repository.
+pub(super) fn each_of_tree(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes)) -> Result<(), Malformed> {
     const TYPE_MASK: u32 = 0o170_000;
     const SUBMODULE: u32 = 0o160_000;
     while !data.is_empty() {
@@ -120,7 +121,7 @@ fn each_of_tree(mut data: &[u8], mut take: impl FnMut(OidBytes)) -> Result<(), M
         let nul = name.iter().position(|byte| *byte == 0).ok_or(Malformed)?;
         let (oid, rest) = name[nul + 1..].split_first_chunk::<20>().ok_or(Malformed)?;
         if mode & TYPE_MASK != SUBMODULE {
-            take(*oid);
+            take(&name[..nul], *oid);
         }
         data = rest;
     }

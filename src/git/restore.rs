@@ -11,7 +11,7 @@ use std::path::Path;
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::pack::{self, Depth, Pack, packs_in};
+use super::pack::{self, Pack, packs_in};
 use super::snapshot::Content;
 use super::view::View;
 use super::{GitError, references};
@@ -63,14 +63,15 @@ pub fn restore(
     fs::write(&packed, content.refs.to_packed()).map_err(GitError::io("write", &packed))?;
 
     let needed: HashSet<Oid> = content.refs.iter().map(|(_, target)| target.oid).collect();
-    let copied = copy_packs(&view.packs(), &packs, cancel).and_then(|()| prove(&packs, &needed, cancel));
+    let copied =
+        copy_packs(&view.packs(), &packs, cancel).and_then(|()| pack::prove(&packs_in(&packs)?, &needed, cancel));
     let (objects, around_damage) = match copied {
         Ok(objects) => (objects, !view.damage().is_empty()),
         Err(GitError::Damaged(_) | GitError::Incomplete(_)) => {
             fs::remove_dir_all(&packs).map_err(GitError::io("remove", &packs))?;
             fs::create_dir(&packs).map_err(GitError::io("create", &packs))?;
             collect(view, &needed, &packs, cancel)?;
-            (prove(&packs, &needed, cancel)?, true)
+            (pack::prove(&packs_in(&packs)?, &needed, cancel)?, true)
         }
         Err(error) => return Err(error),
     };
@@ -95,27 +96,6 @@ fn copy_packs(folder: &Path, to: &Path, cancel: &CancellationToken) -> Result<()
         fs::copy(&from.idx, &copy.idx).map_err(GitError::io("copy", &from.idx))?;
     }
     Ok(())
-}
-
-/// Proves that the packs of a folder hold every needed object and everything that any object refers to.
-fn prove(folder: &Path, needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<u64, GitError> {
-    let packs = packs_in(folder)?;
-    let mut open = needed.clone();
-    let mut objects = 0;
-    for pack in &packs {
-        pack::check_files(pack)?;
-        let examined = pack::examine(pack, Depth::Hash, cancel)?;
-        objects += examined.objects;
-        open.extend(examined.needs);
-    }
-    for pack in &packs {
-        let index = pack.index()?;
-        open.retain(|oid| index.lookup(gix_hash::ObjectId::from(references::bytes_of(*oid))).is_none());
-    }
-    match open.into_iter().next() {
-        Some(missing) => Err(GitError::Incomplete(missing)),
-        None => Ok(objects),
-    }
 }
 
 /// Reads everything that some tips need, object by object, into one pack.

@@ -126,6 +126,57 @@ fn push_entry(tree: &mut Vec<u8>, mode: &str, name: &str, oid: Oid) {
     tree.extend_from_slice(oid.as_bytes());
 }
 
+/// Makes the chain anew without its older end; returns its newest commit and the new objects.
+pub(super) fn cut(
+    repository: &Repository,
+    retained: &[Snapshot],
+    snapshots_dropped: usize,
+    tips_dropped: usize,
+) -> Result<(Oid, Vec<NewObject>), GitError> {
+    let mut objects: Vec<NewObject> = Vec::new();
+    let mut parent: Option<Oid> = None;
+    for snapshot in retained.iter().rev() {
+        let commit =
+            repository.find_commit(snapshot.oid).map_err(|error| unreadable(snapshot.oid, &error.message()))?;
+        let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+        let mut data = format!("tree {}\n", commit.tree_id());
+        let message = match parent {
+            Some(parent) => {
+                let _ = writeln!(data, "parent {parent}");
+                message
+            }
+            None => with_note(
+                &message,
+                &format!(
+                    "retention dropped {} and {}",
+                    counted(snapshots_dropped as u64, ("earlier snapshot", "earlier snapshots")),
+                    counted(tips_dropped as u64, ("kept tip", "kept tips"))
+                ),
+            ),
+        };
+        let seconds = commit.time().seconds();
+        let _ = write!(data, "author {SIGNATURE} {seconds} +0000\ncommitter {SIGNATURE} {seconds} +0000\n\n{message}");
+        let object = NewObject::new(ObjectType::Commit, data.into_bytes())?;
+        parent = Some(object.oid);
+        objects.push(object);
+    }
+    let newest = parent.ok_or_else(|| GitError::Task("a chain without snapshots".to_owned()))?;
+    Ok((newest, objects))
+}
+
+/// Adds a line before the trailers, in the place of an older one like it.
+fn with_note(message: &str, note: &str) -> String {
+    match message.trim_end().rsplit_once("\n\n") {
+        Some((text, trailers)) => {
+            let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("retention dropped ")).collect();
+            // The first paragraph is the title that `git log --oneline` shows.
+            let gap = if text.len() == 1 { "\n" } else { "" };
+            format!("{}\n{gap}{note}\n\n{trailers}\n", text.join("\n"))
+        }
+        None => format!("{message}\n{note}\n"),
+    }
+}
+
 /// Words a snapshot: a title for people, a line a change, and what ghbk reads back.
 fn message(
     refs: &Refs,

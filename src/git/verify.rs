@@ -13,7 +13,7 @@ use git2::{ObjectType, Oid, Repository};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::pack::{self, Depth, Pack};
+use super::pack::{self, Depth};
 use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
 use super::view::View;
 use super::{GitError, references, snapshot};
@@ -193,7 +193,7 @@ impl Findings {
                 return Err(GitError::Cancelled);
             }
             self.report.packs += 1;
-            self.report.bytes += size_of(&pack);
+            self.report.bytes += pack.bytes().unwrap_or_default();
             // Only what its checksum vouches for is unpacked by many threads at once.
             match pack::check_files(&pack).and_then(|()| pack::examine(&pack, depth, cancel)) {
                 Ok(examined) => {
@@ -260,8 +260,4 @@ impl Findings {
             }
         }
     }
-}
-
-fn size_of(pack: &Pack) -> u64 {
-    [&pack.pack, &pack.idx].into_iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
 }

@@ -86,6 +86,23 @@ pub(crate) mod samples {
                 repository: "acme/api".parse().unwrap(),
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
             }],
+            dropped: vec![DroppedFrom {
+                repository: "acme/api".parse().unwrap(),
+                dropped: Dropped { snapshots: 12, tips: 1 },
+            }],
+            proof: Proof {
+                mirrors_verified: 17,
+                objects_verified: 1_234_567,
+                bytes_verified: 812_345_678,
+                damaged: vec!["acme/left".to_owned()],
+                restored: Some(RestoreProof {
+                    repository: "acme/api".parse().unwrap(),
+                    snapshot_time: "2026-11-21T20:00:12Z".parse().unwrap(),
+                    refs: 12,
+                    objects: 12_345,
+                    duration_milliseconds: 3_210,
+                }),
+            },
             listed_by_owner: BTreeMap::from([("acme".to_owned(), 203)]),
         }
     }
@@ -101,6 +118,8 @@ pub(crate) mod samples {
             renamed: vec![],
             gone: vec![],
             force_pushed: vec![],
+            dropped: vec![],
+            proof: Proof { damaged: vec![], ..eventful().proof },
             ..eventful()
         }
     }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{details, headline};
+use super::summary::{details, headline, proof};
 use super::{count, duration, size, some_of};
 use crate::outcome::{RunStatus, RunSummary};
 
@@ -38,8 +38,9 @@ pub fn message(summary: &RunSummary) -> Value {
         json!({"type": "header", "text": {"type": "plain_text", "text": cut(&title, HEADER_MAX_CHARS)}}),
         section(&format!("{}\n{} received in {took}", facts.join(" · "), size(summary.bytes_received))),
     ];
-    let lines: Vec<String> =
+    let mut lines: Vec<String> =
         details(summary).iter().map(|(label, names)| format!("*{label}:* {}", escape(&some_of(names, 10)))).collect();
+    lines.extend(proof(summary).iter().map(|line| escape(line)));
     if !lines.is_empty() {
         blocks.push(section(&lines.join("\n")));
     }

@@ -40,9 +40,10 @@ struct Running {
 #[derive(Debug, Serialize)]
 struct MirrorStatus {
     full_name: FullName,
-    /// `ok`, `failed`, `gone`, `attic` or `unknown`.
+    /// `ok`, `failed`, `damaged`, `gone`, `attic` or `unknown`.
     state: &'static str,
     last_success: Option<DateTime<Utc>>,
+    verified_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,12 +91,14 @@ impl Status {
                 full_name: mirror.full_name.clone(),
                 state: match (mirror.place.starts_with(layout::OWN_FOLDER), mirror.gone, mirror.last_state) {
                     (true, _, _) => "attic",
+                    _ if mirror.damage.is_some() => "damaged",
                     (_, true, _) => "gone",
                     (_, _, Some(State::Failed)) => "failed",
                     (_, _, Some(_)) => "ok",
                     (_, _, None) => "unknown",
                 },
                 last_success: mirror.last_success,
+                verified_at: mirror.verified_at,
             })
             .collect();
         repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use super::{count, duration, size, some_of};
+use chrono::TimeDelta;
+
 use crate::outcome::{RunStatus, RunSummary};
 
 /// Words a run for a terminal.
@@ -31,6 +33,9 @@ pub fn text(summary: &RunSummary) -> String {
     for (label, names) in details(summary) {
         let _ = write!(out, "\n{label}: {}", some_of(&names, 20));
     }
+    for line in proof(summary) {
+        let _ = write!(out, "\n{line}");
+    }
     for warning in &summary.warnings {
         let _ = write!(out, "\nwarning: {warning}");
     }
@@ -54,6 +59,32 @@ pub(super) fn headline(summary: &RunSummary) -> String {
     }
 }
 
+/// Says what was proven, a line each.
+pub(super) fn proof(summary: &RunSummary) -> Vec<String> {
+    let proof = &summary.proof;
+    let mut lines = Vec::new();
+    if proof.mirrors_verified > 0 {
+        let damaged = proof.damaged.len() as u64;
+        lines.push(format!(
+            "verified: {}, {}, {}, {}",
+            count(proof.mirrors_verified, "mirror", "mirrors"),
+            count(proof.objects_verified, "object", "objects"),
+            size(proof.bytes_verified),
+            if damaged == 0 { "no damage".to_owned() } else { format!("{damaged} damaged") },
+        ));
+    }
+    if let Some(restored) = &proof.restored {
+        let took = TimeDelta::milliseconds(i64::try_from(restored.duration_milliseconds).unwrap_or(i64::MAX));
+        lines.push(format!(
+            "restore proven: {}, {}, {}",
+            restored.repository,
+            count(restored.objects, "object", "objects"),
+            duration(took)
+        ));
+    }
+    lines
+}
+
 /// Lists what people want to know by name.
 pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> {
     let names = |list: &[crate::names::FullName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -62,11 +93,21 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
         let refs: Vec<String> = forced.refs.iter().map(|name| short_ref(name).to_owned()).collect();
         format!("{} ({})", forced.repository, some_of(&refs, 5))
     });
+    let dropped = summary.dropped.iter().map(|from| {
+        let (snapshots, tips) = (from.dropped.snapshots, from.dropped.tips);
+        format!(
+            "{} ({}, {})",
+            from.repository,
+            count(snapshots, "snapshot", "snapshots"),
+            count(tips, "kept tip", "kept tips")
+        )
+    });
     [
         ("new", names(&summary.created)),
         ("renamed", renamed),
         ("gone from GitHub, mirror kept", names(&summary.gone)),
-        ("force-pushed", forced.collect()),
+        ("force-pushed, old tips kept", forced.collect()),
+        ("dropped by retention", dropped.collect()),
     ]
     .into_iter()
     .filter(|(_, names)| !names.is_empty())

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{count, size};
 use crate::git::verify::Verification;
 use crate::names::RepositoryId;
+use crate::outcome::repair_hint;
 
 /// What `ghbk verify --json` prints for each git repository; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -35,11 +36,6 @@ impl Verified {
         }
         repair_hint(&self.repository)
     }
-}
-
-/// Says how to mend a mirror.
-pub fn repair_hint(repository: &str) -> String {
-    format!("ghbk run --repair {}", repository.trim_end_matches(".wiki"))
 }
 
 /// Words a verification for a terminal.

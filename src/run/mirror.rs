@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::git::GitError;
 use crate::git::advertisement::Advertisement;
 use crate::git::changes::{ChangeKind, RefChange};
+use crate::git::consolidate::{Consolidated, Policy, consolidate};
 use crate::git::publish::{Publication, publish};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
@@ -68,8 +69,17 @@ impl Part<'_> {
 struct Synced {
     state: State,
     head: String,
+    changed: Changed,
+}
+
+/// What a run did to a mirror that was not up to date.
+#[derive(Default)]
+struct Changed {
     force_pushed: Vec<String>,
     deleted_refs: Vec<String>,
+    tips_kept: u64,
+    consolidated: Consolidated,
+    warnings: Vec<String>,
 }
 
 type PartResult = Result<Synced, (Stage, GitError)>;
@@ -164,11 +174,9 @@ impl Worker {
             () = cancel.cancelled() => return Err((Stage::Stage, GitError::Cancelled)),
         };
         match attempt {
-            Attempt::Unchanged { head } => {
-                Ok(Synced { state: State::Unchanged, head, force_pushed: vec![], deleted_refs: vec![] })
-            }
+            Attempt::Unchanged { head } => Ok(Synced { state: State::Unchanged, head, changed: Changed::default() }),
             Attempt::Changed(change) => {
-                self.publish(part, mirror, *change).await.map_err(|error| (Stage::Publish, error))
+                self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
             }
         }
     }
@@ -227,10 +235,22 @@ impl Worker {
         Ok(Attempt::Changed(Box::new(change.await?)))
     }
 
-    async fn publish(&self, part: &Part<'_>, mirror: Mirror, change: Change) -> Result<Synced, GitError> {
+    async fn publish(
+        &self,
+        part: &Part<'_>,
+        mirror: Mirror,
+        change: Change,
+        cancel: &CancellationToken,
+    ) -> Result<Synced, GitError> {
         let store = self.store.clone();
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
-        let (id, full_name) = (part.id, part.full_name.clone());
+        let (id, full_name, name) = (part.id, part.full_name.clone(), part.name());
+        let keep = self.config.retention.keep.and_then(|keep| chrono::TimeDelta::from_std(keep).ok());
+        let policy = Policy {
+            packs_max: self.config.store.packs_max,
+            keep_since: keep.and_then(|keep| self.clock.now().checked_sub_signed(keep)),
+        };
+        let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
         blocking(move || {
             let _lock = lock;
@@ -245,17 +265,23 @@ impl Worker {
                 store.create_mirror(&building, &mirror, (id, &full_name), &publication)?;
                 State::Created
             };
-            drop(scratch);
             let named = |kinds: &[ChangeKind]| {
                 let wanted = |change: &&RefChange| change.is_branch_or_tag() && kinds.contains(&change.kind);
                 staged.changes.iter().filter(wanted).map(|change| change.name.clone()).collect()
             };
-            Ok(Synced {
-                state,
-                head,
+            let mut changed = Changed {
                 force_pushed: named(&[ChangeKind::ForcePushed, ChangeKind::Moved]),
                 deleted_refs: named(&[ChangeKind::Deleted]),
-            })
+                tips_kept: staged.kept,
+                ..Changed::default()
+            };
+            // What is published is published; packs that stay many are no failure of the backup.
+            match consolidate(mirror.path(), scratch.path(), policy, &cancel) {
+                Ok(consolidated) => changed.consolidated = consolidated.unwrap_or_default(),
+                Err(GitError::Cancelled) => {}
+                Err(error) => changed.warnings.push(format!("{name}: its packs could not be merged: {error}")),
+            }
+            Ok(Synced { state, head, changed })
         })
         .await
     }
@@ -285,6 +311,9 @@ impl Worker {
             renamed_from: None,
             force_pushed: Vec::new(),
             deleted_refs: Vec::new(),
+            tips_kept: 0,
+            packs_merged: 0,
+            dropped: None,
             bytes_received: transfer.received_bytes.load(Ordering::Relaxed),
             duration_milliseconds: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             failures: Vec::new(),
@@ -311,8 +340,17 @@ impl Worker {
                             outcome.wiki_head = head;
                         }
                     }
-                    outcome.force_pushed.extend(synced.force_pushed);
-                    outcome.deleted_refs.extend(synced.deleted_refs);
+                    let Changed { force_pushed, deleted_refs, tips_kept, consolidated, warnings } = synced.changed;
+                    outcome.force_pushed.extend(force_pushed);
+                    outcome.deleted_refs.extend(deleted_refs);
+                    outcome.warnings.extend(warnings);
+                    outcome.tips_kept += tips_kept;
+                    outcome.packs_merged += consolidated.packs_merged;
+                    if consolidated.snapshots_dropped > 0 {
+                        let dropped = outcome.dropped.get_or_insert_default();
+                        dropped.snapshots += consolidated.snapshots_dropped;
+                        dropped.tips += consolidated.tips_dropped;
+                    }
                 }
                 Err((_, GitError::NotFound)) if kind == MirrorKind::Wiki => {
                     outcome.warnings.push(format!("{name} is no longer on GitHub; its mirror is kept"));

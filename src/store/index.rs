@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{RunRecord, all_runs};
+use super::ledger::{RunRecord, Verified, all_runs};
 use super::{Store, StoreError};
 use crate::git::publish::write_synced;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
@@ -50,9 +50,34 @@ pub struct IndexedMirror {
     /// Whether GitHub no longer lists it.
     #[serde(default)]
     pub gone: bool,
+    /// When every object of it was last read and hashed.
+    #[serde(default)]
+    pub verified_at: Option<DateTime<Utc>>,
+    /// When it was last restored into scratch.
+    #[serde(default)]
+    pub restored_at: Option<DateTime<Utc>>,
+    /// What was wrong with it then.
+    #[serde(default)]
+    pub damage: Option<String>,
 }
 
 impl IndexedMirror {
+    /// Describes a mirror of which no more is known yet.
+    pub fn new(full_name: FullName, place: PathBuf) -> Self {
+        Self {
+            full_name,
+            place,
+            head: None,
+            wiki_head: None,
+            last_success: None,
+            last_state: None,
+            gone: false,
+            verified_at: None,
+            restored_at: None,
+            damage: None,
+        }
+    }
+
     /// Says whether it lies in the attic, because another repository took its name.
     pub fn is_set_aside(&self) -> bool {
         self.place.starts_with(super::layout::OWN_FOLDER)
@@ -114,13 +139,9 @@ impl Index {
         let mut index = Self::default();
         for found in store.scan()? {
             let mirror = IndexedMirror {
-                full_name: found.full_name,
-                place: found.place,
                 head: found.head,
                 wiki_head: found.wiki_head,
-                last_success: None,
-                last_state: None,
-                gone: false,
+                ..IndexedMirror::new(found.full_name, found.place)
             };
             let at_home = mirror.place == super::layout::place(&mirror.full_name);
             match index.mirrors.entry(found.id) {
@@ -138,11 +159,25 @@ impl Index {
         let mut gone_known = false;
         for record in all_runs(store)? {
             let record = record?;
+            for verified in &record.verified {
+                // Newest records come first.
+                if index.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
+                    index.verified(verified);
+                }
+            }
+            for (id, at) in &record.restored {
+                if index.mirrors.get(id).is_some_and(|mirror| mirror.restored_at.is_none()) {
+                    index.restored(*id, *at);
+                }
+            }
             for outcome in record.outcomes.iter().rev() {
                 if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
                     mirror.last_state = mirror.last_state.or(Some(outcome.state));
                     if outcome.state != State::Failed {
                         mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
+                    }
+                    if outcome.state == State::Created {
+                        mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
                     }
                 }
             }
@@ -169,15 +204,10 @@ impl Index {
         if outcome.state == State::Failed && !self.mirrors.contains_key(&outcome.id) && outcome.head.is_none() {
             return; // it has no mirror yet
         }
-        let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| IndexedMirror {
-            full_name: outcome.full_name.clone(),
-            place: place.to_owned(),
-            head: None,
-            wiki_head: None,
-            last_success: None,
-            last_state: None,
-            gone: false,
-        });
+        let mirror = self
+            .mirrors
+            .entry(outcome.id)
+            .or_insert_with(|| IndexedMirror::new(outcome.full_name.clone(), place.to_owned()));
         mirror.full_name.clone_from(&outcome.full_name);
         mirror.last_state = Some(outcome.state);
         mirror.gone = false;
@@ -189,6 +219,26 @@ impl Index {
         }
         if outcome.state != State::Failed {
             mirror.last_success = Some(outcome.finished_at);
+        }
+        if outcome.state == State::Created {
+            // Every object was hashed on its way here, and the packs were read back.
+            mirror.verified_at = Some(outcome.finished_at);
+            mirror.damage = None;
+        }
+    }
+
+    /// Takes over what was found in a mirror.
+    pub fn verified(&mut self, verified: &Verified) {
+        if let Some(mirror) = self.mirrors.get_mut(&verified.id) {
+            mirror.verified_at = Some(verified.at);
+            mirror.damage.clone_from(&verified.damage);
+        }
+    }
+
+    /// Takes over that a repository was restored.
+    pub fn restored(&mut self, id: RepositoryId, at: DateTime<Utc>) {
+        if let Some(mirror) = self.mirrors.get_mut(&id) {
+            mirror.restored_at = Some(at);
         }
     }
 

@@ -45,8 +45,28 @@ pub enum Record {
     },
     /// A repository that is done.
     Outcome(Outcome),
+    /// A mirror, with its wiki's, of which every object was read.
+    Verified(Verified),
+    /// A repository that was restored into scratch and came out right.
+    Restored {
+        /// Its identity.
+        id: RepositoryId,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// The last line.
     Summary(RunSummary),
+}
+
+/// What was found in a mirror of which every object was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Its repository.
+    pub id: RepositoryId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What is wrong, first of all; none if nothing is.
+    pub damage: Option<String>,
 }
 
 /// Writes the record of the run that holds the lock.
@@ -112,6 +132,10 @@ pub struct RunRecord {
     pub fetching: Vec<FullName>,
     /// What happened so far.
     pub outcomes: Vec<Outcome>,
+    /// Mirrors of which every object was read.
+    pub verified: Vec<Verified>,
+    /// Repositories restored into scratch, and when.
+    pub restored: Vec<(RepositoryId, DateTime<Utc>)>,
     /// The last line, if the run ended in order.
     pub summary: Option<RunSummary>,
 }
@@ -120,8 +144,17 @@ impl RunRecord {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
         let Some(Record::Run { run_id, started_at, selection, .. }) = lines.next() else { return None };
-        let mut record =
-            Self { run_id, started_at, selection, planned: None, fetching: vec![], outcomes: vec![], summary: None };
+        let mut record = Self {
+            run_id,
+            started_at,
+            selection,
+            planned: None,
+            fetching: vec![],
+            outcomes: vec![],
+            verified: vec![],
+            restored: vec![],
+            summary: None,
+        };
         for line in lines {
             match line {
                 Record::Run { .. } => {}
@@ -131,6 +164,8 @@ impl RunRecord {
                     record.fetching.retain(|name| *name != outcome.full_name);
                     record.outcomes.push(outcome);
                 }
+                Record::Verified(verified) => record.verified.push(verified),
+                Record::Restored { id, at } => record.restored.push((id, at)),
                 Record::Summary(summary) => record.summary = Some(summary),
             }
         }

@@ -12,6 +12,7 @@ mod inventory;
 mod list;
 mod mirror;
 mod names;
+mod proof;
 mod real;
 mod report;
 mod restore;

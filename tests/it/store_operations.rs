@@ -7,10 +7,8 @@ use crate::world::World;
 /// What `docs/architecture.md` promises.
 const OPERATIONS_MAX: usize = 10;
 
-/// Counts the system calls of a second run that name the store or a file below it.
-fn operations(repositories: usize) -> (usize, String) {
-    let world = World::generated(repositories);
-    world.run_json(0);
+/// Lists the system calls of a run that name the store or a file below it; the run must find nothing new.
+pub(crate) fn calls_of_an_idle_run(world: &World) -> Vec<String> {
     let trace = world.folder.path().join("trace");
     let ghbk = world.ghbk(&[]);
     let mut command = Command::new("strace");
@@ -23,19 +21,34 @@ fn operations(repositories: usize) -> (usize, String) {
         }
     }
     let summary = crate::world::finish(&mut command).expect(0).json();
-    assert_eq!(summary["counts"]["unchanged"], repositories);
+    assert_eq!(summary["counts"]["unchanged"], summary["counts"]["listed"]);
     let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
     let root = world.root.to_str().unwrap();
     // A call that another thread interrupts is printed in two lines; the second names no file.
-    let calls: Vec<&str> = text.lines().filter(|line| line.contains(root)).collect();
+    text.lines().filter(|line| line.contains(root)).map(str::to_owned).collect()
+}
+
+/// Counts the system calls of a second run, and lists those of one repository whose turn to be proven it is not.
+fn operations(repositories: usize) -> (usize, String) {
+    let world = World::generated(repositories);
+    world.run_json(0);
+    let calls = calls_of_an_idle_run(&world);
     let of_one = calls.iter().filter(|line| line.contains("repository-002")).map(|line| format!("{line}\n")).collect();
     (calls.len(), of_one)
 }
 
+/// Says whether strace is there; without it a test of operations cannot be.
+pub(crate) fn can_trace() -> bool {
+    let missing = Command::new("strace").arg("-V").output().is_err();
+    if missing && std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_none() {
+        eprintln!("skipped: strace is not installed");
+    }
+    !missing || std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_some()
+}
+
 #[test]
 fn an_unchanged_repository_touches_the_store_a_few_times() {
-    if Command::new("strace").arg("-V").output().is_err() && std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_none() {
-        eprintln!("skipped: strace is not installed");
+    if !can_trace() {
         return;
     }
     let (few, _) = operations(10);

@@ -72,3 +72,76 @@ fn restored(mirror: &Path, folder: &Path) -> Option<ghbk::git::refs::Refs> {
     restore(&view, &content, folder, Form::Bare, &CancellationToken::new()).ok()?;
     Some(content.refs)
 }
+
+/// So many bytes of new content come each week; they cannot be compressed.
+const WEEKLY_BYTES: usize = 40_000;
+
+#[test]
+fn sixty_weeks_of_changes_stay_small_and_cheap() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let start = chrono::Utc::now() - chrono::TimeDelta::weeks(70);
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut content = || -> String {
+        let mut text = String::new();
+        while text.len() < WEEKLY_BYTES {
+            // Xorshift: no library for something that only has to look random.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            text.push_str(&format!("{random:016x}\n"));
+        }
+        text
+    };
+    let idle = |world: &World| -> usize {
+        let calls = crate::store_operations::calls_of_an_idle_run(world);
+        // The packs are read by the verification whose turn it is, however old they are.
+        calls.iter().filter(|call| !call.contains("objects/pack")).count()
+    };
+    let mut most_packs = 0;
+    for week in 0..60 {
+        site.commit("main", &format!("file-{}", week % 7), &content()).unwrap();
+        match week % 10 {
+            3 => drop(site.force_push("main").unwrap()),
+            5 => drop(site.commit("side", "a", &content()).unwrap()),
+            6 => site.delete_ref("refs/heads/side").unwrap(),
+            8 => drop(site.annotated_tag("nightly", "refs/heads/main").unwrap()),
+            _ => {}
+        }
+        let summary = world.run_at(start + chrono::TimeDelta::weeks(week), &[]);
+        assert_eq!(summary.status, ghbk::outcome::RunStatus::Ok, "{summary:#?}");
+        let packs = ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap().len();
+        most_packs = most_packs.max(packs);
+    }
+    assert!(most_packs <= 20, "{most_packs} packs");
+    world.assert_mirrors("acme/site");
+    assert_eq!(damage(&world.mirror("acme/site")), [""; 0]);
+
+    // The same objects, as small as git packs them, without the snapshots.
+    let mirror = world.mirror("acme/site");
+    let ideal = world.folder.path().join("ideal.git");
+    let clone =
+        std::process::Command::new("git").args(["clone", "--quiet", "--mirror"]).args([&mirror, &ideal]).status();
+    assert!(clone.unwrap().success());
+    git(&ideal, &["update-ref", "-d", "refs/ghbk/snapshots"]);
+    git(&ideal, &["-c", "gc.reflogExpire=now", "gc", "--prune=now", "--quiet"]);
+    let packed_bytes = |folder: &Path| -> u64 {
+        crate::world::files_below(&folder.join("objects/pack"))
+            .iter()
+            .filter(|(path, _)| path.extension().is_some_and(|e| e == "pack" || e == "idx"))
+            .map(|(_, content)| content.len() as u64)
+            .sum()
+    };
+    let (stored, least) = (packed_bytes(&mirror), packed_bytes(&ideal));
+    eprintln!("60 weeks: {stored} bytes stored, {least} at least, at most {most_packs} packs");
+    assert!(stored * 100 <= least * 110, "{stored} bytes for objects of {least}");
+    if crate::store_operations::can_trace() {
+        let young = World::new();
+        young.add("acme/site");
+        young.run_at(chrono::Utc::now() - chrono::TimeDelta::weeks(1), &[]);
+        let (at_first, now) = (idle(&young), idle(&world));
+        eprintln!("store operations of an idle run beside verification: {at_first} in week 1, {now} in week 60");
+        // The folder of records is read by name and has sixty more of them.
+        assert!(now <= at_first + 10, "{now} operations, {at_first} in week 1");
+    }
+}

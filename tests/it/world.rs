@@ -4,9 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use ghbk::clock::Clock;
+use ghbk::commands::{Backup, back_up};
+use ghbk::config::Overrides;
+use ghbk::outcome::{RunSummary, Trigger};
+use ghbk::report::progress::Lines;
+use ghbk::run::Request;
 use ghbk_sandbox::{Generate, Options, RepositoryEditor, Sandbox, generate};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes; a hang fails the test instead of the run.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -99,6 +107,36 @@ impl World {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         finish(&mut self.ghbk(arguments))
+    }
+
+    /// Runs a backup in this process, at a time of one's choosing.
+    #[track_caller]
+    pub(crate) fn run_at(&self, now: DateTime<Utc>, settings: &[(&str, &str)]) -> RunSummary {
+        let secrets = self.folder.path().join("secrets");
+        std::fs::create_dir_all(&secrets).unwrap();
+        std::fs::write(secrets.join("github-token"), self.sandbox.token()).unwrap();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let mut env = vec![
+            ("GHBK_GITHUB__API_URL", self.sandbox.api_url()),
+            ("GHBK_GITHUB__OWNERS", "acme".to_owned()),
+            ("GHBK_STORE__ROOT", path(&self.root)),
+            ("GHBK_STORE__SCRATCH", path(&self.folder.path().join("scratch"))),
+            ("GHBK_LIMITS__GIT_OPERATIONS_PER_MINUTE", "60000".to_owned()),
+            ("GHBK_LIMITS__API_REQUESTS_PER_MINUTE", "60000".to_owned()),
+            ("GHBK_SECRETS__SOURCE", "file".to_owned()),
+            ("GHBK_SECRETS__DIRECTORY", path(&secrets)),
+            ("GHBK_SLACK__NOTIFY", "never".to_owned()),
+        ];
+        env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let backup = Backup {
+            config: ghbk::config::load(None, env, &Overrides::default()).unwrap().into(),
+            request: Request { trigger: Trigger::Schedule, selection: vec![] },
+            cancel: CancellationToken::new(),
+            clock: Clock::fixed(now),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(back_up(&backup, &Lines::default())).unwrap()
     }
 
     /// `ghbk run --json`, which must end with the given status.

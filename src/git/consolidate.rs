@@ -1,0 +1,260 @@
+//! Consolidate: many small packs become one, and what retention gives up is dropped.
+//!
+//! Built and proven on local disk, published beside the old packs, read back; only then do the old ones go. A crash at
+//! any point leaves every object in at least one pack. What a newcomer would get wrong: merging takes over every
+//! object of the small packs, needed or not; only retention ever drops one.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use git2::{ObjectType, Oid, Repository};
+use tokio_util::sync::CancellationToken;
+
+use super::pack::{self, Pack, packs_in};
+use super::publish::{publish_pack, sync_folder, write_synced};
+use super::refs::{Refs, SNAPSHOTS_REF, Target};
+use super::view::View;
+use super::{GitError, changes, references, snapshot};
+
+/// Says when packs are merged and what is dropped with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// More packs than this are merged.
+    pub packs_max: usize,
+    /// Snapshots of before are dropped, but for the newest of them; none: everything is kept for ever.
+    pub keep_since: Option<DateTime<Utc>>,
+}
+
+/// Reports what was merged and dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consolidated {
+    /// Packs that became one.
+    pub packs_merged: u64,
+    /// Snapshots dropped.
+    pub snapshots_dropped: u64,
+    /// Kept tips dropped.
+    pub tips_dropped: u64,
+}
+
+/// Merges the packs of a mirror if it has too many; `scratch` is a folder on local disk.
+///
+/// # Errors
+/// [`GitError`]; the mirror holds everything it held.
+pub fn consolidate(
+    mirror: &Path,
+    scratch: &Path,
+    policy: Policy,
+    cancel: &CancellationToken,
+) -> Result<Option<Consolidated>, GitError> {
+    let packs = packs_in(&mirror.join("objects/pack"))?;
+    if packs.len() <= policy.packs_max {
+        return Ok(None);
+    }
+    let path = mirror.join("packed-refs");
+    let refs = Refs::parse_packed(&fs::read(&path).map_err(GitError::io("read", &path))?)?;
+    let view = View::open(mirror, scratch)?;
+    if let Some(problem) = view.damage().first() {
+        return Err(GitError::Damaged(problem.clone()));
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("merge-")
+        .tempdir_in(scratch)
+        .map_err(GitError::io("create a folder in", scratch))?;
+    let outdated = match policy.keep_since {
+        Some(since) => outdated(view.repository(), &refs, since, folder.path())?,
+        None => None,
+    };
+    let (merged, replaced, refs, report) = match outdated {
+        None => {
+            let replaced = small_ones(packs, policy.packs_max)?;
+            let merged = merge(view.repository(), &replaced, folder.path(), cancel)?;
+            (merged, replaced, None, Consolidated::default())
+        }
+        Some(Outdated { refs, chain, report }) => {
+            let merged = rewrite(view.repository(), &refs, &chain, folder.path(), cancel)?;
+            (merged, packs, Some(refs), report)
+        }
+    };
+    if cancel.is_cancelled() {
+        return Err(GitError::Cancelled);
+    }
+    let published = publish_pack(mirror, &merged)?;
+    if let Some(refs) = refs {
+        write_synced(mirror, "packed-refs", &refs.to_packed())?;
+        sync_folder(mirror)?;
+    }
+    remove(mirror, &replaced, &published)?;
+    Ok(Some(Consolidated { packs_merged: replaced.len() as u64, ..report }))
+}
+
+/// Chooses the packs to merge: so many of the smallest that there is room again, and those that are not much larger
+/// than all of these together, so that a large pack is not written anew for a small one.
+fn small_ones(packs: Vec<Pack>, packs_max: usize) -> Result<Vec<Pack>, GitError> {
+    let mut sized: Vec<(u64, Pack)> =
+        packs.into_iter().map(|pack| Ok((pack.bytes()?, pack))).collect::<Result<_, GitError>>()?;
+    sized.sort_by_key(|(bytes, _)| *bytes);
+    let at_least = (sized.len() - packs_max / 2).clamp(2, sized.len());
+    let mut total = 0;
+    let mut chosen = Vec::new();
+    for (number, (bytes, pack)) in sized.into_iter().enumerate() {
+        if number >= at_least && bytes >= 2 * total {
+            break;
+        }
+        total += bytes;
+        // Whoever put a `.keep` beside a pack wants it to stay.
+        if !pack.pack.with_extension("keep").exists() {
+            chosen.push(pack);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Builds one pack with every object of some packs.
+fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pack, GitError> {
+    let mut oids = HashSet::new();
+    for pack in packs {
+        oids.extend(pack.oids()?);
+    }
+    let odb = repository.odb()?;
+    // Versions of one file make good deltas; their name says which they are.
+    let mut names: HashMap<Oid, String> = HashMap::new();
+    for oid in &oids {
+        let object = odb.read(*oid)?;
+        if object.kind() == ObjectType::Tree {
+            let noted = references::each_of_tree(object.data(), |name, entry| {
+                if let Ok(entry) = Oid::from_bytes(&entry) {
+                    names.entry(entry).or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+                }
+            });
+            noted.map_err(|_| GitError::Damaged(format!("object {oid} is malformed")))?;
+        }
+        if cancel.is_cancelled() {
+            return Err(GitError::Cancelled);
+        }
+    }
+    let mut builder = repository.packbuilder()?;
+    builder.set_threads(0);
+    let mut sorted: Vec<&Oid> = oids.iter().collect();
+    sorted.sort_unstable();
+    for oid in sorted {
+        builder.insert_object(*oid, names.get(oid).map(String::as_str))?;
+    }
+    builder.write(folder, 0)?;
+    let merged = only_pack(folder)?;
+    let there: HashSet<Oid> = merged.oids()?.into_iter().collect();
+    if let Some(missing) = oids.iter().find(|oid| !there.contains(oid)) {
+        return Err(GitError::Incomplete(*missing));
+    }
+    pack::check_files(&merged)?;
+    pack::examine(&merged, pack::Depth::Hash, cancel)?;
+    Ok(merged)
+}
+
+fn only_pack(folder: &Path) -> Result<Pack, GitError> {
+    let pack = packs_in(folder)?.into_iter().next();
+    pack.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))
+}
+
+/// What a mirror is after retention.
+struct Outdated {
+    refs: Refs,
+    /// A pack with the new chain of snapshots.
+    chain: Pack,
+    report: Consolidated,
+}
+
+/// Finds what is older than retention allows; none if nothing is.
+fn outdated(
+    repository: &Repository,
+    refs: &Refs,
+    since: DateTime<Utc>,
+    folder: &Path,
+) -> Result<Option<Outdated>, GitError> {
+    let Some(newest) = refs.get(SNAPSHOTS_REF) else { return Ok(None) };
+    let history = snapshot::history(repository, newest.oid)?;
+    // The newest one of before says what the repository was at that moment.
+    let kept = history.iter().position(|snapshot| snapshot.time < since).map_or(history.len(), |at| at + 1);
+    let dropped = history.len() - kept;
+    if dropped == 0 {
+        return Ok(None);
+    }
+    let retained = &history[..kept];
+    let mut promised: HashMap<Oid, Target> = HashMap::new();
+    for snapshot in retained {
+        let content = snapshot::content(repository, snapshot.oid)?;
+        promised.extend(content.refs.iter().map(|(_, target)| (target.oid, *target)));
+    }
+    let of_remote = refs.of_remote();
+    let mut remaining = of_remote.clone();
+    for (_, target) in refs.kept().filter(|(_, target)| promised.contains_key(&target.oid)) {
+        remaining.keep(*target);
+    }
+    // A retained snapshot may stand on a tip that only a dropped one reached.
+    for tip in changes::lost(repository, promised.into_values().collect(), &remaining, &of_remote)? {
+        remaining.keep(tip);
+    }
+    let before: HashSet<&str> = refs.kept().map(|(name, _)| name).collect();
+    let tips_dropped = before.iter().filter(|name| remaining.get(name).is_none()).count();
+    let (tip, objects) = snapshot::cut(repository, retained, dropped, tips_dropped)?;
+    remaining.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
+    let chain = pack::add(None, &objects, folder)?;
+    let report = Consolidated { packs_merged: 0, snapshots_dropped: dropped as u64, tips_dropped: tips_dropped as u64 };
+    Ok(Some(Outdated { refs: remaining, chain, report }))
+}
+
+/// Builds one pack with everything that some refs need.
+fn rewrite(
+    repository: &Repository,
+    refs: &Refs,
+    chain: &Pack,
+    folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<Pack, GitError> {
+    let odb = repository.odb()?;
+    let with_chain: PathBuf = repository.path().join("objects/pack");
+    for file in [&chain.pack, &chain.idx] {
+        fs::rename(file, with_chain.join(pack::name_of(file).as_ref())).map_err(GitError::io("move", file))?;
+    }
+    odb.refresh()?;
+    let tips: HashSet<Oid> = refs.iter().map(|(_, target)| target.oid).collect();
+    let mut walk = repository.revwalk()?;
+    let mut builder = repository.packbuilder()?;
+    builder.set_threads(0);
+    for tip in &tips {
+        // A tag is an object of its own, beside what it names.
+        let mut oid = *tip;
+        while odb.read_header(oid)?.1 == ObjectType::Tag {
+            builder.insert_object(oid, None)?;
+            oid = repository.find_tag(oid)?.target_id();
+        }
+        match odb.read_header(oid)?.1 {
+            ObjectType::Commit => walk.push(oid)?,
+            _ => builder.insert_recursive(oid, None)?,
+        }
+    }
+    builder.insert_walk(&mut walk)?;
+    builder.write(folder, 0)?;
+    let merged = only_pack(folder)?;
+    pack::prove(std::slice::from_ref(&merged), &tips, cancel)?;
+    Ok(merged)
+}
+
+/// Removes packs that another one has replaced.
+fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
+    let folder = mirror.join("objects/pack");
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::io("remove", path)(error)),
+        _ => Ok(()),
+    };
+    // It names the packs that are about to go.
+    remove(&folder.join("multi-pack-index"))?;
+    for pack in packs.iter().filter(|pack| pack.idx != by.idx) {
+        // Without its index a pack is not there any more; what a crash leaves of it is swept.
+        for extension in ["idx", "pack", "rev", "bitmap", "mtimes"] {
+            remove(&pack.pack.with_extension(extension))?;
+        }
+    }
+    sync_folder(&folder)
+}

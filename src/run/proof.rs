@@ -1,0 +1,329 @@
+//! Proof: a share of the store read and hashed, and one repository restored into scratch and compared.
+//!
+//! One after the other: each verification uses all processors and bounded memory. What a newcomer would get wrong:
+//! damage is no reason to stop, and what could not be proven is a failure, never a silence.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::scratch::Scratch;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::git::GitError;
+use crate::git::refs::SNAPSHOTS_REF;
+use crate::git::restore::{Form, Restored, restore};
+use crate::git::snapshot::{content, history};
+use crate::git::verify::{Thoroughness, Verification, verify};
+use crate::git::view::View;
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};
+use crate::store::{Index, IndexedMirror, Ledger, Lock, MirrorKind, Record, Store, StoreError, Verified};
+
+/// Holds what proving needs.
+pub(super) struct Prover<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+    pub(super) ledger: &'a Arc<Mutex<Ledger>>,
+    pub(super) lock: &'a Arc<Lock>,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Proven {
+    pub(super) proof: Proof,
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Prover<'_> {
+    /// Reads the mirrors whose turn it is, and restores one of the candidates.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record takes no more lines.
+    pub(super) async fn prove(
+        &self,
+        index: &mut Index,
+        due: Vec<RepositoryId>,
+        candidates: &[RepositoryId],
+    ) -> Result<Proven, StoreError> {
+        let mut proven = Proven::default();
+        let scratch = match Scratch::create(&self.config.store.scratch) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                let error = format!("cannot create a folder in {}: {error}", self.config.store.scratch.display());
+                let hint = "set store.scratch to a folder on local disk that ghbk may write to";
+                proven.failures.push(failure("scratch", error, hint.to_owned()));
+                return Ok(proven);
+            }
+        };
+        for id in &due {
+            self.verify_and_record(*id, index, scratch.path(), &mut proven).await?;
+        }
+        if !self.config.verify.restore {
+            return Ok(proven);
+        }
+        let next = candidates.iter().filter_map(|id| Some((*id, index.mirrors.get(id)?)));
+        let next = next.min_by_key(|(id, mirror)| (mirror.restored_at, *id)).map(|(id, mirror)| (id, mirror.clone()));
+        let Some((id, mirror)) = next else { return Ok(proven) };
+        if self.restore(&mirror, scratch.path(), &mut proven).await {
+            let at = self.clock.now();
+            self.write(&Record::Restored { id, at })?;
+            index.restored(id, at);
+        } else if !due.contains(&id) {
+            // Why it could not be restored is for the verification to say.
+            self.verify_and_record(id, index, scratch.path(), &mut proven).await?;
+        }
+        Ok(proven)
+    }
+
+    async fn verify_and_record(
+        &self,
+        id: RepositoryId,
+        index: &mut Index,
+        scratch: &Path,
+        proven: &mut Proven,
+    ) -> Result<(), StoreError> {
+        let Some(mirror) = index.mirrors.get(&id).cloned() else { return Ok(()) };
+        if let Some(verified) = self.verify(id, &mirror, scratch, proven).await {
+            self.write(&Record::Verified(verified.clone()))?;
+            index.verified(&verified);
+        }
+        Ok(())
+    }
+
+    /// Verifies code and wiki; none if it could not be done.
+    async fn verify(
+        &self,
+        id: RepositoryId,
+        mirror: &IndexedMirror,
+        scratch: &Path,
+        proven: &mut Proven,
+    ) -> Option<Verified> {
+        let mut first_damage = None;
+        for kind in [MirrorKind::Code, MirrorKind::Wiki] {
+            if self.cancel.is_cancelled() {
+                return None;
+            }
+            let folder = self.store.mirror_at(&mirror.place, kind);
+            if kind == MirrorKind::Wiki && mirror.wiki_head.is_none() {
+                continue;
+            }
+            let name = kind.name_of(&mirror.full_name);
+            let scratch = scratch.to_owned();
+            let work = move |cancel: &CancellationToken| verify(folder.path(), &scratch, Thoroughness::Deep, cancel);
+            let Verification { objects, bytes, damage, .. } = match self.within_limits(work).await {
+                Ok(verification) => verification,
+                Err(GitError::Cancelled) if self.cancel.is_cancelled() => return None,
+                Err(error) => {
+                    let error = self.worded("could not be verified", &error);
+                    proven.failures.push(failure(&name, error, "ghbk verify shows more".to_owned()));
+                    return None;
+                }
+            };
+            proven.proof.objects_verified += objects;
+            proven.proof.bytes_verified += bytes;
+            if let Some(first) = damage.first() {
+                let more = match damage.len() {
+                    1 => String::new(),
+                    number => format!(", and {} more", number - 1),
+                };
+                let hint = if mirror.gone || mirror.is_set_aside() {
+                    format!("GitHub no longer has it; `ghbk restore {id} DEST` saves what can be read")
+                } else {
+                    format!("`{}`", repair_hint(&name))
+                };
+                proven.failures.push(failure(&name, format!("the mirror is damaged: {first}{more}"), hint));
+                proven.proof.damaged.push(name);
+                first_damage.get_or_insert(first.to_string());
+            }
+        }
+        proven.proof.mirrors_verified += 1;
+        Some(Verified { id, at: self.clock.now(), damage: first_damage })
+    }
+
+    /// Restores the newest snapshot; returns whether it came out right.
+    async fn restore(&self, mirror: &IndexedMirror, scratch: &Path, proven: &mut Proven) -> bool {
+        let started = Instant::now();
+        let folder = self.store.mirror_at(&mirror.place, MirrorKind::Code);
+        let scratch = scratch.to_owned();
+        let work = move |cancel: &CancellationToken| restore_newest(folder.path(), &scratch, cancel);
+        match self.within_limits(work).await {
+            Ok((snapshot_time, restored)) => {
+                proven.proof.restored = Some(RestoreProof {
+                    repository: mirror.full_name.clone(),
+                    snapshot_time,
+                    refs: restored.refs,
+                    objects: restored.objects,
+                    duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                });
+                true
+            }
+            Err(GitError::Cancelled) if self.cancel.is_cancelled() => false,
+            Err(error) => {
+                let name = mirror.full_name.to_string();
+                let text = self.worded("could not be restored into scratch", &error);
+                proven.failures.push(failure(&name, text, error.hint().to_owned()));
+                false
+            }
+        }
+    }
+
+    fn worded(&self, what: &str, error: &GitError) -> String {
+        match error {
+            GitError::Cancelled => {
+                let limit = humantime::format_duration(self.config.limits.repository_timeout);
+                format!("{what}: it took longer than {limit}")
+            }
+            error => format!("{what}: {error}"),
+        }
+    }
+
+    /// Runs blocking work that is cancelled with the run, or when it takes too long.
+    async fn within_limits<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CancellationToken) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        let cancel = self.cancel.child_token();
+        let for_work = cancel.clone();
+        // The lock outlives a run that is given up while this still reads.
+        let lock = Arc::clone(self.lock);
+        let task = tokio::task::spawn_blocking(move || {
+            let _lock = lock;
+            work(&for_work)
+        });
+        tokio::pin!(task);
+        let done = tokio::select! {
+            done = &mut task => done,
+            () = tokio::time::sleep(self.config.limits.repository_timeout) => {
+                cancel.cancel();
+                task.await
+            }
+        };
+        done.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
+    }
+
+    fn write(&self, record: &Record) -> Result<(), StoreError> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+    }
+}
+
+fn failure(repository: &str, error: String, hint: String) -> Failure {
+    Failure { repository: repository.to_owned(), stage: Stage::Verify, error, hint }
+}
+
+/// Restores the newest snapshot of a mirror into scratch and compares what came out with it.
+fn restore_newest(
+    mirror: &Path,
+    scratch: &Path,
+    cancel: &CancellationToken,
+) -> Result<(DateTime<Utc>, Restored), GitError> {
+    let path = mirror.join("packed-refs");
+    let packed = std::fs::read(&path).map_err(GitError::io("read", &path))?;
+    let refs = crate::git::refs::Refs::parse_packed(&packed)?;
+    let newest = refs.get(SNAPSHOTS_REF).ok_or_else(|| GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")))?;
+    let view = View::open(mirror, scratch)?;
+    let snapshots = history(view.repository(), newest.oid)?;
+    let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
+    let content = content(view.repository(), snapshot.oid)?;
+    let folder = tempfile::Builder::new()
+        .prefix("restore-")
+        .tempdir_in(scratch)
+        .map_err(GitError::io("create a folder in", scratch))?;
+    let restored = restore(&view, &content, folder.path(), Form::Bare, cancel)?;
+    if restored.around_damage {
+        return Err(GitError::Damaged("what was needed could only be read around damage".to_owned()));
+    }
+    let repository = git2::Repository::open_bare(folder.path())?;
+    let mut compared = 0;
+    for reference in repository.references()? {
+        let reference = reference?;
+        let name = reference.name().unwrap_or_default();
+        let expected = content.refs.get(name).map(|target| target.oid);
+        if expected.is_none() || reference.target() != expected {
+            return Err(GitError::Damaged(format!("{name} is restored to another object than the snapshot says")));
+        }
+        compared += 1;
+    }
+    if compared != content.refs.len() {
+        return Err(GitError::Damaged(format!("{compared} of {} refs were restored", content.refs.len())));
+    }
+    Ok((snapshot.time, restored))
+}
+
+/// Chooses the mirrors to read in a run: so many that all of them are read in the given time, those read longest ago
+/// first; with them whatever is overdue or was damaged.
+pub(super) fn due(
+    index: &Index,
+    since_last_run: chrono::TimeDelta,
+    full_every: std::time::Duration,
+    now: DateTime<Utc>,
+) -> Vec<RepositoryId> {
+    let full_every = chrono::TimeDelta::from_std(full_every).unwrap_or(chrono::TimeDelta::MAX);
+    let mut by_age: Vec<(Option<DateTime<Utc>>, RepositoryId, &FullName)> =
+        index.mirrors.iter().map(|(id, mirror)| (mirror.verified_at, *id, &mirror.full_name)).collect();
+    by_age.sort_unstable();
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+    let share = {
+        let part = since_last_run.num_milliseconds().max(0) as f64 / (full_every.num_milliseconds().max(1) as f64);
+        (by_age.len() as f64 * part.min(1.0)).ceil() as usize
+    };
+    let is_urgent = |at: &Option<DateTime<Utc>>, id: &RepositoryId| {
+        at.is_some_and(|at| now - at >= full_every) || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
+    };
+    let chosen = by_age.iter().enumerate();
+    chosen.filter(|(turn, (at, id, _))| *turn < share || is_urgent(at, id)).map(|(_, (_, id, _))| *id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    const WEEK: TimeDelta = TimeDelta::weeks(1);
+
+    fn twelve_weeks() -> std::time::Duration {
+        std::time::Duration::from_hours(12 * 7 * 24)
+    }
+
+    #[test]
+    fn twelve_weekly_runs_read_everything_in_equal_shares() {
+        let mut index = Index::default();
+        let mut now: DateTime<Utc> = "2026-11-29T05:00:00Z".parse().unwrap();
+        for id in 1..=100 {
+            let name: FullName = format!("acme/r{id}").parse().unwrap();
+            let mut mirror = IndexedMirror::new(name, "acme/r".into());
+            mirror.verified_at = Some(now);
+            index.mirrors.insert(RepositoryId(id), mirror);
+        }
+        let mut read = std::collections::BTreeSet::new();
+        for _ in 0..12 {
+            now += WEEK;
+            let due = due(&index, WEEK, twelve_weeks(), now);
+            assert!((1..=13).contains(&due.len()), "{}", due.len());
+            for id in due {
+                read.insert(id);
+                index.verified(&Verified { id, at: now, damage: None });
+            }
+        }
+        assert_eq!(read.len(), 100);
+    }
+
+    #[test]
+    fn what_is_damaged_is_read_in_every_run() {
+        let now = "2026-11-29T05:00:00Z".parse().unwrap();
+        let mut index = Index::default();
+        for id in 1..=3 {
+            let mut mirror = IndexedMirror::new(format!("acme/r{id}").parse().unwrap(), "acme/r".into());
+            mirror.verified_at = Some(now);
+            index.mirrors.insert(RepositoryId(id), mirror);
+        }
+        assert!(due(&index, TimeDelta::zero(), twelve_weeks(), now).is_empty());
+        index.verified(&Verified { id: RepositoryId(2), at: now, damage: Some("a bit".to_owned()) });
+        assert_eq!(due(&index, TimeDelta::zero(), twelve_weeks(), now), [RepositoryId(2)]);
+    }
+}
