@@ -95,6 +95,7 @@ pub enum Command {
 Examples:
   ghbk run                          everything that github.owners names
   ghbk run acme/site acme/api       only these, listed or not
+  ghbk run --repair acme/site       afresh, when `ghbk verify` found damage
   ghbk run --json | jq .counts      the result for a script
 
 A run never removes a mirror. It may be interrupted at any moment; the next one goes on.")]
@@ -182,6 +183,9 @@ pub struct RunArgs {
     /// Backs up only these repositories; they need not be in the listing
     #[arg(value_name = "OWNER/REPO")]
     pub repositories: Vec<FullName>,
+    /// Fetches them afresh, carries over what only their damaged mirrors have, and sets those aside
+    #[arg(long, requires = "repositories")]
+    pub repair: bool,
 }
 
 /// Arguments of `ghbk snapshots`.

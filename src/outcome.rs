@@ -83,6 +83,9 @@ pub struct Outcome {
     /// What retention gave up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
+    /// Whether its mirror was fetched afresh because it was damaged.
+    #[serde(default)]
+    pub repaired: bool,
     /// Bytes received from the git server.
     pub bytes_received: u64,
     /// How long it took.

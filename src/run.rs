@@ -38,6 +38,8 @@ pub struct Request {
     pub trigger: Trigger,
     /// The repositories asked for by name; empty: all.
     pub selection: Vec<FullName>,
+    /// Whether their mirrors are made anew from GitHub and from what can be read of the old ones.
+    pub repair: bool,
 }
 
 /// Hears how a run goes, to show it.
@@ -255,6 +257,7 @@ impl Session {
         let worker = mirror::Worker {
             config: Arc::clone(&self.config),
             run_id: self.run_id.clone(),
+            repair: self.request.repair,
             clock: self.clock.clone(),
             store: self.store.clone(),
             server: Arc::clone(&outside.server),
@@ -294,7 +297,7 @@ impl Session {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             proof::due(&self.index, since_last_run, self.config.verify.full_every, now)
         } else {
-            Vec::new()
+            tally.outcomes.iter().filter(|outcome| outcome.repaired).map(|outcome| outcome.id).collect()
         };
         let candidates: Vec<RepositoryId> = if is_full {
             self.index.mirrors.keys().copied().collect()

@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     let signals = Signals::listen(cancel.clone())?;
     let backup = Backup {
         config: Arc::clone(&context.config),
-        request: Request { trigger: Trigger::Manual, selection: arguments.repositories },
+        request: Request { trigger: Trigger::Manual, selection: arguments.repositories, repair: arguments.repair },
         cancel,
         clock: Clock::system(),
     };

@@ -156,7 +156,7 @@ impl Daemon {
     fn start(&self, trigger: Trigger, cancel: &CancellationToken) -> Running {
         let backup = Backup {
             config: Arc::clone(&self.config),
-            request: Request { trigger, selection: Vec::new() },
+            request: Request { trigger, selection: Vec::new(), repair: false },
             cancel: cancel.clone(),
             clock: crate::clock::Clock::system(),
         };

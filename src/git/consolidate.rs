@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
@@ -197,7 +197,8 @@ fn outdated(
     }
     let before: HashSet<&str> = refs.kept().map(|(name, _)| name).collect();
     let tips_dropped = before.iter().filter(|name| remaining.get(name).is_none()).count();
-    let (tip, objects) = snapshot::cut(repository, retained, dropped, tips_dropped)?;
+    let note = format!("retention dropped {dropped} earlier snapshots and {tips_dropped} kept tips");
+    let (tip, objects) = snapshot::rechain(repository, retained, &note)?;
     remaining.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     let chain = pack::add(None, &objects, folder)?;
     let report = Consolidated { packs_merged: 0, snapshots_dropped: dropped as u64, tips_dropped: tips_dropped as u64 };
@@ -213,10 +214,7 @@ fn rewrite(
     cancel: &CancellationToken,
 ) -> Result<Pack, GitError> {
     let odb = repository.odb()?;
-    let with_chain: PathBuf = repository.path().join("objects/pack");
-    for file in [&chain.pack, &chain.idx] {
-        fs::rename(file, with_chain.join(pack::name_of(file).as_ref())).map_err(GitError::io("move", file))?;
-    }
+    chain.moved_to(&repository.path().join("objects/pack"))?;
     odb.refresh()?;
     let tips: HashSet<Oid> = refs.iter().map(|(_, target)| target.oid).collect();
     let mut walk = repository.revwalk()?;

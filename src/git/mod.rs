@@ -13,6 +13,7 @@ pub mod publish;
 pub mod references;
 pub mod refs;
 pub mod restore;
+mod salvage;
 pub mod server;
 pub mod snapshot;
 pub mod stage;

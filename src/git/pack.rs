@@ -37,6 +37,16 @@ impl Pack {
         Self { pack: idx.with_extension("pack"), idx }
     }
 
+    /// Moves both files into another folder of the same file system.
+    pub(super) fn moved_to(&self, folder: &Path) -> Result<Self, GitError> {
+        let moved =
+            Self { pack: folder.join(name_of(&self.pack).as_ref()), idx: folder.join(name_of(&self.idx).as_ref()) };
+        for (from, to) in [(&self.pack, &moved.pack), (&self.idx, &moved.idx)] {
+            fs::rename(from, to).map_err(GitError::io("move", from))?;
+        }
+        Ok(moved)
+    }
+
     /// Opens the index.
     pub(super) fn index(&self) -> Result<gix_pack::index::File, GitError> {
         gix_pack::index::File::at(&self.idx, Sha1).map_err(|error| damaged(&self.idx, &error))

@@ -18,8 +18,8 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 /// Describes the state that a mirror is to have.
 #[derive(Debug)]
 pub struct Publication<'a> {
-    /// The staged pack, in scratch.
-    pub pack: &'a Pack,
+    /// The staged packs, in scratch.
+    pub packs: &'a [Pack],
     /// All refs, ghbk's own included.
     pub refs: &'a Refs,
     /// The content of HEAD if it changes.
@@ -31,7 +31,9 @@ pub struct Publication<'a> {
 /// # Errors
 /// [`GitError`]; the mirror is in its old state or its new one.
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
-    publish_pack(mirror, publication.pack)?;
+    for pack in publication.packs {
+        publish_pack(mirror, pack)?;
+    }
     write_synced(mirror, "packed-refs", &publication.refs.to_packed())?;
     if let Some(head) = publication.head {
         write_synced(mirror, "HEAD", format!("{head}\n").as_bytes())?;

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use git2::{ObjectType, Odb, Oid};
+use git2::{ObjectType, Odb, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
@@ -61,10 +61,12 @@ impl std::fmt::Display for LostObject {
 /// A repository that lost this much needs no longer list.
 const LOST_MAX: usize = 50;
 
-/// Reads everything that some tips need, hashes checked, and hands each object on; returns what cannot be had.
+/// Reads everything that some tips need, hashes checked, and hands each object on; returns what cannot be had. Where
+/// an object is known to be complete, nothing behind it is read.
 pub(super) fn walk(
     odb: &Odb<'_>,
     tips: impl Iterator<Item = Oid>,
+    known: impl Fn(Oid) -> bool,
     cancel: &CancellationToken,
     mut found: impl FnMut(Oid) -> Result<(), GitError>,
 ) -> Result<Vec<LostObject>, GitError> {
@@ -74,6 +76,9 @@ pub(super) fn walk(
     while let Some((oid, needed_by)) = waiting.pop() {
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
+        }
+        if known(oid) {
+            continue;
         }
         let take = |next: OidBytes| {
             if let Ok(next) = Oid::from_bytes(&next)
@@ -126,6 +131,12 @@ pub(super) fn each_of_tree(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes
         data = rest;
     }
     Ok(())
+}
+
+/// Returns the object at the end of an annotated tag's chain; none for whatever is no tag.
+pub(super) fn peel(repository: &Repository, oid: Oid) -> Option<Oid> {
+    let object = repository.find_object(oid, Some(ObjectType::Tag)).ok()?;
+    object.peel(ObjectType::Any).ok().map(|object| object.id())
 }
 
 /// Returns the bytes of an object id.

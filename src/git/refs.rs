@@ -71,6 +71,20 @@ impl Refs {
         Ok(refs)
     }
 
+    /// Reads those lines of a damaged `packed-refs` file that name a ref and an object.
+    pub(crate) fn parse_what_can_be(bytes: &[u8]) -> Self {
+        let mut refs = Self::default();
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if let Some((oid, name)) = line.split_once(' ')
+                && let Some(oid) = parse_oid(oid)
+                && git2::Reference::is_valid_name(name)
+            {
+                refs.insert(name.to_owned(), Target { oid, peeled: None });
+            }
+        }
+        refs
+    }
+
     /// Writes the text of a `packed-refs` file.
     pub fn to_packed(&self) -> Vec<u8> {
         let mut out = String::with_capacity(HEADER.len() + self.0.len() * 80);

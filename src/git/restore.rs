@@ -104,7 +104,8 @@ fn collect(view: &View, tips: &HashSet<Oid>, to: &Path, cancel: &CancellationTok
     let odb = repository.odb()?;
     let mut builder = repository.packbuilder()?;
     builder.set_threads(0);
-    let lost = references::walk(&odb, tips.iter().copied(), cancel, |oid| Ok(builder.insert_object(oid, None)?))?;
+    let lost =
+        references::walk(&odb, tips.iter().copied(), |_| false, cancel, |oid| Ok(builder.insert_object(oid, None)?))?;
     if !lost.is_empty() {
         return Err(GitError::Lost(lost));
     }

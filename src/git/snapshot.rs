@@ -126,12 +126,12 @@ fn push_entry(tree: &mut Vec<u8>, mode: &str, name: &str, oid: Oid) {
     tree.extend_from_slice(oid.as_bytes());
 }
 
-/// Makes the chain anew without its older end; returns its newest commit and the new objects.
-pub(super) fn cut(
+/// Makes a chain of some snapshots, newest first, with a note in its oldest; returns its newest commit and the new
+/// objects.
+pub(super) fn rechain(
     repository: &Repository,
     retained: &[Snapshot],
-    snapshots_dropped: usize,
-    tips_dropped: usize,
+    note: &str,
 ) -> Result<(Oid, Vec<NewObject>), GitError> {
     let mut objects: Vec<NewObject> = Vec::new();
     let mut parent: Option<Oid> = None;
@@ -145,14 +145,7 @@ pub(super) fn cut(
                 let _ = writeln!(data, "parent {parent}");
                 message
             }
-            None => with_note(
-                &message,
-                &format!(
-                    "retention dropped {} and {}",
-                    counted(snapshots_dropped as u64, ("earlier snapshot", "earlier snapshots")),
-                    counted(tips_dropped as u64, ("kept tip", "kept tips"))
-                ),
-            ),
+            None => with_note(&message, note),
         };
         let seconds = commit.time().seconds();
         let _ = write!(data, "author {SIGNATURE} {seconds} +0000\ncommitter {SIGNATURE} {seconds} +0000\n\n{message}");
@@ -164,11 +157,15 @@ pub(super) fn cut(
     Ok((newest, objects))
 }
 
+/// How the notes begin that [`rechain`] leaves.
+const NOTES: [&str; 2] = ["retention dropped ", "repair left out "];
+
 /// Adds a line before the trailers, in the place of an older one like it.
 fn with_note(message: &str, note: &str) -> String {
     match message.trim_end().rsplit_once("\n\n") {
         Some((text, trailers)) => {
-            let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("retention dropped ")).collect();
+            let text: Vec<&str> =
+                text.lines().filter(|line| !NOTES.iter().any(|note| line.starts_with(note))).collect();
             // The first paragraph is the title that `git log --oneline` shows.
             let gap = if text.len() == 1 { "\n" } else { "" };
             format!("{}\n{gap}{note}\n\n{trailers}\n", text.join("\n"))
@@ -354,6 +351,12 @@ pub fn history(repository: &Repository, newest: Oid) -> Result<Vec<Snapshot>, Gi
         next = commit.parent_ids().next();
     }
     Ok(snapshots)
+}
+
+/// Reads one snapshot, if the commit is one.
+pub(super) fn find(repository: &Repository, oid: Oid) -> Option<Snapshot> {
+    let commit = repository.find_commit(oid).ok()?;
+    parse(oid, std::str::from_utf8(commit.message_bytes()).ok()?)
 }
 
 fn parse(oid: Oid, message: &str) -> Option<Snapshot> {

@@ -18,6 +18,7 @@ use super::advertisement::{Advertisement, WANTED_REFSPEC};
 use super::changes::{self, RefChange};
 use super::pack::{self, Depth, Pack};
 use super::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
+use super::salvage::salvage;
 use super::server::GitServer;
 use super::snapshot::{self, Occasion};
 use super::transport::{self, Session};
@@ -62,14 +63,16 @@ pub struct Download<'a> {
 /// Holds what is ready to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// What the mirror lacks, snapshot included.
-    pub pack: Pack,
+    /// What the mirror lacks, snapshot included; more than one only after a salvage.
+    pub packs: Vec<Pack>,
     /// All refs that the mirror is to have, ghbk's own included.
     pub refs: Refs,
     /// What moved since the mirror's last state; nothing for a new mirror.
     pub changes: Vec<RefChange>,
     /// How many tips are kept that GitHub has dropped.
     pub kept: u64,
+    /// What a salvage could not read, in words.
+    pub lost: Vec<String>,
 }
 
 /// Downloads what is advertised and not stored, compares old tips with new, and makes the snapshot.
@@ -77,6 +80,32 @@ pub struct Staged {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
+    let (repository, pack) = fetch(download)?;
+    finish(download, &repository, pack.as_ref(), download.stored)
+}
+
+/// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
+///
+/// # Errors
+/// [`GitError`]; scratch may hold leftovers.
+pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, GitError> {
+    let (repository, pack) = fetch(download)?;
+    let advertised = &download.advertisement.refs;
+    let salvaged = salvage(damaged, &repository, advertised, download.scratch, &download.cancel)?;
+    let mut staged = finish(download, &repository, pack.as_ref(), &salvaged.refs)?;
+    staged.packs.extend(salvaged.packs);
+    staged.lost = salvaged.lost;
+    let mut promised: HashSet<Oid> = staged.refs.iter().map(|(_, target)| target.oid).collect();
+    if let Some(newest) = staged.refs.get(SNAPSHOTS_REF) {
+        repository.odb()?.refresh()?;
+        promised.extend(snapshot::targets(&repository, newest.oid)?);
+    }
+    pack::prove(&staged.packs, &promised, &download.cancel)?;
+    Ok(staged)
+}
+
+/// Brings what is advertised and not stored into a repository in scratch.
+fn fetch(download: &Download<'_>) -> Result<(Repository, Option<Pack>), GitError> {
     let advertised = &download.advertisement.refs;
     let stored_tips: HashSet<Oid> = download.stored.iter().map(|(_, target)| target.oid).collect();
     let mut seen = HashSet::new();
@@ -89,25 +118,33 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     prepare(download)?;
     let repository = Repository::open_bare(download.scratch)?;
     let pack = if wanted.is_empty() { None } else { download_pack(download, &repository, &wanted)? };
+    Ok((repository, pack))
+}
 
-    let previous = download.stored.get(SNAPSHOTS_REF).map(|target| target.oid);
+/// Compares old tips with new, keeps what would be lost, and adds the snapshot to the pack.
+fn finish(
+    download: &Download<'_>,
+    repository: &Repository,
+    pack: Option<&Pack>,
+    stored: &Refs,
+) -> Result<Staged, GitError> {
+    let advertised = &download.advertisement.refs;
+    let previous = stored.get(SNAPSHOTS_REF).map(|target| target.oid);
     let mut refs = advertised.clone();
-    for (name, target) in download.stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
+    for (name, target) in stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
         refs.insert(name.to_owned(), *target);
     }
-    let changes = match previous {
-        Some(_) => changes::compare(&repository, download.stored, advertised)?,
-        None => changes::Changes::default(),
-    };
+    let changes = changes::compare(repository, stored, advertised)?;
     for tip in &changes.lost {
         refs.keep(*tip);
     }
+    // Without a snapshot before, everything would be new.
+    let moved = if previous.is_some() { changes.refs } else { Vec::new() };
     let (snapshot, objects) =
-        snapshot::make(&repository, previous, advertised, download.head, &changes.refs, download.occasion)?;
+        snapshot::make(repository, previous, advertised, download.head, &moved, download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
-    let folder = download.scratch.join("objects/pack");
-    let pack = pack::add(pack.as_ref(), &objects, &folder)?;
-    Ok(Staged { pack, refs, changes: changes.refs, kept: changes.lost.len() as u64 })
+    let pack = pack::add(pack, &objects, &download.scratch.join("objects/pack"))?;
+    Ok(Staged { packs: vec![pack], refs, changes: moved, kept: changes.lost.len() as u64, lost: Vec::new() })
 }
 
 /// Brings the wanted objects in one pack and proves that all of them came.
@@ -123,7 +160,7 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
         cancel: download.cancel.clone(),
         failure: Arc::clone(&failure),
     };
-    let fetched = transport::with_session(session, || fetch(repository, download));
+    let fetched = transport::with_session(session, || receive(repository, download));
     if let Err(error) = fetched {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         return Err(match network {
@@ -157,7 +194,7 @@ fn prepare(download: &Download<'_>) -> Result<(), GitError> {
     std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))
 }
 
-fn fetch(repository: &Repository, download: &Download<'_>) -> Result<(), git2::Error> {
+fn receive(repository: &Repository, download: &Download<'_>) -> Result<(), git2::Error> {
     let mut remote = repository.remote_anonymous(transport::ADDRESS)?;
     let mut callbacks = RemoteCallbacks::new();
     callbacks.transfer_progress(|progress| {

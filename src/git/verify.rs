@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{Oid, Repository};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -92,7 +92,7 @@ pub fn verify(
     }
     if packs.are_damaged || packs.needs.iter().any(|oid| !odb.exists(*oid)) {
         let tips = refs.iter().map(|(_, target)| target.oid).chain(promised);
-        for lost in references::walk(&odb, tips, cancel, |_| Ok(()))? {
+        for lost in references::walk(&odb, tips, |_| false, cancel, |_| Ok(()))? {
             found.add(Some(lost.oid), lost.to_string());
         }
     }
@@ -220,12 +220,7 @@ impl Findings {
             if name.strip_prefix(KEPT_NAMESPACE) != Some(&target.oid.to_string()) {
                 self.add(Some(target.oid), format!("{name} names {}", target.oid));
             }
-            let object = repository.find_object(target.oid, None).ok();
-            let peeled = object
-                .filter(|object| object.kind() == Some(ObjectType::Tag))
-                .and_then(|tag| tag.peel(ObjectType::Any).ok())
-                .map(|object| object.id());
-            if peeled != target.peeled {
+            if references::peel(repository, target.oid) != target.peeled {
                 self.add(Some(target.oid), format!("{name} is peeled to another object than its tag says"));
             }
         }

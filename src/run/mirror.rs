@@ -19,7 +19,7 @@ use crate::git::publish::{Publication, publish};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
-use crate::git::stage::{Download, Staged, Transfer, stage};
+use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
@@ -30,6 +30,8 @@ use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 pub(super) struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) run_id: RunId,
+    /// Whether mirrors are made anew.
+    pub(super) repair: bool,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) server: Arc<GitServer>,
@@ -79,6 +81,9 @@ struct Changed {
     deleted_refs: Vec<String>,
     tips_kept: u64,
     consolidated: Consolidated,
+    repaired: bool,
+    /// What a repair could not read.
+    lost: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -99,6 +104,7 @@ struct Stored {
 /// What is ready to be published.
 struct Change {
     stored: Option<Stored>,
+    is_repair: bool,
     staged: Staged,
     head: String,
     scratch: tempfile::TempDir,
@@ -192,7 +198,8 @@ impl Worker {
         // The server first: most wikis do not exist, and then the store need not be asked.
         let observed_at = self.clock.now();
         let (advertisement, repository_url) = self.server.advertise(&part.name()).await?;
-        let stored = read_stored(part, mirror).await?;
+        let damaged = (self.repair && mirror.exists()).then(|| mirror.path().to_owned());
+        let stored = if damaged.is_some() { None } else { read_stored(part, mirror).await? };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
         if let Some(stored) = &stored {
@@ -218,7 +225,7 @@ impl Worker {
         let change = blocking(move || {
             let nothing = Refs::default();
             let stored_refs = stored.as_ref().map_or(&nothing, |stored| &stored.refs);
-            let staged = stage(&Download {
+            let download = Download {
                 server,
                 repository_url,
                 advertisement: &advertisement,
@@ -229,8 +236,12 @@ impl Worker {
                 scratch: scratch.path(),
                 transfer,
                 cancel,
-            })?;
-            Ok(Change { stored, staged, head, scratch })
+            };
+            let staged = match &damaged {
+                Some(damaged) => stage_repair(&download, damaged)?,
+                None => stage(&download)?,
+            };
+            Ok(Change { stored, is_repair: damaged.is_some(), staged, head, scratch })
         });
         Ok(Attempt::Changed(Box::new(change.await?)))
     }
@@ -246,6 +257,7 @@ impl Worker {
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
         let (id, full_name, name) = (part.id, part.full_name.clone(), part.name());
         let keep = self.config.retention.keep.and_then(|keep| chrono::TimeDelta::from_std(keep).ok());
+        let aside = store.mirror_at(&layout::damaged(part.full_name, part.id, &self.run_id), part.kind);
         let policy = Policy {
             packs_max: self.config.store.packs_max,
             keep_since: keep.and_then(|keep| self.clock.now().checked_sub_signed(keep)),
@@ -254,11 +266,14 @@ impl Worker {
         let lock = Arc::clone(&self.lock);
         blocking(move || {
             let _lock = lock;
-            let Change { stored, staged, head, scratch } = change;
+            let Change { stored, is_repair, staged, head, scratch } = change;
             let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
             let publication =
-                Publication { pack: &staged.pack, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
-            let state = if stored.is_some() {
+                Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
+            let state = if is_repair {
+                store.replace_mirror(&building, &mirror, &aside, (id, &full_name), &publication)?;
+                State::Updated
+            } else if stored.is_some() {
                 publish(mirror.path(), &publication)?;
                 State::Updated
             } else {
@@ -273,8 +288,16 @@ impl Worker {
                 force_pushed: named(&[ChangeKind::ForcePushed, ChangeKind::Moved]),
                 deleted_refs: named(&[ChangeKind::Deleted]),
                 tips_kept: staged.kept,
+                repaired: is_repair,
+                lost: staged.lost,
                 ..Changed::default()
             };
+            if is_repair {
+                let aside = aside.path().display();
+                changed.warnings.push(format!(
+                    "{name} is repaired; the damaged mirror is kept in {aside}: remove it when you no longer need it"
+                ));
+            }
             // What is published is published; packs that stay many are no failure of the backup.
             match consolidate(mirror.path(), scratch.path(), policy, &cancel) {
                 Ok(consolidated) => changed.consolidated = consolidated.unwrap_or_default(),
@@ -314,6 +337,7 @@ impl Worker {
             tips_kept: 0,
             packs_merged: 0,
             dropped: None,
+            repaired: false,
             bytes_received: transfer.received_bytes.load(Ordering::Relaxed),
             duration_milliseconds: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             failures: Vec::new(),
@@ -340,7 +364,16 @@ impl Worker {
                             outcome.wiki_head = head;
                         }
                     }
-                    let Changed { force_pushed, deleted_refs, tips_kept, consolidated, warnings } = synced.changed;
+                    let Changed { force_pushed, deleted_refs, tips_kept, consolidated, repaired, lost, warnings } =
+                        synced.changed;
+                    outcome.repaired |= repaired;
+                    outcome.failures.extend(lost.into_iter().map(|lost| Failure {
+                        repository: name.clone(),
+                        stage: Stage::Verify,
+                        error: format!("lost for good: {lost}"),
+                        hint:
+                            "look into the backups of the store's file system; everything else is repaired".to_owned(),
+                    }));
                     outcome.force_pushed.extend(force_pushed);
                     outcome.deleted_refs.extend(deleted_refs);
                     outcome.warnings.extend(warnings);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::names::{FullName, RepositoryId};
+use crate::names::{FullName, RepositoryId, RunId};
 
 /// Tells a repository's code from its wiki, which is a git repository of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub fn place(name: &FullName) -> PathBuf {
 /// Returns the place of a mirror set aside because another repository took its name.
 pub fn attic(name: &FullName, id: RepositoryId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join("attic").join(name.owner()).join(format!("{}-{id}", name.name()))
+}
+
+/// Returns the place of a damaged mirror that a repaired one has replaced.
+pub fn damaged(name: &FullName, id: RepositoryId, run_id: &RunId) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("damaged").join(name.owner()).join(format!("{}-{id}-{run_id}", name.name()))
 }
 
 /// Returns the place of a mirror between two names.

@@ -106,25 +106,37 @@ impl Store {
         identity: (RepositoryId, &FullName),
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
+        build(building, identity, publication)?;
         let path = building.path();
-        if path.exists() {
-            fs::remove_dir_all(path).map_err(GitError::io("remove", path))?;
-        }
-        for folder in ["objects/pack", "refs"] {
-            let folder = path.join(folder);
-            fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
-        }
-        let (id, name) = identity;
-        // No automatic gc: what nothing refers to any more is what a backup may be asked for.
-        let config = format!(
-            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
-        );
-        write_synced(path, "config", config.as_bytes())?;
-        publish(path, publication)?;
         let parent = target.path.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
         fs::rename(path, &target.path).map_err(GitError::io("create", &target.path))?;
         sync_folder(parent)
+    }
+
+    /// Makes a new mirror whole at `building`, sets the damaged one aside, and puts the new one in its place.
+    ///
+    /// # Errors
+    /// [`GitError`]; the mirror is the damaged one, or the next run puts the new one in its place.
+    pub fn replace_mirror(
+        &self,
+        building: &Mirror,
+        target: &Mirror,
+        aside: &Mirror,
+        identity: (RepositoryId, &FullName),
+        publication: &Publication<'_>,
+    ) -> Result<(), GitError> {
+        build(building, identity, publication)?;
+        // A mirror between two places is found by a scan; one that is being built is swept.
+        let between = building.path().file_name().map(|name| Mirror { path: self.own("moving").join(name) });
+        let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
+        for (from, to) in [(building, &between), (target, aside), (&between, target)] {
+            let parent = to.path.parent().unwrap_or(&self.root);
+            fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+            fs::rename(&from.path, &to.path).map_err(GitError::io("move", &from.path))?;
+            sync_folder(parent)?;
+        }
+        Ok(())
     }
 
     /// Moves code and wiki from one place to another; missing parts are fine.
@@ -197,6 +209,21 @@ impl Store {
             fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
             removed += 1;
         }
+        // A repair that was interrupted before the damaged mirror was set aside is made again when it is asked for.
+        let moving = self.own("moving");
+        for name in names_in(&moving)? {
+            let between = Mirror { path: moving.join(name) };
+            let Some((id, full_name)) = between.identity() else { continue };
+            for kind in [MirrorKind::Code, MirrorKind::Wiki] {
+                let home = self.mirror_at(&super::layout::place(&full_name), kind);
+                let is_double = between.path == self.mirror_at(&super::layout::moving(id), kind).path
+                    && home.identity().is_some_and(|(owner, _)| owner == id);
+                if is_double {
+                    fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
+                    removed += 1;
+                }
+            }
+        }
         for folder in self.folders_of_mirrors()? {
             for name in names_in(&folder)?.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
                 let mirror = folder.join(name);
@@ -224,6 +251,30 @@ impl Store {
         folders.push(self.own("moving"));
         Ok(folders)
     }
+}
+
+/// Builds a whole mirror in a folder of its own.
+fn build(
+    building: &Mirror,
+    identity: (RepositoryId, &FullName),
+    publication: &Publication<'_>,
+) -> Result<(), GitError> {
+    let path = building.path();
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(GitError::io("remove", path))?;
+    }
+    for folder in ["objects/pack", "refs"] {
+        let folder = path.join(folder);
+        fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+    }
+    let (id, name) = identity;
+    // No automatic gc: what nothing refers to any more is what a backup may be asked for.
+    let config = format!(
+        "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
+    );
+    write_synced(path, "config", config.as_bytes())?;
+    publish(path, publication)?;
+    Ok(())
 }
 
 /// Removes our temporary files, and packs whose idx was never published.

@@ -14,6 +14,7 @@ mod mirror;
 mod names;
 mod proof;
 mod real;
+mod repair;
 mod report;
 mod restore;
 mod secrets;
