@@ -5,17 +5,26 @@ use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use secrecy::SecretString;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::point::{self, Point};
-use super::{Context, open_store, print, print_json, unblock};
+use super::{Context, env_var, open_store, print, print_json, unblock};
 use crate::cli::RestoreArgs;
+use crate::config::{self, AuthKind};
 use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
+use crate::git::push::{Push, pushable};
+use crate::git::refs::Refs;
 use crate::git::restore::{Form, restore as restore_mirror};
+use crate::git::server::git_base;
 use crate::git::snapshot::content;
-use crate::report::restore::{Report, text};
+use crate::github::http_client;
+use crate::report::restore::{Pushed, Report, text};
+use crate::secrets;
 use crate::store::{MirrorKind, Store};
 
 pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result<Exit, Error> {
@@ -34,12 +43,26 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
         (None, Some(run_id)) => Point::Run(run_id.clone()),
         (None, None) => Point::Newest,
     };
+    let target = match &arguments.push {
+        Some(url) => Some(target(context, url).await?),
+        None => None,
+    };
     let for_work = cancel.clone();
-    let restored = unblock(move || {
+    let built = unblock(move || {
         let store = open_store(&config)?;
         build(&store, &config.store.scratch, &arguments, &point, &for_work)
     })
     .await;
+    let restored = match (built, target) {
+        (Ok(built), Some(target)) => {
+            spinner.set_message(format!("sending it to {}", target.url));
+            tokio::select! {
+                pushed = push(context, built, target) => pushed,
+                () = cancel.cancelled() => Err(failed_push(&GitError::Cancelled)),
+            }
+        }
+        (built, _) => built.map(|built| built.report),
+    };
     spinner.finish_and_clear();
     if let (Some(signal), Err(_)) = (signals.received(), &restored) {
         return Ok(Exit::Signal(signal));
@@ -53,6 +76,84 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     Ok(Exit::Good)
 }
 
+/// A repository that was built and proven, and what is needed to send it on.
+struct Built {
+    report: Report,
+    refs: Refs,
+    /// Where it lies; in a folder that goes away with this, if no destination was named.
+    repository: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+/// Where to send it, and with what token.
+struct Target {
+    url: Url,
+    token: SecretString,
+    client: reqwest::Client,
+}
+
+/// The variable that holds a token which may write; the configured one should not be able to.
+const PUSH_TOKEN: &str = "GHBK_PUSH_TOKEN";
+
+/// Checks the address and finds the token for it, before anything is restored.
+async fn target(context: &Context, url: &Url) -> Result<Target, Error> {
+    let usage = |message: String, hint: &str| Error::new(Exit::Usage, message, hint);
+    if !url.username().is_empty() || url.password().is_some() {
+        let hint = "leave it out, and set GHBK_PUSH_TOKEN";
+        return Err(usage("--push: the address holds a user name or a password".to_owned(), hint));
+    }
+    if let Err(reason) = config::check_server_url(url) {
+        return Err(usage(format!("--push {url}: {reason}"), "as in https://github.com/OWNER/NEW.git"));
+    }
+    let token = if let Some(token) = env_var(PUSH_TOKEN) {
+        SecretString::from(token.trim().to_owned())
+    } else {
+        let api_url: Option<Url> = context.config.github.api_url.parse().ok();
+        let is_configured = api_url.is_some_and(|api_url| git_base(&api_url).origin() == url.origin());
+        if !is_configured || context.config.github.auth == AuthKind::App {
+            let hint = "set GHBK_PUSH_TOKEN to a token that may write to the new repository";
+            return Err(Error::new(Exit::Impossible, "there is no token to push with", hint));
+        }
+        secrets::read(&context.config, &env_var).await.github?
+    };
+    // The server answers when it has taken in everything, which may take long.
+    let client = http_client(context.config.limits.repository_timeout)?;
+    Ok(Target { url: url.clone(), token, client })
+}
+
+fn failed_push(error: &GitError) -> Error {
+    let message = format!("restored, but not pushed: {error}");
+    let usage = matches!(error, GitError::NotEmpty(_));
+    Error::new(if usage { Exit::Usage } else { Exit::Impossible }, message, error.hint())
+}
+
+async fn push(context: &Context, built: Built, target: Target) -> Result<Report, Error> {
+    let scratch = tempfile::Builder::new().prefix("ghbk-push-").tempdir_in(&context.config.store.scratch);
+    let scratch = scratch.map_err(|error| {
+        let message = format!("cannot create a folder in {}: {error}", context.config.store.scratch.display());
+        Error::new(Exit::Impossible, message, "set store.scratch to a folder on local disk that ghbk may write to")
+    })?;
+    let Built { mut report, refs, repository, _temporary } = built;
+    if refs.is_empty() {
+        return Err(Error::new(
+            Exit::Usage,
+            "there is nothing to push: it has no refs",
+            "choose another point in time",
+        ));
+    }
+    report.pushed = Some(Pushed { url: target.url.to_string(), refs: refs.len() as u64 });
+    let push = Push {
+        client: target.client,
+        url: target.url,
+        token: &target.token,
+        repository,
+        refs,
+        scratch: scratch.path(),
+    };
+    push.send().await.map_err(|error| failed_push(&error))?;
+    Ok(report)
+}
+
 /// Chooses, builds beside the destination, proves, and only then makes it visible.
 fn build(
     store: &Store,
@@ -60,7 +161,7 @@ fn build(
     arguments: &RestoreArgs,
     point: &Point,
     cancel: &CancellationToken,
-) -> Result<Report, Error> {
+) -> Result<Built, Error> {
     let started = Instant::now();
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
     let destination = arguments.destination.as_deref().map(|path| check_destination(store, path)).transpose()?;
@@ -73,8 +174,7 @@ fn build(
         Error::new(exit, format!("{name} is not restored: {error}"), error.hint())
     };
     let content = content(candidate.view.repository(), snapshot.oid).map_err(failed)?;
-    let destination = destination.ok_or_else(|| Error::new(Exit::Usage, "no destination", "name a folder"))?;
-    let parent = destination.parent().unwrap_or(Path::new("/"));
+    let parent = destination.as_deref().map_or(scratch, |path| path.parent().unwrap_or(Path::new("/")));
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
     };
@@ -88,22 +188,31 @@ fn build(
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
-    refuse_existing(&destination)?;
-    std::fs::rename(&building, &destination).map_err(folder_failed)?;
-    Ok(Report {
+    let (repository, temporary) = match &destination {
+        Some(destination) => {
+            refuse_existing(destination)?;
+            std::fs::rename(&building, destination).map_err(folder_failed)?;
+            (destination.clone(), None)
+        }
+        None => (building, Some(staging)),
+    };
+    let refs = pushable(&content.refs, arguments.pull_requests);
+    let report = Report {
         repository: name.clone(),
         id: candidate.id,
         set_aside: candidate.mirror.is_set_aside(),
         time: snapshot.time.to_rfc3339_opts(SecondsFormat::Millis, true),
         run_id: snapshot.run_id,
         snapshot: snapshot.oid.to_string(),
-        destination: Some(destination),
+        destination,
         head: content.head,
         refs: restored.refs,
         objects: restored.objects,
         around_damage: restored.around_damage,
+        pushed: None,
         duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    })
+    };
+    Ok(Built { report, refs, repository, _temporary: temporary })
 }
 
 fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {

@@ -455,6 +455,14 @@ fn check_api_url(text: &str) -> Result<(), String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds a user name or password; the token is a secret of its own".to_owned());
     }
+    check_server_url(&url)
+}
+
+/// Says whether a token may be sent to an address: over TLS, or to this machine.
+///
+/// # Errors
+/// The reason why not.
+pub fn check_server_url(url: &url::Url) -> Result<(), String> {
     let loopback = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

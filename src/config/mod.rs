@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use load::{ConfigError, ConfigProblem, Overrides, Place, load};
+pub use load::{ConfigError, ConfigProblem, Overrides, Place, check_server_url, load};
 
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_CONFIG_PATH: &str = "/etc/ghbk/config.toml";

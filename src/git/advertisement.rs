@@ -17,6 +17,8 @@ pub struct Advertisement {
     pub refs: Refs,
     /// The branch that HEAD points at, if the server says so.
     pub head: Option<String>,
+    /// Names that cannot be stored, made fit to print: not UTF-8, or no ref's.
+    pub unusable: Vec<String>,
     /// What the server can do, in its own words.
     capabilities: String,
 }
@@ -29,7 +31,7 @@ impl Advertisement {
     /// Reads the body of `GET info/refs?service=git-upload-pack`.
     ///
     /// # Errors
-    /// [`GitError::Protocol`] if it is not an advertisement, ends early, or names what is no ref;
+    /// [`GitError::Protocol`] if it is not an advertisement or ends early;
     /// [`GitError::Remote`] if the server reports an error in it.
     pub fn parse(body: &[u8]) -> Result<Self, GitError> {
         let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
@@ -56,7 +58,14 @@ impl Advertisement {
                 _ => line,
             };
             first = false;
-            let Ok(line) = std::str::from_utf8(line) else { return Err(protocol("a ref's name is not UTF-8")) };
+            let Ok(line) = std::str::from_utf8(line) else {
+                let name = line.split(|byte| *byte == b' ').next_back().unwrap_or(line);
+                let name = String::from_utf8_lossy(name);
+                if is_mirrored(&name) && !name.ends_with("^{}") {
+                    advertisement.unusable.push(printable(&name, 100));
+                }
+                continue;
+            };
             if line.starts_with("shallow ") {
                 return Err(protocol("the repository on the server is shallow"));
             }
@@ -76,7 +85,8 @@ impl Advertisement {
 
     fn take(&mut self, name: &str, oid: Oid) -> Result<(), GitError> {
         if let Some(tag) = name.strip_suffix("^{}") {
-            if is_mirrored(tag) && !self.refs.set_peeled(tag, oid) {
+            let is_usable = is_mirrored(tag) && git2::Reference::is_valid_name(tag);
+            if is_usable && !self.refs.set_peeled(tag, oid) {
                 return Err(GitError::Protocol(format!("a peeled line without its tag: {tag:?}")));
             }
             return Ok(());
@@ -85,7 +95,8 @@ impl Advertisement {
             return Ok(());
         }
         if !git2::Reference::is_valid_name(name) {
-            return Err(GitError::Protocol(format!("{name:?} is not the name of a ref")));
+            self.unusable.push(printable(name, 100));
+            return Ok(());
         }
         self.refs.insert(name.to_owned(), Target { oid, peeled: None });
         Ok(())
@@ -131,9 +142,64 @@ const FLUSH: &[u8] = b"0000";
 const LENGTH_DIGITS: usize = 4;
 
 /// Appends one pkt-line: four hexadecimal digits of length, themselves included, then the payload.
-fn push_line(out: &mut Vec<u8>, payload: &[u8]) {
+pub(super) fn push_line(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(format!("{:04x}", payload.len() + LENGTH_DIGITS).as_bytes());
     out.extend_from_slice(payload);
+}
+
+/// What a repository that is to be pushed to has.
+#[derive(Debug, Default)]
+pub(super) struct ReceiverAdvertisement {
+    pub(super) refs: Vec<(String, Oid)>,
+    capabilities: String,
+}
+
+impl ReceiverAdvertisement {
+    /// Reads the body of `GET info/refs?service=git-receive-pack`.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, GitError> {
+        let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
+        let mut lines = PktLines { rest: body };
+        match lines.next_line()? {
+            Some(line) if line.starts_with(b"# service=git-receive-pack") => {}
+            _ => return Err(protocol("no service announcement; is this address a git server?")),
+        }
+        if lines.next_line()?.is_some() {
+            return Err(protocol("no flush after the service announcement"));
+        }
+        let mut advertisement = Self::default();
+        while let Some(line) = lines.next_line()? {
+            let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
+            if let Some(message) = line.strip_prefix("ERR ") {
+                return Err(GitError::Remote(printable(message, 200)));
+            }
+            let (line, capabilities) = line.split_once('\0').unwrap_or((&line, ""));
+            if !capabilities.is_empty() {
+                capabilities.clone_into(&mut advertisement.capabilities);
+            }
+            let (oid, name) = line.split_once(' ').ok_or_else(|| protocol("a line without a ref's name"))?;
+            let oid = parse_oid(oid).ok_or_else(|| protocol("a line without an object id"))?;
+            // `.have` names objects of another repository that the server shares them with.
+            if name != "capabilities^{}" && name != ".have" {
+                advertisement.refs.push((name.to_owned(), oid));
+            }
+        }
+        Ok(advertisement)
+    }
+
+    /// Says whether the server can do something.
+    pub(super) fn can(&self, capability: &str) -> bool {
+        self.capabilities.split(' ').any(|known| known == capability)
+    }
+}
+
+/// Reads the lines of a report up to its flush.
+pub(super) fn report_lines(body: &[u8]) -> Result<Vec<Vec<u8>>, GitError> {
+    let mut lines = PktLines { rest: body };
+    let mut report = Vec::new();
+    while let Some(line) = lines.next_line()? {
+        report.push(line.to_vec());
+    }
+    Ok(report)
 }
 
 struct PktLines<'a> {
@@ -220,10 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_ref_is_refused() {
+    fn a_name_that_is_no_ref_is_left_out_and_named() {
         for name in ["refs/heads/../../x", "refs/heads/a b", "refs/heads/.lock", "refs/heads/a\u{7f}"] {
-            let bytes = body(&[format!("{A} HEAD\0{CAPABILITIES}"), format!("{A} {name}")]);
-            assert!(matches!(Advertisement::parse(&bytes), Err(GitError::Protocol(_))), "{name:?}");
+            let bytes = body(&[
+                format!("{A} HEAD\0{CAPABILITIES}"),
+                format!("{A} refs/heads/main"),
+                format!("{A} {name}"),
+                format!("{A} {name}^{{}}"),
+            ]);
+            let advertisement = Advertisement::parse(&bytes).unwrap();
+            assert_eq!((advertisement.refs.len(), advertisement.unusable.len()), (1, 1), "{name:?}");
         }
     }
 

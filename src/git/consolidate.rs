@@ -217,24 +217,7 @@ fn rewrite(
     chain.moved_to(&repository.path().join("objects/pack"))?;
     odb.refresh()?;
     let tips: HashSet<Oid> = refs.iter().map(|(_, target)| target.oid).collect();
-    let mut walk = repository.revwalk()?;
-    let mut builder = repository.packbuilder()?;
-    builder.set_threads(0);
-    for tip in &tips {
-        // A tag is an object of its own, beside what it names.
-        let mut oid = *tip;
-        while odb.read_header(oid)?.1 == ObjectType::Tag {
-            builder.insert_object(oid, None)?;
-            oid = repository.find_tag(oid)?.target_id();
-        }
-        match odb.read_header(oid)?.1 {
-            ObjectType::Commit => walk.push(oid)?,
-            _ => builder.insert_recursive(oid, None)?,
-        }
-    }
-    builder.insert_walk(&mut walk)?;
-    builder.write(folder, 0)?;
-    let merged = only_pack(folder)?;
+    let merged = pack::build(repository, &tips, folder)?;
     pack::prove(std::slice::from_ref(&merged), &tips, cancel)?;
     Ok(merged)
 }

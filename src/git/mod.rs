@@ -10,6 +10,7 @@ pub mod changes;
 pub mod consolidate;
 pub mod pack;
 pub mod publish;
+pub mod push;
 pub mod references;
 pub mod refs;
 pub mod restore;
@@ -91,6 +92,12 @@ pub enum GitError {
     /// The server advertises nothing though the mirror has refs.
     #[error("the git server advertises no refs at all, and the mirror has {0}; the mirror is kept as it is")]
     Emptied(usize),
+    /// The repository that is to be pushed to has refs already.
+    #[error("the repository to push to is not empty: it has {0} refs")]
+    NotEmpty(usize),
+    /// The server did not take what was pushed.
+    #[error("the server refuses the push: {0}")]
+    Refused(String),
     /// The work was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -132,6 +139,10 @@ impl GitError {
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::PublishedDiffers => "run again; if it persists, something else writes to the store",
             Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
+            Self::NotEmpty(_) => "make a new repository, without README, licence or .gitignore",
+            Self::Refused(_) => {
+                "look at the new repository's rules and the token's rights, then try with another new one"
+            }
             Self::Cancelled => "run again",
             Self::Task(_) => "please report this",
         }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use git2::{ObjectType, Oid};
+use git2::{ObjectType, Oid, Repository};
 use gix_hash::Kind::Sha1;
 use gix_pack::index::traverse::{Options, SafetyCheck};
 use gix_utils::progress::Discard;
@@ -190,6 +190,30 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
     fs::rename(&growing, &named.pack).map_err(failed())?;
     write_idx(&named.idx, rows, checksum.as_bytes()).map_err(GitError::io("write", &named.idx))?;
     Ok(named)
+}
+
+/// Builds a pack of everything that some tips need, and of nothing else.
+pub(super) fn build(repository: &Repository, tips: &HashSet<Oid>, folder: &Path) -> Result<Pack, GitError> {
+    let odb = repository.odb()?;
+    let mut walk = repository.revwalk()?;
+    let mut builder = repository.packbuilder()?;
+    builder.set_threads(0);
+    for tip in tips {
+        // A tag is an object of its own, beside what it names.
+        let mut oid = *tip;
+        while odb.read_header(oid)?.1 == ObjectType::Tag {
+            builder.insert_object(oid, None)?;
+            oid = repository.find_tag(oid)?.target_id();
+        }
+        match odb.read_header(oid)?.1 {
+            ObjectType::Commit => walk.push(oid)?,
+            _ => builder.insert_recursive(oid, None)?,
+        }
+    }
+    builder.insert_walk(&mut walk)?;
+    builder.write(folder, 0)?;
+    let pack = packs_in(folder)?.into_iter().next();
+    pack.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))
 }
 
 /// Hashes a file from its beginning to its end.

@@ -30,12 +30,12 @@ pub struct GitServer {
 }
 
 /// A hundred thousand refs are ten megabytes; more than this is no repository but an attack on memory.
-const ADVERTISEMENT_MAX_BYTES: usize = 512 * 1024 * 1024;
+pub(super) const ADVERTISEMENT_MAX_BYTES: usize = 512 * 1024 * 1024;
 /// GitHub answers errors in a line or two.
 const ERROR_BODY_MAX_BYTES: usize = 8 * 1024;
 const REDIRECTS_MAX: usize = 5;
 /// GitHub names this user for every kind of token.
-const TOKEN_USER: &str = "x-access-token";
+pub(super) const TOKEN_USER: &str = "x-access-token";
 
 impl GitServer {
     /// Prepares for the server that belongs to a REST API's address.
@@ -110,7 +110,7 @@ impl GitServer {
 }
 
 /// Finds the git server beside a REST API: `github.com` has its own host, an enterprise server the same.
-fn git_base(api_url: &Url) -> Url {
+pub(crate) fn git_base(api_url: &Url) -> Url {
     let mut base = api_url.clone();
     match api_url.host_str() {
         Some(host) if host == "api.github.com" || (host.starts_with("api.") && host.ends_with(".ghe.com")) => {
@@ -143,7 +143,7 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, GitError> {
 }
 
 /// Turns every answer but the expected one into an error.
-async fn accept(response: Response, content_type: &str, token: &SecretString) -> Result<Response, GitError> {
+pub(super) async fn accept(response: Response, content_type: &str, token: &SecretString) -> Result<Response, GitError> {
     let status = response.status();
     if status == StatusCode::OK {
         let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -170,7 +170,7 @@ async fn accept(response: Response, content_type: &str, token: &SecretString) ->
     })
 }
 
-async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, GitError> {
+pub(super) async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, GitError> {
     let mut body = Vec::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
@@ -184,7 +184,7 @@ async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, G
 }
 
 /// Words a failure of the HTTP client down to its cause, without the URL.
-fn connection(error: reqwest::Error) -> GitError {
+pub(super) fn connection(error: reqwest::Error) -> GitError {
     GitError::Connection(if error.is_timeout() {
         "it brought nothing for limits.stall_timeout".to_owned()
     } else {

@@ -34,8 +34,19 @@ pub struct Report {
     pub objects: u64,
     /// Whether damage on the store had to be worked around.
     pub around_damage: bool,
+    /// Where it was sent.
+    pub pushed: Option<Pushed>,
     /// How long it took.
     pub duration_milliseconds: u64,
+}
+
+/// Describes a push of which the server says that it has everything.
+#[derive(Debug, Serialize)]
+pub struct Pushed {
+    /// The new repository.
+    pub url: String,
+    /// The refs that it has now.
+    pub refs: u64,
 }
 
 /// Words a restore for a terminal.
@@ -54,6 +65,12 @@ pub fn text(report: &Report) -> String {
         count(report.objects, "object", "objects"),
         duration(took),
     );
+    if let Some(pushed) = &report.pushed {
+        let _ = writeln!(out, "pushed {} to {}", count(pushed.refs, "ref", "refs"), pushed.url);
+        if let Some(branch) = report.head.strip_prefix("ref: refs/heads/") {
+            let _ = writeln!(out, "  its default branch was {branch}: set it in the new repository's settings");
+        }
+    }
     if report.around_damage {
         let repository = report.repository.trim_end_matches(".wiki");
         let _ = writeln!(out, "warning: the mirror is damaged, what was needed could still be read");

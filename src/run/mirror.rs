@@ -71,6 +71,8 @@ impl Part<'_> {
 struct Synced {
     state: State,
     head: String,
+    /// Refs of GitHub's whose names cannot be stored.
+    unusable: Vec<String>,
     changed: Changed,
 }
 
@@ -91,7 +93,7 @@ type PartResult = Result<Synced, (Stage, GitError)>;
 
 /// The outcome of asking and downloading.
 enum Attempt {
-    Unchanged { head: String },
+    Unchanged { head: String, unusable: Vec<String> },
     Changed(Box<Change>),
 }
 
@@ -107,6 +109,7 @@ struct Change {
     is_repair: bool,
     staged: Staged,
     head: String,
+    unusable: Vec<String>,
     scratch: tempfile::TempDir,
 }
 
@@ -180,7 +183,9 @@ impl Worker {
             () = cancel.cancelled() => return Err((Stage::Stage, GitError::Cancelled)),
         };
         match attempt {
-            Attempt::Unchanged { head } => Ok(Synced { state: State::Unchanged, head, changed: Changed::default() }),
+            Attempt::Unchanged { head, unusable } => {
+                Ok(Synced { state: State::Unchanged, head, unusable, changed: Changed::default() })
+            }
             Attempt::Changed(change) => {
                 self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
             }
@@ -206,7 +211,7 @@ impl Worker {
             let of_remote = stored.refs.of_remote();
             let has_snapshot = stored.refs.get(SNAPSHOTS_REF).is_some();
             if of_remote == advertisement.refs && stored_head == Some(&head) && has_snapshot {
-                return Ok(Attempt::Unchanged { head });
+                return Ok(Attempt::Unchanged { head, unusable: advertisement.unusable });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
                 return Err(GitError::Emptied(of_remote.len()));
@@ -241,7 +246,7 @@ impl Worker {
                 Some(damaged) => stage_repair(&download, damaged)?,
                 None => stage(&download)?,
             };
-            Ok(Change { stored, is_repair: damaged.is_some(), staged, head, scratch })
+            Ok(Change { stored, is_repair: damaged.is_some(), staged, head, unusable: advertisement.unusable, scratch })
         });
         Ok(Attempt::Changed(Box::new(change.await?)))
     }
@@ -266,7 +271,7 @@ impl Worker {
         let lock = Arc::clone(&self.lock);
         blocking(move || {
             let _lock = lock;
-            let Change { stored, is_repair, staged, head, scratch } = change;
+            let Change { stored, is_repair, staged, head, unusable, scratch } = change;
             let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
@@ -304,7 +309,7 @@ impl Worker {
                 Err(GitError::Cancelled) => {}
                 Err(error) => changed.warnings.push(format!("{name}: its packs could not be merged: {error}")),
             }
-            Ok(Synced { state, head, changed })
+            Ok(Synced { state, head, unusable, changed })
         })
         .await
     }
@@ -364,6 +369,12 @@ impl Worker {
                             outcome.wiki_head = head;
                         }
                     }
+                    outcome.failures.extend(synced.unusable.into_iter().map(|unusable| Failure {
+                        repository: name.clone(),
+                        stage: Stage::Stage,
+                        error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
+                        hint: "rename it on GitHub".to_owned(),
+                    }));
                     let Changed { force_pushed, deleted_refs, tips_kept, consolidated, repaired, lost, warnings } =
                         synced.changed;
                     outcome.repaired |= repaired;

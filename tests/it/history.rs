@@ -156,3 +156,28 @@ fn one_changed_ref_among_a_hundred_thousand_costs_little() {
     let tips = git_output(&world.mirror("acme/site"), &["rev-parse", "refs/heads/branch-050000"]).stdout;
     assert_eq!(String::from_utf8(tips).unwrap().trim(), site.rev_parse("refs/heads/branch-050000").unwrap());
 }
+
+#[test]
+fn a_ref_with_an_odd_name_is_named_and_costs_no_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    let site = world.add("acme/site");
+    let head = site.rev_parse("refs/heads/main").unwrap();
+    let origin = world.sandbox.repositories().join("acme/site.git");
+    let odd = std::ffi::OsStr::from_bytes(b"refs/heads/gr\xfcn");
+    let status = std::process::Command::new("git")
+        .arg("--git-dir")
+        .arg(&origin)
+        .arg("update-ref")
+        .arg(odd)
+        .arg(&head)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    for _ in 0..2 {
+        let summary = world.run_json(1);
+        let error = summary["failures"][0]["error"].as_str().unwrap();
+        assert!(error.contains("cannot be stored"), "{summary}");
+        assert_eq!(git(&world.mirror("acme/site"), &["rev-parse", "refs/heads/main"]).trim(), head);
+    }
+}

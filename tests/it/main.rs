@@ -13,6 +13,7 @@ mod list;
 mod mirror;
 mod names;
 mod proof;
+mod push;
 mod real;
 mod repair;
 mod report;

@@ -4,7 +4,7 @@ use std::env;
 use std::process::Command;
 
 /// Settings of every process, in place of configuration files.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("safe.directory", "*"),
     ("init.defaultBranch", "main"),
     ("gc.auto", "0"),
@@ -15,6 +15,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("uploadpack.allowTipSHA1InWant", "true"),
     ("uploadpack.allowReachableSHA1InWant", "true"),
     ("uploadpack.allowAnySHA1InWant", "true"),
+    // Who may push is decided before git is asked; pull requests GitHub keeps for itself.
+    ("http.receivepack", "true"),
+    ("receive.hideRefs", "refs/pull"),
 ];
 
 /// When every commit and tag of a fixture was made, so that its name is the same in every run.

@@ -53,7 +53,11 @@ fn admit(state: &State, path: &GitPath, parts: &Parts) -> Result<String, Reply> 
         return Err(text(StatusCode::FORBIDDEN, "Access to this repository has been disabled by GitHub staff."));
     }
     let query = parts.uri.query().unwrap_or_default();
-    if path.service == Service::ReceivePack || query.contains("service=git-receive-pack") {
+    let pushes = path.service == Service::ReceivePack || query.contains("service=git-receive-pack");
+    if pushes && repository.metadata.pushable {
+        return Ok(format!("{}.git", repository.name));
+    }
+    if pushes {
         return Err(text(StatusCode::FORBIDDEN, "Write access to repository not granted."));
     }
     if path.service == Service::Refs && !query.contains("service=git-upload-pack") {

@@ -18,6 +18,8 @@ pub(crate) struct Metadata {
     pub(crate) archived: bool,
     pub(crate) disabled: bool,
     pub(crate) has_wiki: bool,
+    /// Whether the caller may push; nothing that is backed up can be.
+    pub(crate) pushable: bool,
     pub(crate) description: Option<String>,
     pub(crate) former_names: Vec<FullName>,
 }
@@ -31,6 +33,7 @@ impl Default for Metadata {
             archived: false,
             disabled: false,
             has_wiki: true, // GitHub says so even of a wiki that was never written
+            pushable: false,
             description: None,
             former_names: Vec::new(),
         }
@@ -68,6 +71,7 @@ impl Metadata {
                 "archived" => metadata.archived = is_true,
                 "disabled" => metadata.disabled = is_true,
                 "haswiki" => metadata.has_wiki = is_true,
+                "pushable" => metadata.pushable = is_true,
                 "description" => metadata.description = value,
                 "formername" => metadata.former_names.extend(value.as_deref().and_then(FullName::read)),
                 _ => {}
