@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GitError;
 use super::refs::{OWN_NAMESPACE, Refs, Target};
+use crate::text::printable;
 
 /// Says how a ref moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,10 @@ pub(super) fn lost(
         return Ok(left_behind);
     }
     let odb = repository.odb()?;
+    // To keep what is not there would only look like keeping it.
+    if let Some(missing) = left_behind.iter().find(|tip| !odb.exists(tip.oid)) {
+        return Err(GitError::Damaged(format!("{} is missing, which a ref names", missing.oid)));
+    }
     let is_commit = |oid: Oid| odb.read_header(oid).is_ok_and(|(_, kind)| kind == ObjectType::Commit);
     // Only commits are reached from elsewhere as a matter of course; a tag, a tree or a blob is simply kept.
     let (commits, mut lost): (Vec<Target>, Vec<Target>) = left_behind.into_iter().partition(|tip| is_commit(tip.oid));
@@ -135,7 +140,9 @@ pub(super) fn lost(
             walk.hide(tip)?;
         }
     }
-    let unreached: HashSet<Oid> = walk.collect::<Result<_, _>>()?;
+    let unreached: HashSet<Oid> = walk.collect::<Result<_, _>>().map_err(|error| {
+        GitError::Damaged(format!("its history cannot be walked: {}", printable(error.message(), 160)))
+    })?;
     lost.extend(commits.into_iter().filter(|tip| unreached.contains(&tip.oid)));
     Ok(lost)
 }

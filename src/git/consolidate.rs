@@ -48,7 +48,9 @@ pub fn consolidate(
     policy: Policy,
     cancel: &CancellationToken,
 ) -> Result<Option<Consolidated>, GitError> {
-    let packs = packs_in(&mirror.join("objects/pack"))?;
+    let mut packs = packs_in(&mirror.join("objects/pack"))?;
+    // Whoever put a `.keep` beside a pack wants it to stay.
+    packs.retain(|pack| !pack.pack.with_extension("keep").exists());
     if packs.len() <= policy.packs_max {
         return Ok(None);
     }
@@ -103,10 +105,7 @@ fn small_ones(packs: Vec<Pack>, packs_max: usize) -> Result<Vec<Pack>, GitError>
             break;
         }
         total += bytes;
-        // Whoever put a `.keep` beside a pack wants it to stay.
-        if !pack.pack.with_extension("keep").exists() {
-            chosen.push(pack);
-        }
+        chosen.push(pack);
     }
     Ok(chosen)
 }
@@ -141,8 +140,7 @@ fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &Cancel
     for oid in sorted {
         builder.insert_object(*oid, names.get(oid).map(String::as_str))?;
     }
-    builder.write(folder, 0)?;
-    let merged = only_pack(folder)?;
+    let merged = pack::write(&mut builder, folder)?;
     let there: HashSet<Oid> = merged.oids()?.into_iter().collect();
     if let Some(missing) = oids.iter().find(|oid| !there.contains(oid)) {
         return Err(GitError::Incomplete(*missing));
@@ -150,11 +148,6 @@ fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &Cancel
     pack::check_files(&merged)?;
     pack::examine(&merged, pack::Depth::Hash, cancel)?;
     Ok(merged)
-}
-
-fn only_pack(folder: &Path) -> Result<Pack, GitError> {
-    let pack = packs_in(folder)?.into_iter().next();
-    pack.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))
 }
 
 /// What a mirror is after retention.

@@ -164,7 +164,9 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&growing).map_err(failed())?;
     let mut appended = Vec::new();
-    for object in objects {
+    // A repository may hold the very file that a snapshot makes; a pack holds an object once.
+    let there: HashSet<[u8; OID_BYTES]> = rows.iter().map(|row| row.oid).collect();
+    for object in objects.iter().filter(|object| !there.contains(object.oid.as_bytes())) {
         let entry = object.entry().map_err(failed())?;
         rows.push(Row {
             oid: bytes_of(object.oid.as_bytes()),
@@ -211,9 +213,20 @@ pub(super) fn build(repository: &Repository, tips: &HashSet<Oid>, folder: &Path)
         }
     }
     builder.insert_walk(&mut walk)?;
+    write(&mut builder, folder)
+}
+
+/// Writes a pack into a folder that holds none, named by its checksum: packs of one name are then one pack.
+pub(super) fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Result<Pack, GitError> {
     builder.write(folder, 0)?;
-    let pack = packs_in(folder)?.into_iter().next();
-    pack.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))
+    let written = packs_in(folder)?.into_iter().next();
+    let written = written.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))?;
+    let checksum = written.index()?.pack_checksum();
+    let named = Pack::of_idx(folder.join(format!("pack-{checksum}.idx")));
+    for (from, to) in [(&written.pack, &named.pack), (&written.idx, &named.idx)] {
+        fs::rename(from, to).map_err(GitError::io("move", from))?;
+    }
+    Ok(named)
 }
 
 /// Hashes a file from its beginning to its end.

@@ -110,7 +110,7 @@ fn collect(view: &View, tips: &HashSet<Oid>, to: &Path, cancel: &CancellationTok
         return Err(GitError::Lost(lost));
     }
     if builder.object_count() > 0 {
-        builder.write(to, 0)?;
+        pack::write(&mut builder, to)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use git2::{ObjectType, Odb, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::pack::{self, Pack, packs_in};
+use super::pack::{self, Pack};
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored};
 use super::snapshot::{self, Snapshot};
 use super::view::View;
@@ -72,10 +72,7 @@ pub(super) fn salvage(
         for oid in &carrier.carried {
             builder.insert_object(*oid, None)?;
         }
-        builder.write(&into, 0)?;
-        for pack in packs_in(&into)? {
-            salvaged.packs.push(pack.moved_to(&folder)?);
-        }
+        salvaged.packs.push(pack::write(&mut builder, &into)?.moved_to(&folder)?);
     }
     if let Some(newest) = retained.first() {
         let tip = if is_whole && retained.len() == chain.len() {

@@ -53,12 +53,21 @@ pub fn text(repositories: &[Repository]) -> String {
             }
         }
     }
-    if let [one, ..] = repositories
-        && let Some(snapshot) = one.snapshots.first()
-    {
-        let time = snapshot.time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let _ =
-            writeln!(out, "restore one: ghbk restore {} DEST --at {time}", one.repository.trim_end_matches(".wiki"));
+    if let [one, ..] = repositories {
+        // What people look for is the state before something was lost.
+        let lossy = one.snapshots.iter().position(Snapshot::has_loss);
+        let before = lossy.and_then(|at| one.snapshots.get(at + 1));
+        let (words, snapshot) = match before {
+            Some(before) => ("as it was before the last loss", Some(before)),
+            None => ("as it was last seen", one.snapshots.first()),
+        };
+        if let Some(snapshot) = snapshot {
+            let (name, wiki) = match one.repository.strip_suffix(".wiki") {
+                Some(name) => (name, " --wiki"),
+                None => (one.repository.as_str(), ""),
+            };
+            let _ = writeln!(out, "{words}: ghbk restore {name} DEST{wiki} --run {}", snapshot.run_id);
+        }
     }
     out
 }
@@ -69,5 +78,52 @@ fn worded(change: &RefChange) -> String {
         ChangeKind::Deleted => format!("deleted {} (was {})", change.name, short(change.old)),
         ChangeKind::Moved => format!("moved {} from {} to {}", change.name, short(change.old), short(change.new)),
         _ => format!("force-pushed {} from {} to {}", change.name, short(change.old), short(change.new)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_marked_and_the_state_before_them_is_one_command_away() {
+        let oid = |digit: &str| git2::Oid::from_str(&digit.repeat(40)).unwrap();
+        let change = |name: &str, kind, old: Option<&str>, new: Option<&str>| RefChange {
+            name: name.to_owned(),
+            kind,
+            old: old.map(oid),
+            new: new.map(oid),
+        };
+        let snapshot = |time: &str, title: &str, changes| {
+            let time: chrono::DateTime<chrono::Utc> = time.parse().unwrap();
+            Snapshot {
+                oid: oid("9"),
+                run_id: crate::names::RunId::at(time),
+                time,
+                full_name: "acme/site".parse().unwrap(),
+                title: format!("Snapshot of acme/site: {title}"),
+                changes,
+                more_changes: 0,
+            }
+        };
+        let losses = vec![
+            change("refs/heads/main", ChangeKind::ForcePushed, Some("1"), Some("2")),
+            change("refs/heads/old", ChangeKind::Deleted, Some("3"), None),
+            change("refs/tags/v1", ChangeKind::Moved, Some("4"), Some("5")),
+        ];
+        let snapshots = vec![
+            snapshot("2026-12-06T05:00:01Z", "1 branch updated", vec![]),
+            snapshot("2026-11-29T05:00:01Z", "1 branch force-pushed, 1 branch deleted, 1 tag moved", losses),
+            snapshot("2026-11-22T05:00:01Z", "2 branches, 1 tag", vec![]),
+        ];
+        let repository = |id, set_aside, snapshots| Repository {
+            repository: "acme/site".to_owned(),
+            id: RepositoryId(id),
+            set_aside,
+            gone: set_aside,
+            snapshots,
+        };
+        let last = snapshots[2..].to_vec();
+        insta::assert_snapshot!(text(&[repository(7, false, snapshots), repository(5, true, last)]));
     }
 }

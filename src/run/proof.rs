@@ -70,10 +70,11 @@ impl Prover<'_> {
         let next = candidates.iter().filter_map(|id| Some((*id, index.mirrors.get(id)?)));
         let next = next.min_by_key(|(id, mirror)| (mirror.restored_at, *id)).map(|(id, mirror)| (id, mirror.clone()));
         let Some((id, mirror)) = next else { return Ok(proven) };
+        let at = self.clock.now();
+        // One that cannot be restored is told of now, and is not to keep the others from their turn.
+        index.restored(id, at);
         if self.restore(&mirror, scratch.path(), &mut proven).await {
-            let at = self.clock.now();
             self.write(&Record::Restored { id, at })?;
-            index.restored(id, at);
         } else if !due.contains(&id) {
             // Why it could not be restored is for the verification to say.
             self.verify_and_record(id, index, scratch.path(), &mut proven).await?;

@@ -181,3 +181,19 @@ fn a_ref_with_an_odd_name_is_named_and_costs_no_other() {
         assert_eq!(git(&world.mirror("acme/site"), &["rev-parse", "refs/heads/main"]).trim(), head);
     }
 }
+
+#[test]
+fn a_repository_that_holds_the_very_files_of_a_snapshot_is_no_problem() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("main", "HEAD", "ref: refs/heads/main\n").unwrap();
+    world.run_json(0);
+    site.commit("main", "other", "1").unwrap();
+    world.run_json(0);
+    world.assert_mirrors("acme/site");
+    world.run(&["verify", "--deep"]).expect(0);
+    let mirror = world.mirror("acme/site");
+    for pack in ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap() {
+        git(&mirror, &["index-pack", "--verify", pack.pack.to_str().unwrap()]);
+    }
+}
