@@ -10,23 +10,37 @@ use crate::store::{Index, RunRecord, all_runs, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
+/// How far back the last run over everything is looked for.
+const RUNS_SEARCHED: usize = 200;
 
 pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
     let config = context.config.clone();
-    let (records, index, locked) = on_store(move || {
+    let (records, last_full, index, locked) = on_store(move || {
         let store = open_store(&config)?;
         // The lock first: a run that ends in between is then shown as ended, never as interrupted.
         let locked = is_locked(&store)?;
-        let records: Vec<RunRecord> = all_runs(&store)?.take(RUNS_SHOWN).collect::<Result<_, _>>()?;
+        let mut records: Vec<RunRecord> = Vec::new();
+        let mut last_full = None;
+        for record in all_runs(&store)?.take(RUNS_SEARCHED) {
+            let record = record?;
+            if last_full.is_none() && record.selection.is_empty() {
+                last_full.clone_from(&record.summary);
+            }
+            if records.len() < RUNS_SHOWN {
+                records.push(record);
+            } else if last_full.is_some() {
+                break;
+            }
+        }
         let index = Index::current(&store)?;
-        Ok((records, index, locked))
+        Ok((records, last_full, index, locked))
     })
     .await?;
     let now = Utc::now();
     // The configuration's check has read this schedule once.
     let schedule = Schedule::new(&context.config.schedule.cron, context.config.schedule.timezone).ok();
     let next_run = schedule.and_then(|schedule| schedule.next_after(now));
-    let status = Status::new(&records, &index, locked, next_run, now);
+    let status = Status::new(&records, last_full, &index, locked, next_run, now);
     if context.global.json {
         print_json(&status)?;
     } else {

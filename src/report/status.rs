@@ -15,6 +15,8 @@ use crate::store::{Index, RunRecord, layout};
 pub struct Status {
     /// The newest run that ended in order.
     last_run: Option<RunSummary>,
+    /// The newest run over everything that ended in order.
+    last_full_run: Option<RunSummary>,
     /// The run under way.
     running: Option<Running>,
     /// When the schedule comes due.
@@ -56,10 +58,22 @@ struct PastRun {
     full: bool,
 }
 
+/// Lists what a run found wrong.
+fn tell(out: &mut String, run: &RunSummary) {
+    for failure in &run.failures {
+        let _ = writeln!(out, "  failed: {}: {}", failure.repository, failure.error);
+        let _ = writeln!(out, "    hint: {}", failure.hint);
+    }
+    for warning in &run.warnings {
+        let _ = writeln!(out, "  warning: {warning}");
+    }
+}
+
 impl Status {
     /// Puts together what records, index and schedule say.
     pub fn new(
         records: &[RunRecord],
+        last_full_run: Option<RunSummary>,
         index: &Index,
         locked: bool,
         next_run: Option<DateTime<Utc>>,
@@ -106,7 +120,7 @@ impl Status {
         let hours_since_success =
             index.last_success.map(|at| ((now - at).num_minutes().max(0) as f64 / 6.0).round() / 10.0);
         let last_run = records.iter().find_map(|record| record.summary.clone());
-        Self { last_run, running, next_run, hours_since_success, repositories, runs }
+        Self { last_run, last_full_run, running, next_run, hours_since_success, repositories, runs }
     }
 
     /// Words the state for a terminal. `times` are shown relative to `now`.
@@ -130,13 +144,15 @@ impl Status {
         }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
-                let _ = writeln!(out, "last run: {}, {}", ago(last.finished_at), super::summary::headline(last));
-                for failure in &last.failures {
-                    let _ = writeln!(out, "  failed: {}: {}", failure.repository, failure.error);
-                    let _ = writeln!(out, "    hint: {}", failure.hint);
-                }
-                for warning in &last.warnings {
-                    let _ = writeln!(out, "  warning: {warning}");
+                let scope = if last.is_full() { "" } else { " (selected repositories)" };
+                let headline = super::summary::headline(last);
+                let _ = writeln!(out, "last run{scope}: {}, {headline}", ago(last.finished_at));
+                tell(&mut out, last);
+                // A run of one repository must not hide what the one over everything found.
+                if let Some(full) = self.last_full_run.as_ref().filter(|full| full.run_id != last.run_id) {
+                    let headline = super::summary::headline(full);
+                    let _ = writeln!(out, "last run over everything: {}, {headline}", ago(full.finished_at));
+                    tell(&mut out, full);
                 }
             }
             (None, false) => out.push_str("last run: interrupted\n"),

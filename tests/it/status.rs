@@ -48,3 +48,20 @@ fn the_same_status_is_told_after_the_index_is_lost() {
     assert_eq!(before["repositories"], after["repositories"]);
     assert_eq!(before["hours_since_success"], after["hours_since_success"]);
 }
+
+#[test]
+fn a_run_of_one_repository_does_not_hide_the_failures_of_the_last_full_one() {
+    let world = World::new();
+    world.add("acme/good");
+    let bad = world.add("acme/bad");
+    bad.set("disabled", "true").unwrap();
+    world.run_json(1);
+    for _ in 0..6 {
+        world.run(&["run", "acme/good"]).expect(0);
+    }
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("last run (selected repositories): "), "{status}");
+    assert!(status.contains("last run over everything: ") && status.contains("failed: acme/bad: "), "{status}");
+    let json = world.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(json["last_full_run"]["status"], "partial");
+}
