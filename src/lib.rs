@@ -3,14 +3,14 @@
 //! Data flows one way:
 //!
 //! ```text
-//! config → secrets → inventory → plan → [ stage → publish ] per repository → record → report
+//! config → secrets → inventory → plan → [ stage → publish ] per repository → prove → record → report
 //!                                       └── concurrently, largest first, rate limited ──┘
 //! ```
 //!
 //! [`config`] says what a person wants, [`secrets`] reads the token, [`github`] lists what exists, [`plan`] compares
 //! it with the [`store`], [`run`] goes through it, [`git`] brings packs and publishes them, the store's ledger
-//! records what happened ([`outcome`]), [`report`] words it. [`commands`] and [`daemon`] stand around this path and
-//! call it; it knows nothing of them.
+//! records what happened ([`outcome`]), [`report`] words it. [`backup`] goes this whole way; [`commands`] and [`daemon`]
+//! stand around it and call it; it knows nothing of them.
 
 pub mod config;
 pub mod secrets;
@@ -28,13 +28,18 @@ pub mod outcome;
 pub mod report;
 pub mod slack;
 
+pub mod backup;
+mod blocking;
+
 pub mod cli;
 pub mod commands;
 pub mod daemon;
 pub mod error;
 pub mod logging;
+pub mod signals;
 
 pub mod clock;
 pub mod moment;
 pub mod names;
+pub mod schedule;
 pub mod text;

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::{Context, env_var, open_store, print, print_json};
+use super::{Context, open_store, print, print_json};
 use crate::cli::CheckArgs;
-use crate::daemon::schedule::Schedule;
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
 use crate::names::FullName;
 use crate::report::slack as slack_report;
 use crate::run::{Outside, take_inventory};
-use crate::secrets::{self, Secrets};
+use crate::schedule::Schedule;
+use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
 
 /// One line.

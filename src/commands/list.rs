@@ -1,12 +1,13 @@
 //! `ghbk list`: inventory and plan, without doing anything.
 
-use super::{Context, env_var, on_store, open_store, print, print_json, require_owners};
+use super::{Context, open_store, print, print_json, require_owners};
+use crate::blocking::on_store;
 use crate::error::{Error, Exit};
 use crate::github::http_client;
 use crate::plan::plan;
 use crate::report::list;
 use crate::run::{Outside, take_inventory};
-use crate::secrets;
+use crate::secrets::{self, env_var};
 use crate::store::Index;
 
 pub(super) async fn list(context: &Context) -> Result<Exit, Error> {

@@ -25,8 +25,6 @@ use crate::names::{RepositoryId, Wanted};
 use crate::report::progress::BesideBars;
 use crate::store::{Index, IndexedMirror, Store, StoreError};
 
-pub use run::{Backup, back_up};
-
 /// Holds what every command gets.
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
@@ -74,11 +72,6 @@ pub(crate) fn load_config(global: &GlobalArgs) -> Result<Config, Error> {
     Ok(config::load(Some((&path, required)), env, &overrides)?)
 }
 
-/// Reads one variable of the process's environment.
-pub(crate) fn env_var(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// Refuses to go on without anything to back up.
 pub(crate) fn require_owners(config: &Config) -> Result<(), Error> {
     if config.github.owners.is_empty() {
@@ -109,23 +102,6 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(Exit::Impossible, format!("cannot write JSON: {error}"), "please report this"))?;
     print(&format!("{text}\n"))
-}
-
-/// Runs blocking work on the store on its own thread: an NFS mount may hang for ever.
-pub(crate) async fn on_store<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Error> {
-    unblock(move || Ok(work()?)).await
-}
-
-/// Runs blocking work on its own thread.
-pub(crate) async fn unblock<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Error::new(Exit::Impossible, format!("a task failed: {error}"), "please report this")),
-    }
 }
 
 /// Makes the root for people who name one on the command line or keep it on a plain folder.

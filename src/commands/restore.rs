@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::point::{self, Point};
-use super::{Context, env_var, open_store, print, print_json, unblock};
+use super::{Context, open_store, print, print_json};
+use crate::blocking::unblock;
 use crate::cli::RestoreArgs;
 use crate::config::{self, AuthKind};
-use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::push::{Push, pushable};
@@ -24,7 +24,8 @@ use crate::git::server::git_base;
 use crate::git::snapshot::content;
 use crate::github::http_client;
 use crate::report::restore::{Pushed, Report, text};
-use crate::secrets;
+use crate::secrets::{self, env_var};
+use crate::signals::Signals;
 use crate::store::{MirrorKind, Store};
 
 pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result<Exit, Error> {

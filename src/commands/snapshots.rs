@@ -1,6 +1,7 @@
 //! `ghbk snapshots`: the points in time that can be restored.
 
-use super::{Context, open_store, point, print, print_json, unblock};
+use super::{Context, open_store, point, print, print_json};
+use crate::blocking::unblock;
 use crate::cli::SnapshotsArgs;
 use crate::error::{Error, Exit};
 use crate::report::snapshots::{Repository, text};

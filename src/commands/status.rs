@@ -2,10 +2,11 @@
 
 use chrono::Utc;
 
-use super::{Context, on_store, open_store, print, print_json};
-use crate::daemon::schedule::Schedule;
+use super::{Context, open_store, print, print_json};
+use crate::blocking::on_store;
 use crate::error::{Error, Exit};
 use crate::report::status::Status;
+use crate::schedule::Schedule;
 use crate::store::{Index, RunRecord, all_runs, is_locked};
 
 /// How many runs are shown.

@@ -6,14 +6,15 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, find_mirrors, on_store, open_store, print, print_json};
+use super::{Context, find_mirrors, open_store, print, print_json};
+use crate::blocking::on_store;
 use crate::cli::VerifyArgs;
-use crate::daemon::systemd::Signals;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::verify::{Thoroughness, Verification, verify as verify_mirror};
 use crate::names::RepositoryId;
 use crate::report::verify::{Verified, text};
+use crate::signals::Signals;
 use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
 
 pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {

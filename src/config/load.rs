@@ -390,7 +390,7 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
             }
         }
     }
-    if let Err(error) = crate::daemon::schedule::Schedule::new(&config.schedule.cron, config.schedule.timezone) {
+    if let Err(error) = crate::schedule::Schedule::new(&config.schedule.cron, config.schedule.timezone) {
         complain("schedule.cron", error.to_string(), Some("six fields, as in \"0 0 5 * * Sun\""));
     }
     let secrets = &config.secrets;

@@ -4,7 +4,6 @@
 //! overlap and cannot queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers,
 //! because a hung NFS mount is what would hang this process.
 
-pub mod schedule;
 pub mod systemd;
 
 use std::pin::Pin;
@@ -17,15 +16,16 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::{Backup, back_up};
+use crate::backup::{Backup, back_up};
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::outcome::{RunSummary, Trigger};
 use crate::report::progress::Lines;
 use crate::run::Request;
+use crate::schedule::Schedule;
+use crate::signals::{Event, Events};
 use crate::store::{Index, Store, latest_run};
-use schedule::Schedule;
-use systemd::{Event, Events, Notifier};
+use systemd::Notifier;
 
 /// How long a run may take to wind down after SIGTERM; transfers end at once, a publication is finished first.
 const WIND_DOWN: Duration = Duration::from_secs(20);

@@ -104,6 +104,11 @@ struct Found {
     hint: String,
 }
 
+/// Reads one variable of the process's environment.
+pub fn env_var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Reads what a run needs. The process's environment is passed in.
 pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
     let github = match config.github.auth {

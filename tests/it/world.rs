@@ -5,8 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use ghbk::backup::{Backup, back_up};
 use ghbk::clock::Clock;
-use ghbk::commands::{Backup, back_up};
 use ghbk::config::Overrides;
 use ghbk::outcome::{RunSummary, Trigger};
 use ghbk::report::progress::Lines;

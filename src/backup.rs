@@ -1,0 +1,135 @@
+//! One backup from secrets to report: what `ghbk run` does once and the daemon does on its schedule.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::blocking::on_store;
+use crate::clock::Clock;
+use crate::config::{Config, Notify};
+use crate::error::{Error, Exit};
+use crate::github::{GitHubError, http_client};
+use crate::names::RunId;
+use crate::outcome::{Counts, Failure, Proof, RunStatus, RunSummary, Stage};
+use crate::report::slack as slack_report;
+use crate::run::{Outside, Progress, Request, Session};
+use crate::secrets::{self, Secrets, env_var};
+use crate::slack;
+
+/// What a backup needs to know.
+#[derive(Debug)]
+pub struct Backup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What to back up and who asked.
+    pub request: Request,
+    /// Ends it early.
+    pub cancel: CancellationToken,
+    /// Tells the time that is written down.
+    pub clock: Clock,
+}
+
+/// Backs up, records, and reports to Slack. Whatever can be recorded is a summary, not an error.
+///
+/// # Errors
+/// [`Error`] if the store cannot be used or a run is under way.
+pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSummary, Error> {
+    let config = &backup.config;
+    let started_at = backup.clock.now();
+    let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
+    let session = on_store(move || Session::begin(for_session, request, clock)).await;
+    let session = match session {
+        Err(error) if error.exit() == Exit::Busy => return Err(error),
+        session => session,
+    };
+    let secrets = secrets::read(config, &env_var).await;
+    let http = http_client(config.limits.stall_timeout);
+    let result = match session {
+        Ok(session) => run_session(session, backup, &secrets, http.clone(), progress).await,
+        Err(error) => Err(error),
+    };
+    // What cannot be recorded on the store must be told all the more.
+    let (mut summary, error) = match result {
+        Ok(summary) => (summary, None),
+        Err(error) => (unrecorded(backup, started_at, &error), Some(error)),
+    };
+    if let Ok(http) = http {
+        report_to_slack(config, &http, &secrets, &mut summary).await;
+    }
+    tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed = summary.counts.failed, "run ends");
+    error.map_or(Ok(summary), Err)
+}
+
+async fn run_session(
+    session: Session,
+    backup: &Backup,
+    secrets: &Secrets,
+    http: Result<reqwest::Client, GitHubError>,
+    progress: &dyn Progress,
+) -> Result<RunSummary, Error> {
+    tracing::info!(run_id = %session.run_id(), "run begins");
+    let secret = match &secrets.github {
+        Ok(secret) => secret,
+        Err(error) => return Ok(session.fail(setup_failure("secrets", &error.to_string(), &error.hint()))?),
+    };
+    let outside = http.and_then(|http| Outside::new(&backup.config, secret, http));
+    Ok(match outside {
+        Ok(outside) => session.execute(&outside, &backup.cancel, progress).await?,
+        Err(error) => session.fail(setup_failure("github", &error.to_string(), error.hint()))?,
+    })
+}
+
+/// Sums up a run that has no record.
+fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunSummary {
+    RunSummary {
+        run_id: RunId::at(started_at),
+        trigger: backup.request.trigger,
+        selection: backup.request.selection.clone(),
+        started_at,
+        finished_at: backup.clock.now(),
+        status: RunStatus::Failed,
+        counts: Counts { failed: 1, ..Counts::default() },
+        bytes_received: 0,
+        failures: vec![setup_failure("store", error.message(), error.hint())],
+        warnings: Vec::new(),
+        created: Vec::new(),
+        renamed: Vec::new(),
+        gone: Vec::new(),
+        force_pushed: Vec::new(),
+        dropped: Vec::new(),
+        proof: Proof::default(),
+        listed_by_owner: BTreeMap::new(),
+    }
+}
+
+fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
+    Failure { repository: what.to_owned(), stage: Stage::Setup, error: error.to_owned(), hint: hint.to_owned() }
+}
+
+/// Sends the report. Slack's failure is logged and told, and fails no backup.
+async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secrets, summary: &mut RunSummary) {
+    let wanted = match config.slack.notify {
+        Notify::Never => false,
+        Notify::Failure => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
+        Notify::Always => true,
+    };
+    if !wanted {
+        return;
+    }
+    let webhook_url = match &secrets.slack_webhook_url {
+        Ok(url) => url,
+        Err(error) => {
+            tracing::warn!(hint = %error.hint(), "no report to Slack: {error}");
+            return;
+        }
+    };
+    match slack::send(http, webhook_url, &slack_report::message(summary)).await {
+        Ok(()) => tracing::info!("report sent to Slack"),
+        Err(error) => {
+            tracing::error!(%error, "no report to Slack");
+            summary.warnings.push(format!("the report did not reach Slack: {error}"));
+        }
+    }
+}
