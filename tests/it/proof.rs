@@ -77,6 +77,7 @@ fn many_packs_become_few_and_nothing_is_lost() {
     let site = world.add("acme/site");
     let settings = [("GHBK_STORE__PACKS_MAX", "4"), ("GHBK_VERIFY__RESTORE", "false")];
     let mut tips = vec![site.rev_parse("refs/heads/main").unwrap()];
+    let mut runs = Vec::new();
     for week in 0..12 {
         site.commit("main", "file", &format!("week {week} {}", "text ".repeat(100))).unwrap();
         if week % 3 == 0 {
@@ -85,6 +86,7 @@ fn many_packs_become_few_and_nothing_is_lost() {
         tips.push(site.rev_parse("refs/heads/main").unwrap());
         let summary = world.run_at(start() + TimeDelta::weeks(week), &settings);
         assert_eq!(summary.status, RunStatus::Ok, "{summary:#?}");
+        runs.push((summary.run_id, site.refs().unwrap()));
         assert!(packs(&world, "acme/site") <= 4);
     }
     let mirror = world.mirror("acme/site");
@@ -93,6 +95,12 @@ fn many_packs_become_few_and_nothing_is_lost() {
     }
     assert!(git_output(&mirror, &["fsck", "--full", "--unreachable"]).status.success());
     assert_eq!(git(&mirror, &["rev-list", "--count", "refs/ghbk/snapshots"]), "12\n");
+    for (run_id, refs) in &runs {
+        let folder = format!("restored-{run_id}");
+        world.run(&["restore", "acme/site", &folder, "--run", run_id.as_str()]).expect(0);
+        let restored = ghbk_sandbox::RepositoryEditor::open(world.folder.path().join(&folder));
+        assert_eq!(&restored.refs().unwrap(), refs);
+    }
     world.run(&["verify", "--deep"]).expect(0);
     world.assert_mirrors("acme/site");
 }
