@@ -70,7 +70,7 @@ impl Signals {
                 }
             };
             by_signal.store(next().await, Ordering::SeqCst);
-            tracing::warn!("stopping; what is being published is finished first; a second signal stops at once");
+            tracing::warn!("stopping; what is being written is finished first; a second signal stops at once");
             cancel.cancel();
             leave_at_once(next().await);
         });
