@@ -30,6 +30,7 @@ pub mod slack;
 
 pub mod backup;
 mod blocking;
+mod scratch;
 
 pub mod cli;
 pub mod commands;

@@ -7,7 +7,6 @@
 
 mod mirror;
 mod proof;
-mod scratch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +28,7 @@ use crate::outcome::{
     Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State, Trigger,
 };
 use crate::plan::{Move, Plan, Step, plan};
+use crate::scratch::Scratch;
 use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
 
 /// Says what to back up and who asked.
@@ -152,7 +152,7 @@ impl Session {
                 interrupted.started_at.format("%Y-%m-%d %H:%M UTC")
             ));
         }
-        scratch::sweep(&config.store.scratch);
+        crate::scratch::sweep(&config.store.scratch);
         let run_id = RunId::at(now);
         let header = Record::Run {
             run_id: run_id.clone(),
@@ -243,15 +243,10 @@ impl Session {
         tally: &mut Tally,
     ) -> Result<Option<Failure>, StoreError> {
         let stop = cancel.child_token();
-        let scratch = match scratch::Scratch::create(&self.config.store.scratch) {
+        let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => scratch,
             Err(error) => {
-                return Ok(Some(Failure {
-                    repository: "scratch".to_owned(),
-                    stage: Stage::Setup,
-                    error: format!("cannot create a folder in {}: {error}", self.config.store.scratch.display()),
-                    hint: "set store.scratch to a folder on local disk that ghbk may write to".to_owned(),
-                }));
+                return Ok(Some(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error)));
             }
         };
         let worker = mirror::Worker {

@@ -6,13 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::find_mirrors;
 use crate::error::{Error, Exit};
-use crate::git::GitError;
-use crate::git::refs::SNAPSHOTS_REF;
-use crate::git::snapshot::{Snapshot, history};
+use crate::git::snapshot::Snapshot;
 use crate::git::view::View;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::State;
-use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, run_record};
+use crate::store::{Index, IndexedMirror, MirrorKind, Store, run_record};
 
 /// One of the repositories that had a name, with its points in time.
 pub(super) struct Candidate {
@@ -43,7 +41,7 @@ pub(super) fn candidates(
     let mut unreadable = None;
     for (id, mirror) in find_mirrors(&index, wanted)? {
         let folder = store.mirror_at(&mirror.place, kind);
-        match snapshots_of(&folder, scratch) {
+        match folder.snapshots(scratch) {
             Ok(Some((view, snapshots))) => candidates.push(Candidate { id, mirror, view, snapshots }),
             Ok(None) => {}
             Err(error) => {
@@ -68,21 +66,10 @@ pub(super) fn candidates(
     Ok(candidates)
 }
 
-/// Reads the snapshots of a mirror; none if there is no mirror.
-fn snapshots_of(folder: &Mirror, scratch: &Path) -> Result<Option<(View, Vec<Snapshot>)>, GitError> {
-    let Some(refs) = folder.refs()? else { return Ok(None) };
-    let Some(newest) = refs.get(SNAPSHOTS_REF) else {
-        return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
-    };
-    let view = View::open(folder.path(), scratch)?;
-    let snapshots = history(view.repository(), newest.oid)?;
-    Ok(Some((view, snapshots)))
-}
-
 /// Chooses the repository and the snapshot of a point in time.
 pub(super) fn choose(
     store: &Store,
-    candidates: Vec<Candidate>,
+    mut candidates: Vec<Candidate>,
     point: &Point,
     wanted: &Wanted,
 ) -> Result<(Candidate, Snapshot), Error> {
@@ -96,11 +83,11 @@ pub(super) fn choose(
             return chosen.ok_or_else(|| usage(format!("{wanted} has no snapshot"), "run `ghbk run`".to_owned()));
         }
         Point::Run(run_id) => {
-            let made = |candidate: &Candidate| candidate.snapshots.iter().find(|s| s.run_id == *run_id).cloned();
-            if let Some(at) = candidates.iter().position(|candidate| made(candidate).is_some()) {
-                let candidate = candidates.into_iter().nth(at).expect("its position was just found");
-                let snapshot = made(&candidate).expect("it was just found");
-                return Ok((candidate, snapshot));
+            let made = candidates.iter().enumerate().find_map(|(at, candidate)| {
+                Some((at, candidate.snapshots.iter().find(|snapshot| snapshot.run_id == *run_id)?.clone()))
+            });
+            if let Some((at, snapshot)) = made {
+                return Ok((candidates.swap_remove(at), snapshot));
             }
             unchanged_in(store, &candidates, run_id, wanted)?
         }

@@ -35,14 +35,7 @@ impl Advertisement {
     /// [`GitError::Remote`] if the server reports an error in it.
     pub fn parse(body: &[u8]) -> Result<Self, GitError> {
         let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
-        let mut lines = PktLines { rest: body };
-        match lines.next_line()? {
-            Some(line) if line.starts_with(b"# service=git-upload-pack") => {}
-            _ => return Err(protocol("no service announcement; is this address a git server?")),
-        }
-        if lines.next_line()?.is_some() {
-            return Err(protocol("no flush after the service announcement"));
-        }
+        let mut lines = PktLines::announced(body, "git-upload-pack")?;
         let mut advertisement = Self::default();
         let mut first = true;
         while let Some(line) = lines.next_line()? {
@@ -158,14 +151,7 @@ impl ReceiverAdvertisement {
     /// Reads the body of `GET info/refs?service=git-receive-pack`.
     pub(super) fn parse(body: &[u8]) -> Result<Self, GitError> {
         let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
-        let mut lines = PktLines { rest: body };
-        match lines.next_line()? {
-            Some(line) if line.starts_with(b"# service=git-receive-pack") => {}
-            _ => return Err(protocol("no service announcement; is this address a git server?")),
-        }
-        if lines.next_line()?.is_some() {
-            return Err(protocol("no flush after the service announcement"));
-        }
+        let mut lines = PktLines::announced(body, "git-receive-pack")?;
         let mut advertisement = Self::default();
         while let Some(line) = lines.next_line()? {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
@@ -207,6 +193,22 @@ struct PktLines<'a> {
 }
 
 impl<'a> PktLines<'a> {
+    /// Reads the announcement of a service, with which every advertisement over HTTP begins.
+    fn announced(body: &'a [u8], service: &str) -> Result<Self, GitError> {
+        let mut lines = Self { rest: body };
+        match lines.next_line()? {
+            Some(line) if line.starts_with(format!("# service={service}").as_bytes()) => {}
+            _ => {
+                let reason = "no service announcement; is this address a git server?";
+                return Err(GitError::Protocol(reason.to_owned()));
+            }
+        }
+        match lines.next_line()? {
+            None => Ok(lines),
+            Some(_) => Err(GitError::Protocol("no flush after the service announcement".to_owned())),
+        }
+    }
+
     /// Returns the next payload; none for a flush.
     fn next_line(&mut self) -> Result<Option<&'a [u8]>, GitError> {
         let early = || GitError::Connection("the advertisement ended early".to_owned());

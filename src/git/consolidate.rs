@@ -16,7 +16,7 @@ use super::pack::{self, Pack, packs_in};
 use super::publish::{publish_pack, sync_folder, write_synced};
 use super::refs::{Refs, SNAPSHOTS_REF, Target};
 use super::view::View;
-use super::{GitError, changes, references, snapshot};
+use super::{GitError, changes, references, snapshot, temporary_folder};
 
 /// Says when packs are merged and what is dropped with it.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +60,7 @@ pub fn consolidate(
     if let Some(problem) = view.damage().first() {
         return Err(GitError::Damaged(problem.clone()));
     }
-    let folder = tempfile::Builder::new()
-        .prefix("merge-")
-        .tempdir_in(scratch)
-        .map_err(GitError::io("create a folder in", scratch))?;
+    let folder = temporary_folder("merge-", scratch)?;
     let outdated = match policy.keep_since {
         Some(since) => outdated(view.repository(), &refs, since, folder.path())?,
         None => None,

@@ -113,6 +113,14 @@ impl GitError {
         move |source| Self::Io { doing, path, source }
     }
 
+    /// Returns the text of damage without saying that it is the mirror's.
+    pub(crate) fn damage(&self) -> String {
+        match self {
+            Self::Damaged(what) => what.clone(),
+            error => error.to_string(),
+        }
+    }
+
     /// Says what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -147,6 +155,12 @@ impl GitError {
             Self::Task(_) => "please report this",
         }
     }
+}
+
+/// Makes a folder in scratch that goes away with what it is for.
+pub(crate) fn temporary_folder(prefix: &str, parent: &std::path::Path) -> Result<tempfile::TempDir, GitError> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
+    folder.map_err(GitError::io("create a folder in", parent))
 }
 
 impl From<git2::Error> for GitError {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +19,7 @@ use gix_pack::index::traverse::{Options, SafetyCheck};
 use gix_utils::progress::Discard;
 use tokio_util::sync::CancellationToken;
 
+use super::references::{OidBytes, bytes_of};
 use super::{GitError, references};
 use crate::text::printable;
 
@@ -37,14 +38,26 @@ impl Pack {
         Self { pack: idx.with_extension("pack"), idx }
     }
 
+    /// Names a pack as git does: by the checksum at its end.
+    fn named(folder: &Path, checksum: gix_hash::ObjectId) -> Self {
+        Self::of_idx(folder.join(format!("pack-{checksum}.idx")))
+    }
+
+    /// Names the same files in another folder.
+    pub(super) fn within(&self, folder: &Path) -> Self {
+        Self::of_idx(folder.join(name_of(&self.idx).as_ref()))
+    }
+
     /// Moves both files into another folder of the same file system.
     pub(super) fn moved_to(&self, folder: &Path) -> Result<Self, GitError> {
-        let moved =
-            Self { pack: folder.join(name_of(&self.pack).as_ref()), idx: folder.join(name_of(&self.idx).as_ref()) };
-        for (from, to) in [(&self.pack, &moved.pack), (&self.idx, &moved.idx)] {
+        self.renamed(self.within(folder))
+    }
+
+    fn renamed(&self, to: Self) -> Result<Self, GitError> {
+        for (from, to) in [(&self.pack, &to.pack), (&self.idx, &to.idx)] {
             fs::rename(from, to).map_err(GitError::io("move", from))?;
         }
-        Ok(moved)
+        Ok(to)
     }
 
     /// Opens the index.
@@ -131,7 +144,7 @@ impl NewObject {
 
 /// One row of an index.
 struct Row {
-    oid: [u8; OID_BYTES],
+    oid: OidBytes,
     crc32: u32,
     offset: u64,
 }
@@ -153,7 +166,7 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
         let index = pack.index()?;
         for entry in index.iter() {
             let crc32 = entry.crc32.ok_or_else(|| GitError::Damaged("a pack index without CRCs".to_owned()))?;
-            rows.push(Row { oid: bytes_of(entry.oid.as_bytes()), crc32, offset: entry.pack_offset });
+            rows.push(Row { oid: bytes_of(Oid::from_bytes(entry.oid.as_bytes())?), crc32, offset: entry.pack_offset });
         }
         fs::rename(&pack.pack, &growing).map_err(failed())?;
         let length = fs::metadata(&growing).map_err(failed())?.len();
@@ -165,11 +178,11 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&growing).map_err(failed())?;
     let mut appended = Vec::new();
     // A repository may hold the very file that a snapshot makes; a pack holds an object once.
-    let there: HashSet<[u8; OID_BYTES]> = rows.iter().map(|row| row.oid).collect();
-    for object in objects.iter().filter(|object| !there.contains(object.oid.as_bytes())) {
+    let mut there: HashSet<OidBytes> = rows.iter().map(|row| row.oid).collect();
+    for object in objects.iter().filter(|object| there.insert(bytes_of(object.oid))) {
         let entry = object.entry().map_err(failed())?;
         rows.push(Row {
-            oid: bytes_of(object.oid.as_bytes()),
+            oid: bytes_of(object.oid),
             crc32: crc32fast::hash(&entry),
             offset: offset + appended.len() as u64,
         });
@@ -182,13 +195,14 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
         file.write_all(&appended)?;
         file.rewind()?;
         file.write_all(&gix_pack::data::header::encode(gix_pack::data::Version::V2, count))?;
-        let checksum = checksum_of(&mut file)?;
+        file.rewind()?;
+        let checksum = hash_of(&mut file)?;
         file.write_all(checksum.as_bytes())?;
         Ok(checksum)
     };
     let checksum = write().map_err(failed())?;
     drop(file);
-    let named = Pack::of_idx(folder.join(format!("pack-{checksum}.idx")));
+    let named = Pack::named(folder, checksum);
     fs::rename(&growing, &named.pack).map_err(failed())?;
     write_idx(&named.idx, rows, checksum.as_bytes()).map_err(GitError::io("write", &named.idx))?;
     Ok(named)
@@ -222,31 +236,19 @@ pub(super) fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Resul
     let written = packs_in(folder)?.into_iter().next();
     let written = written.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))?;
     let checksum = written.index()?.pack_checksum();
-    let named = Pack::of_idx(folder.join(format!("pack-{checksum}.idx")));
-    for (from, to) in [(&written.pack, &named.pack), (&written.idx, &named.idx)] {
-        fs::rename(from, to).map_err(GitError::io("move", from))?;
-    }
-    Ok(named)
+    written.renamed(Pack::named(folder, checksum))
 }
 
-/// Hashes a file from its beginning to its end.
-pub(super) fn checksum_of(file: &mut File) -> io::Result<gix_hash::ObjectId> {
-    file.rewind()?;
+/// Hashes everything that a reader brings.
+fn hash_of(mut reader: impl Read) -> io::Result<gix_hash::ObjectId> {
     let mut hasher = gix_hash::hasher(Sha1);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()));
+        match reader.read(&mut buffer)? {
+            0 => return hasher.try_finalize().map_err(|error| io::Error::other(error.to_string())),
+            count => hasher.update(&buffer[..count]),
         }
-        hasher.update(&buffer[..read]);
     }
-}
-
-fn bytes_of(oid: &[u8]) -> [u8; OID_BYTES] {
-    let mut bytes = [0; OID_BYTES];
-    bytes.copy_from_slice(oid);
-    bytes
 }
 
 /// Writes an index of version 2.
@@ -259,7 +261,6 @@ fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Resul
     /// Offsets from here on are a row of the second table, marked by this very bit.
     const LARGE: u64 = 1 << 31;
     rows.sort_unstable_by_key(|row| row.oid);
-    rows.dedup_by_key(|row| row.oid);
     let mut bytes = Vec::with_capacity(1100 + rows.len() * 28);
     bytes.extend_from_slice(&SIGNATURE);
     let mut reached = 0;
@@ -287,9 +288,7 @@ fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Resul
         bytes.extend_from_slice(&offset.to_be_bytes());
     }
     bytes.extend_from_slice(pack_checksum);
-    let mut hasher = gix_hash::hasher(Sha1);
-    hasher.update(&bytes);
-    let checksum = hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+    let checksum = hash_of(bytes.as_slice())?;
     bytes.extend_from_slice(checksum.as_bytes());
     fs::write(path, bytes)
 }
@@ -311,8 +310,8 @@ pub(super) struct Examined {
     pub(super) needs: HashSet<Oid>,
 }
 
-/// Checks that every offset in an index lies within its pack, which libgit2 relies on.
-pub(super) fn check_offsets(pack: &Pack) -> Result<(), GitError> {
+/// Opens an index and checks that every offset in it lies within its pack, which libgit2 relies on.
+pub(super) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitError> {
     let index = pack.index()?;
     let length = match fs::metadata(&pack.pack) {
         Ok(metadata) => metadata.len(),
@@ -323,15 +322,14 @@ pub(super) fn check_offsets(pack: &Pack) -> Result<(), GitError> {
     };
     let within = HEADER_BYTES..length.saturating_sub(TRAILER_BYTES);
     if index.iter().all(|entry| within.contains(&entry.pack_offset)) {
-        return Ok(());
+        return Ok(index);
     }
     Err(GitError::Damaged(format!("{} points outside of its pack", name_of(&pack.idx))))
 }
 
 /// Checks the checksums of a pack and its index; returns what is wrong.
 pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
-    check_offsets(pack)?;
-    let index = pack.index()?;
+    let index = check_offsets(pack)?;
     let never = AtomicBool::new(false);
     index.verify_checksum(&mut Discard, &never).map_err(|error| damaged(&pack.idx, &error))?;
     let mut file = File::open(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
@@ -339,21 +337,10 @@ pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
     if length < HEADER_BYTES + TRAILER_BYTES {
         return Err(GitError::Damaged(format!("{} is cut short", name_of(&pack.pack))));
     }
-    let mut hasher = gix_hash::hasher(Sha1);
     let read = |error| GitError::io("read", &pack.pack)(error);
-    let mut body = BufReader::with_capacity(1 << 20, &mut file).take(length - TRAILER_BYTES);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = body.read(&mut buffer).map_err(read)?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-    }
+    let checksum = hash_of((&mut file).take(length - TRAILER_BYTES)).map_err(read)?;
     let mut trailer = [0; OID_BYTES];
-    let mut rest = body.into_inner();
-    rest.read_exact(&mut trailer).map_err(read)?;
-    let checksum = hasher.try_finalize().map_err(|error| damaged(&pack.pack, &error))?;
+    file.read_exact(&mut trailer).map_err(read)?;
     if checksum.as_bytes() != trailer {
         return Err(GitError::Damaged(format!("the checksum of {} is wrong", name_of(&pack.pack))));
     }
@@ -423,7 +410,7 @@ pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
     }
     for pack in packs {
         let index = pack.index()?;
-        open.retain(|oid| index.lookup(gix_hash::ObjectId::from(references::bytes_of(*oid))).is_none());
+        open.retain(|oid| index.lookup(gix_hash::ObjectId::from(bytes_of(*oid))).is_none());
     }
     match open.into_iter().next() {
         Some(missing) => Err(GitError::Incomplete(missing)),
@@ -437,13 +424,13 @@ const RECENT: usize = 1 << 14;
 /// Collects on one thread what the pack refers to and does not hold.
 struct Needed<'a> {
     index: &'a gix_pack::index::File,
-    recent: Vec<[u8; OID_BYTES]>,
+    recent: Vec<OidBytes>,
     found: HashSet<Oid>,
     all: &'a Mutex<HashSet<Oid>>,
 }
 
 impl Needed<'_> {
-    fn take(&mut self, oid: [u8; OID_BYTES]) {
+    fn take(&mut self, oid: OidBytes) {
         let slot = usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT;
         if self.recent[slot] == oid {
             return;

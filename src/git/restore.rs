@@ -11,7 +11,7 @@ use std::path::Path;
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::pack::{self, Pack, packs_in};
+use super::pack::{self, packs_in};
 use super::snapshot::Content;
 use super::view::View;
 use super::{GitError, references};
@@ -90,8 +90,7 @@ fn copy_packs(folder: &Path, to: &Path, cancel: &CancellationToken) -> Result<()
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
-        let copy =
-            Pack { pack: to.join(pack::name_of(&from.pack).as_ref()), idx: to.join(pack::name_of(&from.idx).as_ref()) };
+        let copy = from.within(to);
         fs::copy(&from.pack, &copy.pack).map_err(GitError::io("copy", &from.pack))?;
         fs::copy(&from.idx, &copy.idx).map_err(GitError::io("copy", &from.idx))?;
     }

@@ -320,18 +320,15 @@ pub fn content(repository: &Repository, oid: Oid) -> Result<Content, GitError> {
 ///
 /// # Errors
 /// [`GitError::Damaged`] if one cannot be read.
-pub(super) fn targets(repository: &Repository, newest: Oid) -> Result<HashSet<Oid>, GitError> {
+pub(super) fn targets(repository: &Repository, history: &[Snapshot]) -> Result<HashSet<Oid>, GitError> {
     let mut targets = HashSet::new();
     let mut seen = HashSet::new();
-    let mut next = Some(newest);
-    while let Some(oid) = next {
-        for piece in read(repository, oid)?.pieces.into_iter().filter(|piece| seen.insert(*piece)) {
+    for Snapshot { oid, .. } in history {
+        for piece in read(repository, *oid)?.pieces.into_iter().filter(|piece| seen.insert(*piece)) {
             let text = text_of(repository, piece)?;
-            let refs = Refs::parse_packed(text.as_bytes()).map_err(|error| unreadable(oid, &error))?;
+            let refs = Refs::parse_packed(text.as_bytes()).map_err(|error| unreadable(*oid, &error))?;
             targets.extend(refs.iter().map(|(_, target)| target.oid));
         }
-        let commit = repository.find_commit(oid).map_err(|error| unreadable(oid, &error.message()))?;
-        next = commit.parent_ids().next();
     }
     Ok(targets)
 }

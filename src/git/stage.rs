@@ -98,7 +98,7 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
     let mut promised: HashSet<Oid> = staged.refs.iter().map(|(_, target)| target.oid).collect();
     if let Some(newest) = staged.refs.get(SNAPSHOTS_REF) {
         repository.odb()?.refresh()?;
-        promised.extend(snapshot::targets(&repository, newest.oid)?);
+        promised.extend(snapshot::targets(&repository, &snapshot::history(&repository, newest.oid)?)?);
     }
     pack::prove(&staged.packs, &promised, &download.cancel)?;
     Ok(staged)

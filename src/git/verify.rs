@@ -202,7 +202,7 @@ impl Findings {
                 }
                 Err(GitError::Cancelled) => return Err(GitError::Cancelled),
                 Err(error) => {
-                    self.add(None, error.to_string().trim_start_matches("the mirror is damaged: ").to_owned());
+                    self.add(None, error.damage());
                     packs.are_damaged = true;
                 }
             }
@@ -235,7 +235,7 @@ impl Findings {
         let read = || -> Result<_, GitError> {
             let history = snapshot::history(repository, newest.oid)?;
             let content = snapshot::content(repository, newest.oid)?;
-            Ok((history.len() as u64, content, snapshot::targets(repository, newest.oid)?))
+            Ok((history.len() as u64, content, snapshot::targets(repository, &history)?))
         };
         match read() {
             Ok((snapshots, content, targets)) => {
@@ -249,7 +249,7 @@ impl Findings {
                 targets
             }
             Err(error) => {
-                let what = error.to_string().trim_start_matches("the mirror is damaged: ").to_owned();
+                let what = error.damage();
                 self.add(Some(newest.oid), what);
                 HashSet::new()
             }

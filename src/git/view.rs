@@ -9,16 +9,15 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use git2::Repository;
-use tempfile::TempDir;
-
 use super::pack::{self, Pack};
 use super::{GitError, transport};
+use crate::scratch::Scratch;
+use git2::Repository;
 
 /// Holds the folder as long as somebody reads through it.
 pub struct View {
     repository: Repository,
-    folder: TempDir,
+    folder: Scratch,
     damage: Vec<String>,
 }
 
@@ -29,10 +28,7 @@ impl View {
     /// [`GitError::Io`]; damage is no error.
     pub fn open(mirror: &Path, scratch: &Path) -> Result<Self, GitError> {
         transport::set_up_libgit2();
-        let folder = tempfile::Builder::new()
-            .prefix("ghbk-view-")
-            .tempdir_in(scratch)
-            .map_err(GitError::io("create a folder in", scratch))?;
+        let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
         let repository = Repository::init_bare(folder.path())?;
         let packs = folder.path().join("objects/pack");
         let mut damage = Vec::new();
@@ -67,10 +63,10 @@ pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Vec<(Pack, String)>, 
     let mut refused = Vec::new();
     for pack in pack::packs_in(&mirror.join("objects/pack"))? {
         match pack::check_offsets(&pack) {
-            Ok(()) => {
-                for file in [&pack.pack, &pack.idx] {
-                    let link = folder.join(pack::name_of(file).as_ref());
-                    std::os::unix::fs::symlink(file, &link).map_err(GitError::io("link to", file))?;
+            Ok(_) => {
+                let link = pack.within(folder);
+                for (file, link) in [(&pack.pack, &link.pack), (&pack.idx, &link.idx)] {
+                    std::os::unix::fs::symlink(file, link).map_err(GitError::io("link to", file))?;
                 }
             }
             Err(GitError::Damaged(problem)) => refused.push((pack, problem)),

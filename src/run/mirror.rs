@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Progress, is_fatal};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::git::GitError;
 use crate::git::advertisement::Advertisement;
 use crate::git::changes::{ChangeKind, RefChange};
 use crate::git::consolidate::{Consolidated, Policy, consolidate};
@@ -20,6 +19,7 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
+use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
@@ -218,10 +218,7 @@ impl Worker {
             }
         }
         self.note_fetching(part);
-        let scratch = tempfile::Builder::new()
-            .prefix("stage-")
-            .tempdir_in(&self.scratch)
-            .map_err(GitError::io("create a folder in", &self.scratch))?;
+        let scratch = temporary_folder("stage-", &self.scratch)?;
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
         let server = Arc::clone(&self.server);

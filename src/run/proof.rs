@@ -10,18 +10,16 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::scratch::Scratch;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::git::GitError;
-use crate::git::refs::SNAPSHOTS_REF;
 use crate::git::restore::{Form, Restored, restore};
-use crate::git::snapshot::{content, history};
+use crate::git::snapshot::content;
 use crate::git::verify::{Thoroughness, Verification, verify};
-use crate::git::view::View;
+use crate::git::{GitError, temporary_folder};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};
-use crate::store::{Index, IndexedMirror, Ledger, Lock, MirrorKind, Record, Store, StoreError, Verified};
+use crate::scratch::Scratch;
+use crate::store::{Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified};
 
 /// Holds what proving needs.
 pub(super) struct Prover<'a> {
@@ -55,9 +53,7 @@ impl Prover<'_> {
         let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => scratch,
             Err(error) => {
-                let error = format!("cannot create a folder in {}: {error}", self.config.store.scratch.display());
-                let hint = "set store.scratch to a folder on local disk that ghbk may write to";
-                proven.failures.push(failure("scratch", error, hint.to_owned()));
+                proven.failures.push(Scratch::failure(&self.config.store.scratch, Stage::Verify, &error));
                 return Ok(proven);
             }
         };
@@ -152,7 +148,7 @@ impl Prover<'_> {
         let started = Instant::now();
         let folder = self.store.mirror_at(&mirror.place, MirrorKind::Code);
         let scratch = scratch.to_owned();
-        let work = move |cancel: &CancellationToken| restore_newest(folder.path(), &scratch, cancel);
+        let work = move |cancel: &CancellationToken| restore_newest(&folder, &scratch, cancel);
         match self.within_limits(work).await {
             Ok((snapshot_time, restored)) => {
                 proven.proof.restored = Some(RestoreProof {
@@ -219,22 +215,15 @@ fn failure(repository: &str, error: String, hint: String) -> Failure {
 
 /// Restores the newest snapshot of a mirror into scratch and compares what came out with it.
 fn restore_newest(
-    mirror: &Path,
+    mirror: &Mirror,
     scratch: &Path,
     cancel: &CancellationToken,
 ) -> Result<(DateTime<Utc>, Restored), GitError> {
-    let path = mirror.join("packed-refs");
-    let packed = std::fs::read(&path).map_err(GitError::io("read", &path))?;
-    let refs = crate::git::refs::Refs::parse_packed(&packed)?;
-    let newest = refs.get(SNAPSHOTS_REF).ok_or_else(|| GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")))?;
-    let view = View::open(mirror, scratch)?;
-    let snapshots = history(view.repository(), newest.oid)?;
+    let missing = || GitError::Damaged(format!("there is no mirror in {}", mirror.path().display()));
+    let (view, snapshots) = mirror.snapshots(scratch)?.ok_or_else(missing)?;
     let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
     let content = content(view.repository(), snapshot.oid)?;
-    let folder = tempfile::Builder::new()
-        .prefix("restore-")
-        .tempdir_in(scratch)
-        .map_err(GitError::io("create a folder in", scratch))?;
+    let folder = temporary_folder("restore-", scratch)?;
     let restored = restore(&view, &content, folder.path(), Form::Bare, cancel)?;
     if restored.around_damage {
         return Err(GitError::Damaged("what was needed could only be read around damage".to_owned()));

@@ -11,8 +11,10 @@ use super::layout::MirrorKind;
 use super::{Store, StoreError};
 use crate::git::GitError;
 use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder, write_synced};
-use crate::git::refs::Refs;
+use crate::git::refs::{Refs, SNAPSHOTS_REF};
+use crate::git::snapshot::{Snapshot, history};
 use crate::git::transport::set_up_libgit2;
+use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
 
 /// Stands for one bare repository of the store, there or not.
@@ -61,6 +63,18 @@ impl Mirror {
             }
             Err(error) => Err(GitError::io("read", &path)(error)),
         }
+    }
+
+    /// Reads the points in time, newest first, and opens a view to restore them through; none if there is no mirror.
+    ///
+    /// # Errors
+    /// [`GitError`] if they cannot be read.
+    pub fn snapshots(&self, scratch: &Path) -> Result<Option<(View, Vec<Snapshot>)>, GitError> {
+        let Some(refs) = self.refs()? else { return Ok(None) };
+        let newest = refs.get(SNAPSHOTS_REF).ok_or_else(|| GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")))?;
+        let view = View::open(&self.path, scratch)?;
+        let snapshots = history(view.repository(), newest.oid)?;
+        Ok(Some((view, snapshots)))
     }
 
     /// Reads HEAD; none if it is missing or empty.

@@ -1,0 +1,104 @@
+//! Folders on local disk for work under way.
+//!
+//! Each is removed when its owner is done; that of a killed process is removed by the next run. A lock on the folder
+//! itself tells the two apart, because several processes may share a disk. systemd-tmpfiles leaves locked folders
+//! alone too (tmpfiles.d(5), "Aging").
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::outcome::{Failure, Stage};
+
+const PREFIX: &str = "ghbk-scratch-";
+
+/// Owns the folder; dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Scratch {
+    pub(crate) fn create(parent: &Path) -> io::Result<Self> {
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            // A sweep that comes between the two lines takes the folder for abandoned and removes it.
+            let lock = match File::open(folder.path()) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            lock.lock()?;
+            if is_at(&lock, folder.path())? {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
+
+    /// Says why there is none, as a failure of a run.
+    pub(crate) fn failure(parent: &Path, stage: Stage, error: &io::Error) -> Failure {
+        Failure {
+            repository: "scratch".to_owned(),
+            stage,
+            error: format!("cannot create a folder in {}: {error}", parent.display()),
+            hint: "set store.scratch to a folder on local disk that ghbk may write to".to_owned(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn is_at(folder: &File, path: &Path) -> io::Result<bool> {
+    let ours = folder.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the folders of processes that were killed. Failing to costs disk space only, so it is logged and no more.
+pub(crate) fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // What cannot be opened is another user's.
+        let Ok(lock) = File::open(&path) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        match fs::remove_dir_all(&path) {
+            Ok(()) => tracing::info!(folder = %path.display(), "removed the scratch folder of a killed process"),
+            Err(error) => tracing::warn!(folder = %path.display(), %error, "cannot remove a scratch folder"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_holds_is_swept() {
+        let parent = tempfile::tempdir().unwrap();
+        let held = Scratch::create(parent.path()).unwrap();
+        // Killed before it could lock, and killed at work.
+        fs::create_dir(parent.path().join("ghbk-scratch-early")).unwrap();
+        fs::create_dir(parent.path().join("ghbk-scratch-late")).unwrap();
+        fs::write(parent.path().join("ghbk-scratch-late/pack"), "PACK").unwrap();
+        fs::create_dir(parent.path().join("another")).unwrap();
+        sweep(parent.path());
+        assert!(held.path().exists());
+        assert!(parent.path().join("another").exists());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+    }
+}
