@@ -161,6 +161,17 @@ Examples:
   ghbk check                        before the first run, and whenever something changed
   ghbk check --slack                sends a test message, too")]
     Check(CheckArgs),
+    /// Tells Slack that a unit failed; for systemd (`OnFailure=`)
+    #[command(after_long_help = "\
+Examples:
+  systemctl start ghbk-failed@ghbk.service     what systemd does when the daemon is dead
+
+systemd says why in MONITOR_SERVICE_RESULT, MONITOR_EXIT_CODE and MONITOR_EXIT_STATUS. A run that ended by itself has \
+told Slack already and is not told twice.")]
+    ReportFailure {
+        /// The unit, such as ghbk.service
+        unit: String,
+    },
     /// Prints the completion script of a shell
     #[command(after_long_help = "\
 Examples:
@@ -183,6 +194,9 @@ pub struct RunArgs {
     /// Backs up only these repositories; they need not be in the listing
     #[arg(value_name = "OWNER/REPO")]
     pub repositories: Vec<FullName>,
+    /// Backs up the repository that an instance of ghbk-now@.service names: OWNER-REPO, OWNER:REPO
+    #[arg(long, value_name = "NAME", conflicts_with = "repositories")]
+    pub instance: Option<String>,
     /// Fetches them afresh, carries over what only their damaged mirrors have, and sets those aside
     #[arg(long, requires = "repositories")]
     pub repair: bool,

@@ -27,6 +27,8 @@ pub enum Exit {
     Usage,
     /// The run could not take place.
     Impossible,
+    /// The daemon ends to be started anew, after an upgrade (`RestartForceExitStatus=` of its unit).
+    Restart,
     /// A run is already under way (`EX_TEMPFAIL` of `sysexits.h`).
     Busy,
     /// Stopped by a signal.
@@ -41,6 +43,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Impossible => 3,
             Exit::Busy => 75,
+            Exit::Restart => 76,
             Exit::Signal(number) => 128 + number,
         })
     }

@@ -91,6 +91,32 @@ impl FullName {
         Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 
+    /// Reads the name of an instance of `ghbk-now@.service`, which cannot hold a slash: `OWNER:REPO`, or `OWNER-REPO`
+    /// for one of the `owners`, or what `systemd-escape OWNER/REPO` makes of it.
+    ///
+    /// # Errors
+    /// [`InvalidName`], if it can be read in none of these ways.
+    pub fn from_instance(instance: &str, owners: &[String]) -> Result<Self, InvalidName> {
+        let plain = instance.replace(r"\x2d", "-");
+        if let Some((owner, name)) = plain.split_once(':') {
+            return Self::new(owner, name);
+        }
+        let prefix_of = |owner: &&String| {
+            let (start, rest) = plain.split_at_checked(owner.len())?;
+            start.eq_ignore_ascii_case(owner).then(|| rest.strip_prefix('-').map(|name| (start, name)))?
+        };
+        // An owner's name may begin another's: the longer one was meant.
+        let mut longest_first: Vec<&String> = owners.iter().collect();
+        longest_first.sort_by_key(|owner| std::cmp::Reverse(owner.len()));
+        if let Some((owner, name)) = longest_first.iter().find_map(prefix_of) {
+            return Self::new(owner, name);
+        }
+        match instance.split('-').collect::<Vec<_>>()[..] {
+            [owner, name] => Self::new(&owner.replace(r"\x2d", "-"), &name.replace(r"\x2d", "-")),
+            _ => Err(InvalidName::new(instance, "it is not OWNER-REPO with an owner of the configuration")),
+        }
+    }
+
     /// Returns the account that the repository belongs to.
     pub fn owner(&self) -> &str {
         &self.owner

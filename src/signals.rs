@@ -13,6 +13,8 @@ use crate::error::{Error, Exit};
 pub enum Event {
     /// SIGHUP.
     Reload,
+    /// SIGUSR1: end when no run is under way, so that systemd starts the program anew.
+    Restart,
     /// SIGTERM or SIGINT, by number.
     Stop(u8),
 }
@@ -21,6 +23,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Events {
     hangup: Signal,
+    user1: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -33,6 +36,7 @@ impl Events {
     pub fn listen() -> Result<Self, Error> {
         Ok(Self {
             hangup: listen(SignalKind::hangup())?,
+            user1: listen(SignalKind::user_defined1())?,
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
@@ -42,6 +46,7 @@ impl Events {
     pub async fn next(&mut self) -> Event {
         tokio::select! {
             _ = self.hangup.recv() => Event::Reload,
+            _ = self.user1.recv() => Event::Restart,
             _ = self.terminate.recv() => Event::Stop(number(SignalKind::terminate())),
             _ = self.interrupt.recv() => Event::Stop(number(SignalKind::interrupt())),
         }

@@ -5,6 +5,7 @@ mod daemon;
 mod generate;
 mod list;
 mod point;
+mod report_failure;
 mod restore;
 mod run;
 mod snapshots;
@@ -41,6 +42,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
         Command::Completions { shell } => return generate::completions(shell),
         Command::Man => return generate::man(),
+        Command::ReportFailure { unit } => return report_failure::report_failure(&cli.global, &unit).await,
         _ => {}
     }
     crate::git::transport::set_up_libgit2();
@@ -58,7 +60,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Restore(arguments) => restore::restore(&context, arguments).await,
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
-        Command::Completions { .. } | Command::Man => Ok(Exit::Good),
+        Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::backup::{Backup, back_up};
 use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
+use crate::names::FullName;
 use crate::outcome::{RunStatus, RunSummary, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::summary;
@@ -17,7 +18,15 @@ use crate::run::Request;
 use crate::signals::Signals;
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
-    if arguments.repositories.is_empty() {
+    let mut selection = arguments.repositories;
+    if let Some(instance) = &arguments.instance {
+        let named = FullName::from_instance(instance, &context.config.github.owners).map_err(|error| {
+            let hint = "systemctl start ghbk-now@OWNER-REPO for an owner of github.owners, ghbk-now@OWNER:REPO for any";
+            Error::new(Exit::Usage, error.to_string(), hint)
+        })?;
+        selection.push(named);
+    }
+    if selection.is_empty() {
         require_owners(&context.config)?;
     }
     create_plain_root(&context.config, context.global.root.is_some())?;
@@ -25,7 +34,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     let signals = Signals::listen(cancel.clone())?;
     let backup = Backup {
         config: Arc::clone(&context.config),
-        request: Request { trigger: Trigger::Manual, selection: arguments.repositories, repair: arguments.repair },
+        request: Request { trigger: Trigger::Manual, selection, repair: arguments.repair },
         cancel,
         clock: Clock::system(),
     };

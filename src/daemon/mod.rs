@@ -72,8 +72,14 @@ impl Daemon {
         renewal.tick().await;
         // A run by hand was in the way of one that was due.
         let mut again: Option<Instant> = None;
+        let mut restart = false;
         let mut watchdog = tokio::time::interval(self.notifier.watchdog_interval());
         loop {
+            if restart && running.is_none() {
+                self.notifier.stopping();
+                tracing::info!("ending, to be started anew");
+                return Ok(Exit::Restart);
+            }
             tokio::select! {
                 Some(()) = due.recv() => {
                     if running.is_some() {
@@ -107,6 +113,7 @@ impl Daemon {
                         self.notifier.ready();
                         self.show(running.is_some());
                     }
+                    Event::Restart => restart = true,
                     Event::Stop(signal) => {
                         self.notifier.stopping();
                         tracing::info!(signal, "stopping");

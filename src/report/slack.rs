@@ -61,6 +61,16 @@ pub fn test_message() -> Value {
     json!({"text": text, "blocks": [section(text)]})
 }
 
+/// Makes the message for a unit that systemd gave up.
+pub fn unit_failed_message(unit: &str, how: &str) -> Value {
+    let title = format!("\u{1f534} ghbk: {unit} has failed");
+    let advice = format!(
+        "No backups are made until it runs again. On the instance: `systemctl status {unit}`, `journalctl -u {unit} -n 50`"
+    );
+    let text = format!("*{}*\n{}\n_{}_", escape(&title), escape(how), escape(&advice));
+    json!({"text": title, "blocks": [section(&text)]})
+}
+
 fn failures(summary: &RunSummary) -> String {
     let shown = summary.failures.iter().take(FAILURES_SHOWN).map(|failure| {
         let error = cut(&failure.error, 200);

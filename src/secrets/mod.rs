@@ -9,7 +9,7 @@ mod file;
 mod ssm;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -152,8 +152,19 @@ fn source(config: &Config, env: EnvironmentOf<'_>) -> Source {
         None if env(env::name(Wanted::GitHubToken)).is_some() || env(env::name(Wanted::GitHubAppKey)).is_some() => {
             Source::Env
         }
-        None => folder().map_or(Source::Ssm, Source::File),
+        // systemd sets the variable although none of the credentials that a unit would take is there.
+        None => match folder() {
+            Some(folder) if config.secrets.directory.is_some() || holds_a_secret(&folder, config) => {
+                Source::File(folder)
+            }
+            _ => Source::Ssm,
+        },
     }
+}
+
+fn holds_a_secret(folder: &Path, config: &Config) -> bool {
+    let names = [&config.secrets.github_token, &config.secrets.github_app_key, &config.secrets.slack_webhook_url];
+    names.iter().any(|name| folder.join(name).exists())
 }
 
 /// Trims a value and refuses what cannot be one, without ever quoting it.

@@ -25,5 +25,6 @@ mod store_operations;
 mod surface;
 mod thorough;
 mod token;
+mod units;
 mod verify;
 mod world;

@@ -125,12 +125,15 @@ fn files_are_read_from_the_credentials_directory() {
         command.env_remove("GITHUB_TOKEN").env_remove("SLACK_WEBHOOK_URL").env("CREDENTIALS_DIRECTORY", &folder);
         command
     };
+    // systemd sets the variable even if none of the files that a unit would take is there.
+    let ended = finish(command().env("AWS_EC2_METADATA_DISABLED", "true")).expect(3);
+    assert!(ended.stdout.contains("cannot read SSM Parameter Store"), "{ended:#?}");
+    std::fs::write(folder.join("slack-webhook-url"), format!(" {}\n", world.sandbox.slack_url())).unwrap();
     let ended = finish(&mut command()).expect(3);
     assert!(ended.stdout.contains("credentials/github-token does not exist"), "{ended:#?}");
     std::fs::write(folder.join("github-token"), format!("{}\n", world.sandbox.token())).unwrap();
-    std::fs::write(folder.join("slack-webhook-url"), format!(" {}\n", world.sandbox.slack_url())).unwrap();
     finish(&mut command()).expect(0);
-    assert_eq!(world.sandbox.slack_messages().len(), 1);
+    assert_eq!(world.sandbox.slack_messages().len(), 2);
 }
 
 #[test]
