@@ -4,7 +4,7 @@
 //! whatever `-v` says, so that a token never reaches a log.
 
 use std::fs::OpenOptions;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::sync::{Arc, Mutex};
 
 use tracing::Level;
@@ -26,6 +26,17 @@ pub struct Verbosity {
     pub quiet: bool,
 }
 
+/// What a command does with `log.file`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// A service writes it, whatever it takes: alarms are made from it.
+    Required,
+    /// Whoever may write it does; a person at a terminal may be another user than the service.
+    IfPermitted,
+    /// A command that only looks leaves it alone.
+    Unused,
+}
+
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Installs the subscriber. `writer` is where text lines go, so that progress bars can make room for them.
@@ -35,6 +46,7 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 pub fn set_up(
     config: &LogConfig,
     verbosity: Verbosity,
+    log_file: LogFile,
     writer: impl for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<(), Error> {
     let level = level(config.level, verbosity);
@@ -57,20 +69,30 @@ pub fn set_up(
             layers.push(if terminal { format.without_time().boxed() } else { format.boxed() });
         }
     }
-    if let Some(path) = &config.file {
-        let file = OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
-            Error::new(
-                Exit::Usage,
-                format!("cannot open the log file {}: {error}", path.display()),
-                "set log.file to a file in a folder that ghbk may write to",
-            )
-        })?;
-        let writer = Mutex::new(Arc::new(file));
-        let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
-        layers.push(json.boxed());
+    let mut denied = None;
+    if let Some(path) = config.file.as_ref().filter(|_| log_file != LogFile::Unused) {
+        match OpenOptions::new().append(true).create(true).open(path) {
+            Ok(file) => {
+                let writer = Mutex::new(Arc::new(file));
+                layers.push(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer).boxed());
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && log_file == LogFile::IfPermitted => {
+                denied = Some(path);
+            }
+            Err(error) => {
+                return Err(Error::new(
+                    Exit::Usage,
+                    format!("cannot open the log file {}: {error}", path.display()),
+                    "set log.file to a file in a folder that ghbk may write to",
+                ));
+            }
+        }
     }
     // A second set-up in one process would be a mistake of the program, and harmless.
     let _ = tracing_subscriber::registry().with(layers.with_filter(filter)).try_init();
+    if let Some(path) = denied {
+        tracing::warn!("this user may not write the log file {}; this command is missing from it", path.display());
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use indicatif::MultiProgress;
 use crate::cli::{Cli, Command, GlobalArgs};
 use crate::config::{self, Config, Overrides};
 use crate::error::{Error, Exit};
-use crate::logging::{self, Verbosity};
+use crate::logging::{self, LogFile, Verbosity};
 use crate::names::{RepositoryId, Wanted};
 use crate::report::progress::BesideBars;
 use crate::store::{Index, IndexedMirror, Store, StoreError};
@@ -49,7 +49,12 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let config = load_config(&cli.global)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
-    logging::set_up(&config.log, verbosity, BesideBars(bars.clone()))?;
+    let log_file = match cli.command {
+        Command::Daemon => LogFile::Required,
+        Command::Run(_) => LogFile::IfPermitted,
+        _ => LogFile::Unused,
+    };
+    logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
     let context = Context { config: Arc::new(config), global: cli.global, bars };
     match cli.command {
         Command::Run(arguments) => run::run(&context, arguments).await,

@@ -5,7 +5,7 @@ use crate::cli::GlobalArgs;
 use crate::config::{Config, Notify};
 use crate::error::{Error, Exit};
 use crate::github::http_client;
-use crate::logging::{self, Verbosity};
+use crate::logging::{self, LogFile, Verbosity};
 use crate::report::slack as slack_report;
 use crate::secrets::{self, env_var};
 use crate::slack;
@@ -16,7 +16,8 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
         Ok(config) => (config, None),
         Err(error) => (Config::default(), Some(error)),
     };
-    logging::set_up(&config.log, Verbosity { verbose: global.verbose, quiet: global.quiet }, std::io::stderr)?;
+    let verbosity = Verbosity { verbose: global.verbose, quiet: global.quiet };
+    logging::set_up(&config.log, verbosity, LogFile::IfPermitted, std::io::stderr)?;
     let monitor = |name: &str| env_var(&format!("MONITOR_{name}")).unwrap_or_default();
     let (result, code, status) = (monitor("SERVICE_RESULT"), monitor("EXIT_CODE"), monitor("EXIT_STATUS"));
     if unit.starts_with("ghbk-now") && code == "exited" && ["1", "3", "75"].contains(&status.as_str()) {

@@ -5,8 +5,9 @@
 //! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -169,6 +170,8 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
             rows.push(Row { oid: bytes_of(Oid::from_bytes(entry.oid.as_bytes())?), crc32, offset: entry.pack_offset });
         }
         fs::rename(&pack.pack, &growing).map_err(failed())?;
+        // libgit2 makes packs that nobody may write to, which only root overrides.
+        fs::set_permissions(&growing, Permissions::from_mode(0o600)).map_err(failed())?;
         let length = fs::metadata(&growing).map_err(failed())?.len();
         offset = length.saturating_sub(TRAILER_BYTES).max(HEADER_BYTES);
         drop(index);

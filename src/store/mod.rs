@@ -149,9 +149,12 @@ impl Store {
     }
 }
 
-/// Asks the kernel whether a folder is the root of a mount, bind mounts included (statx(2)).
+/// Says whether another file system begins at a folder.
+///
+/// Not whether something is mounted there: systemd's `ReadWritePaths=` mounts the folder on itself (systemd.exec(5)), and
+/// a lost file system would then look mounted to the service, which would fill the root disk.
 fn is_mount_point(path: &Path) -> io::Result<bool> {
-    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
-    let status = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
-    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+    Ok(device(path)? != device(&path.join(".."))?)
 }

@@ -12,6 +12,7 @@ mod inventory;
 mod list;
 mod mirror;
 mod names;
+mod ordinary_user;
 mod proof;
 mod push;
 mod real;

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{Ended, World, finish};
+use crate::world::{Ended, World, finish, is_root};
 
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+/// Mounts a tmpfs for one test.
+fn run_on_tmpfs(world: &World, options: &str, before: &str) -> Ended {
+    run_after(world, &format!("mount -t tmpfs -o {options} tmpfs \"$GHBK_STORE__ROOT\" && {before}"))
 }
 
-/// Mounts a tmpfs for one test, in a mount namespace of that test's own command.
-fn run_on_tmpfs(world: &World, options: &str, before: &str) -> Ended {
-    let script = format!("mount -t tmpfs -o {options} tmpfs \"$GHBK_STORE__ROOT\" && {before} && exec \"$0\" run");
+/// Runs `ghbk run` after other commands, in a mount namespace of its own.
+fn run_after(world: &World, before: &str) -> Ended {
+    let script = format!("{before} && exec \"$0\" run");
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", &script, env!("CARGO_BIN_EXE_ghbk")]);
     let ghbk = world.ghbk(&[]);
@@ -78,6 +79,20 @@ fn the_deployment_s_root_must_be_a_mount_by_default() {
     let ended = world.run(&["run", "--root", "/mnt/efs"]).expect(3);
     assert_one_clear_line(&ended, "/mnt/efs does not exist");
     assert!(!Path::new("/mnt/efs").exists());
+}
+
+/// Regression: under systemd's `ReadWritePaths=` an unmounted store looked mounted, because it is mounted on itself.
+#[test]
+fn a_folder_mounted_on_itself_is_not_a_mounted_store() {
+    if !is_root() {
+        eprintln!("skipped: mounting needs root");
+        return;
+    }
+    let world = World::new();
+    let itself = "mount --bind \"$GHBK_STORE__ROOT\" \"$GHBK_STORE__ROOT\" && export GHBK_STORE__REQUIRE_MOUNT=true";
+    let ended = run_after(&world, itself);
+    assert_one_clear_line(&ended.expect(3), "is not a mount point");
+    assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0);
 }
 
 #[test]
