@@ -4,6 +4,7 @@
 //! overlap and cannot queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers,
 //! because a hung NFS mount is what would hang this process.
 
+mod heartbeat;
 pub mod systemd;
 
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{Backup, back_up};
+use crate::blocking::on_store;
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::outcome::{RunSummary, Trigger};
@@ -33,6 +35,8 @@ const WIND_DOWN: Duration = Duration::from_secs(20);
 const BUSY_PAUSE: Duration = Duration::from_mins(10);
 /// How often the job is made anew: the scheduler keeps the zone's offset of the day it was made.
 const JOB_RENEWAL: Duration = Duration::from_hours(24);
+/// How often the daemon says how the backup stands.
+const HEARTBEAT: Duration = Duration::from_hours(1);
 
 /// Reads the configuration anew.
 pub type Reload = Box<dyn Fn() -> Result<Config, Error> + Send + Sync>;
@@ -56,9 +60,12 @@ impl Daemon {
     /// Stays until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// [`Error`] if signals cannot be listened to or the schedule cannot be kept.
+    /// [`Error`] if the store is not there, signals cannot be listened to, or the schedule cannot be kept.
     pub async fn stay(mut self) -> Result<Exit, Error> {
         let mut events = Events::listen()?;
+        // Under systemd a start that fails is shown, tried again, and told to Slack in the end.
+        let config = Arc::clone(&self.config);
+        on_store(move || Store::open(&config.store)).await?;
         let (due_sink, mut due) = mpsc::channel(1);
         let mut scheduler = self.schedule(&due_sink).await?;
         let cancel = CancellationToken::new();
@@ -73,6 +80,7 @@ impl Daemon {
         // A run by hand was in the way of one that was due.
         let mut again: Option<Instant> = None;
         let mut restart = false;
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut watchdog = tokio::time::interval(self.notifier.watchdog_interval());
         loop {
             if restart && running.is_none() {
@@ -94,6 +102,7 @@ impl Daemon {
                     let busy = result.as_ref().is_err_and(|error| error.exit() == Exit::Busy);
                     again = busy.then(|| Instant::now() + BUSY_PAUSE);
                     log_result(result);
+                    heartbeat.reset_immediately();
                     scheduler = self.renew(scheduler, &due_sink).await?;
                     self.show(false);
                 }
@@ -103,6 +112,7 @@ impl Daemon {
                     self.show(true);
                 }
                 _ = renewal.tick() => scheduler = self.renew(scheduler, &due_sink).await?,
+                _ = heartbeat.tick() => self.beat(),
                 _ = watchdog.tick(), if self.notifier.has_watchdog() => self.feed_watchdog(),
                 event = events.next() => match event {
                     Event::Reload => {
@@ -222,6 +232,12 @@ impl Daemon {
         } else {
             format!("waiting; next run {next}")
         });
+    }
+
+    /// Says how the backup stands; not in the loop, which a store that hangs would hold up.
+    fn beat(&self) {
+        let config = Arc::clone(&self.config);
+        tokio::spawn(async move { heartbeat::beat(&config.store).await });
     }
 
     /// Feeds the watchdog once the store has answered; a store that hangs starves it.

@@ -10,7 +10,7 @@ pub mod summary;
 pub mod verify;
 
 use bytesize::ByteSize;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
 
 /// Says a count with its noun.
@@ -33,6 +33,13 @@ fn duration(time: TimeDelta) -> String {
         (0, h, m, _) => format!("{h} h {m} min"),
         (d, h, _, _) => format!("{d} d {h} h"),
     }
+}
+
+/// Counts hours between two times to a tenth; none pass when the clock was set back.
+pub(crate) fn hours_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "minutes since a backup fit")]
+    let minutes = (later - earlier).num_minutes().max(0) as f64;
+    (minutes / 6.0).round() / 10.0
 }
 
 /// Joins names, and says how many are left out.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{count, duration, some_of};
+use super::{count, duration, hours_between, some_of};
 use crate::names::{FullName, RunId};
 use crate::outcome::{RunStatus, RunSummary, State};
 use crate::store::{Index, RunRecord, layout};
@@ -116,9 +116,7 @@ impl Status {
             })
             .collect();
         repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));
-        #[expect(clippy::cast_precision_loss, reason = "minutes since a backup fit")]
-        let hours_since_success =
-            index.last_success.map(|at| ((now - at).num_minutes().max(0) as f64 / 6.0).round() / 10.0);
+        let hours_since_success = index.last_success.map(|at| hours_between(at, now));
         let last_run = records.iter().find_map(|record| record.summary.clone());
         Self { last_run, last_full_run, running, next_run, hours_since_success, repositories, runs }
     }

@@ -220,6 +220,19 @@ pub fn latest_run(store: &Store) -> Result<Option<RunRecord>, StoreError> {
     Ok(None)
 }
 
+/// Says when the first run began whose record is there.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {
+    for name in names_of_records(store)? {
+        if let Some(record) = read(store, &name)? {
+            return Ok(Some(record.started_at));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads records, newest first, as they are asked for.
 ///
 /// # Errors

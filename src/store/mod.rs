@@ -15,7 +15,7 @@ use crate::config::StoreConfig;
 
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
-pub use ledger::{Ledger, Record, RunRecord, Verified, all_runs, latest_run, run_record};
+pub use ledger::{Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, run_record};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{Mirror, Scanned};
 

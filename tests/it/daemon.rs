@@ -176,10 +176,10 @@ fn the_watchdog_is_fed_while_the_store_answers() {
 fn a_run_that_cannot_take_place_does_not_end_the_daemon() {
     let world = World::generated(1);
     let mut daemon = Running::start(&world, |command| {
-        command.env("GHBK_STORE__ROOT", world.folder.path().join("missing"));
+        command.env("GITHUB_TOKEN", "two words");
     });
     daemon.hears("STATUS=waiting");
-    assert!(daemon.log().contains("does not exist"), "{}", daemon.log());
+    assert!(daemon.log().contains("holds more than one word"), "{}", daemon.log());
     assert!(daemon.child.try_wait().unwrap().is_none());
 }
 
@@ -188,4 +188,61 @@ fn a_daemon_without_owners_does_not_start() {
     let world = World::generated(1);
     let ended = finish(world.ghbk(&["daemon"]).env_remove("GHBK_GITHUB__OWNERS")).expect(2);
     assert!(ended.stderr.contains("no owner is configured"), "{ended:#?}");
+}
+
+/// The heartbeats in a log file, as CloudWatch gets them.
+fn heartbeats(log: &std::path::Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.filter(|line| line["message"] == "heartbeat").collect()
+}
+
+#[test]
+fn the_heartbeat_says_how_the_backup_stands() {
+    let world = World::generated(2);
+    let log = world.folder.path().join("ghbk.jsonl");
+    let beat = |change: fn(&mut Command), count: usize| {
+        let _ = std::fs::remove_file(&log);
+        let daemon = Running::start(&world, |command| {
+            command.env("GHBK_LOG__FILE", &log);
+            change(command);
+        });
+        daemon.waits_for("a heartbeat", || heartbeats(&log).len() >= count);
+        heartbeats(&log).swap_remove(count - 1)
+    };
+    let before = beat(never, 1);
+    assert!(before.get("hours_since_success").is_none() && before.get("last_run_failed").is_none(), "{before}");
+    // The alarms of cloudformation/03-ec2.yml are tested against these lines.
+    insta::with_settings!({ filters => [(r#""timestamp": "[^"]+""#, r#""timestamp": "[time]""#)] }, {
+        // The second comes after the run that was made up for at start.
+        insta::assert_json_snapshot!("heartbeat_good", beat(|_| {}, 2));
+        world.sandbox.fault(Fault::on("/acme/repository-001.git").status(404));
+        world.run(&["run"]).expect(1);
+        insta::assert_json_snapshot!("heartbeat_failed", beat(never, 1));
+    });
+}
+
+#[test]
+fn a_store_that_goes_away_leaves_the_heartbeat_without_figures() {
+    let world = World::generated(1);
+    let log = world.folder.path().join("ghbk.jsonl");
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_LOG__FILE", &log).env("GHBK_SCHEDULE__CRON", "* * * * * *");
+        never(command);
+    });
+    daemon.waits_for("a heartbeat", || !heartbeats(&log).is_empty());
+    std::fs::rename(&world.root, world.folder.path().join("elsewhere")).unwrap();
+    // The runs that come due fail, and after each there would be a heartbeat.
+    daemon.waits_for("a complaint", || std::fs::read_to_string(&log).unwrap_or_default().contains("without figures"));
+}
+
+#[test]
+fn without_its_store_the_daemon_does_not_start() {
+    let world = World::generated(1);
+    std::fs::remove_dir(&world.root).unwrap();
+    let ended = world.run(&["daemon"]).expect(3);
+    assert!(ended.stderr.contains("does not exist"), "{ended:#?}");
+    std::fs::create_dir(&world.root).unwrap();
+    let ended = finish(world.ghbk(&["daemon"]).env("GHBK_STORE__REQUIRE_MOUNT", "true")).expect(3);
+    assert!(ended.stderr.contains("is not a mount point"), "{ended:#?}");
 }
