@@ -3,7 +3,7 @@
 //! Tests run as root in many places, and root may write to files that nobody may write to.
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::world::{Ended, World, finish, is_root};
@@ -23,17 +23,12 @@ impl<'a> OrdinaryUser<'a> {
         let binary = folder.join("ghbk");
         std::fs::copy(env!("CARGO_BIN_EXE_ghbk"), &binary).unwrap();
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let user = Self { world, binary };
-        for name in ["store", "scratch"] {
-            user.owns(&folder.join(name));
-        }
-        user
-    }
-
-    fn owns(&self, path: &Path) {
         if is_root() {
-            chown(path, Some(ORDINARY_USER_ID), Some(ORDINARY_USER_ID)).unwrap();
+            for name in ["store", "scratch"] {
+                chown(folder.join(name), Some(ORDINARY_USER_ID), Some(ORDINARY_USER_ID)).unwrap();
+            }
         }
+        Self { world, binary }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
