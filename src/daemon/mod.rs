@@ -61,7 +61,13 @@ impl Daemon {
     ///
     /// # Errors
     /// [`Error`] if the store is not there, signals cannot be listened to, or the schedule cannot be kept.
-    pub async fn stay(mut self) -> Result<Exit, Error> {
+    pub async fn stay(self) -> Result<Exit, Error> {
+        let notifier = self.notifier.clone();
+        // `systemctl status` leaves out what was logged before the last try; this it shows.
+        self.keep_schedule().await.inspect_err(|error| notifier.status(error.message()))
+    }
+
+    async fn keep_schedule(mut self) -> Result<Exit, Error> {
         let mut events = Events::listen()?;
         // Under systemd a start that fails is shown, tried again, and told to Slack in the end.
         let config = Arc::clone(&self.config);

@@ -243,6 +243,8 @@ fn without_its_store_the_daemon_does_not_start() {
     let ended = world.run(&["daemon"]).expect(3);
     assert!(ended.stderr.contains("does not exist"), "{ended:#?}");
     std::fs::create_dir(&world.root).unwrap();
-    let ended = finish(world.ghbk(&["daemon"]).env("GHBK_STORE__REQUIRE_MOUNT", "true")).expect(3);
-    assert!(ended.stderr.contains("is not a mount point"), "{ended:#?}");
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_STORE__REQUIRE_MOUNT", "true");
+    });
+    assert!(daemon.hears("STATUS=").contains("is not a mount point"), "{}", daemon.log());
 }
