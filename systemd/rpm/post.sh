@@ -1,3 +1,4 @@
+#!/bin/sh
 # Makes the user and the folders. Starts nothing: the configuration names nobody yet.
 systemd-sysusers ghbk.conf || exit 1
 systemd-tmpfiles --create ghbk.conf || exit 1
