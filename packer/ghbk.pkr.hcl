@@ -35,6 +35,8 @@ source "amazon-ebs" "ghbk" {
     device_name           = "/dev/xvda"
     volume_size           = 16
     volume_type           = "gp3"
+    iops                  = 3000
+    throughput            = 125
     delete_on_termination = true
   }
 
