@@ -98,6 +98,7 @@ fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunS
         renamed: Vec::new(),
         gone: Vec::new(),
         force_pushed: Vec::new(),
+        adopted: Vec::new(),
         dropped: Vec::new(),
         proof: Proof::default(),
         listed_by_owner: BTreeMap::new(),

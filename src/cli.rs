@@ -155,6 +155,17 @@ Examples:
 Reads every pack whole: with EFS in infrequent access that costs money. A run does the same to a share of the store, \
 so that all of it is proven every verify.full_every. Needs neither network nor token. Exit status 1: damage found.")]
     Verify(VerifyArgs),
+    /// Makes mirrors of clones that another tool left on the store, without fetching them again
+    #[command(after_long_help = "\
+Examples:
+  ghbk adopt --dry-run                           which clones there are, and whose
+  ghbk adopt                                     all of them
+  ghbk adopt /mnt/efs/old-site --as acme/site    one whose origin does not tell
+
+Looks at ROOT/NAME and ROOT/OWNER/NAME, bare or plain. GitHub is asked whose they are; nothing is fetched. Every branch \
+and tag becomes the first snapshot, of the time when the clone was last brought up to date; what only the clone has is \
+kept. The clone itself moves to ROOT/.ghbk/adopted/ and is yours to remove. The next run fetches what is new.")]
+    Adopt(AdoptArgs),
     /// Checks configuration, store, secrets, GitHub and Slack, one line each
     #[command(after_long_help = "\
 Examples:
@@ -251,6 +262,20 @@ pub struct VerifyArgs {
     /// Hashes every object, too
     #[arg(long)]
     pub deep: bool,
+}
+
+/// Arguments of `ghbk adopt`.
+#[derive(Clone, Debug, Args)]
+pub struct AdoptArgs {
+    /// Adopts only these clones, which lie on the store
+    #[arg(value_name = "CLONE", value_hint = ValueHint::DirPath)]
+    pub clones: Vec<PathBuf>,
+    /// Says which repository the clone is of
+    #[arg(long = "as", value_name = "OWNER/REPO", requires = "clones")]
+    pub name: Option<FullName>,
+    /// Lists them and does nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `ghbk check`.

@@ -86,6 +86,9 @@ pub struct Outcome {
     /// Whether its mirror was fetched afresh because it was damaged.
     #[serde(default)]
     pub repaired: bool,
+    /// The clone of another tool that its mirror was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedClone>,
     /// Bytes received from the git server.
     pub bytes_received: u64,
     /// How long it took.
@@ -104,6 +107,51 @@ pub struct Outcome {
     pub wiki_head: Option<String>,
     /// When it was over.
     pub finished_at: DateTime<Utc>,
+}
+
+impl Outcome {
+    /// Describes a repository of which nothing more is to be told.
+    pub fn new(id: RepositoryId, full_name: FullName, state: State, finished_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            full_name,
+            state,
+            renamed_from: None,
+            force_pushed: Vec::new(),
+            deleted_refs: Vec::new(),
+            tips_kept: 0,
+            packs_merged: 0,
+            dropped: None,
+            repaired: false,
+            adopted: None,
+            bytes_received: 0,
+            duration_milliseconds: 0,
+            failures: Vec::new(),
+            warnings: Vec::new(),
+            head: None,
+            wiki_head: None,
+            finished_at,
+        }
+    }
+}
+
+/// Says where a clone lay that became a mirror, and where it was set aside; both below the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedClone {
+    /// Before.
+    pub from: String,
+    /// Now.
+    pub set_aside_in: String,
+}
+
+/// Names a repository whose mirror was made of a clone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The repository.
+    pub repository: FullName,
+    /// The clone.
+    #[serde(flatten)]
+    pub clone: AdoptedClone,
 }
 
 /// Counts what retention gave up.
@@ -216,6 +264,8 @@ pub enum Trigger {
     Schedule,
     /// The daemon's start after a due time was missed.
     CatchUp,
+    /// A person who lets ghbk take over the clones of another tool.
+    Adoption,
 }
 
 /// Sums up one run.
@@ -254,6 +304,9 @@ pub struct RunSummary {
     /// Refs that lost their old tip.
     #[serde(default)]
     pub force_pushed: Vec<ForcePushed>,
+    /// Clones of another tool that became mirrors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<Adopted>,
     /// What retention gave up.
     #[serde(default)]
     pub dropped: Vec<DroppedFrom>,

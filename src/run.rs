@@ -5,6 +5,7 @@
 //! repository's failure is an outcome, never an error of the run; only a bad token or a store that takes no more
 //! writes ends it early.
 
+mod adoption;
 mod mirror;
 mod proof;
 
@@ -25,11 +26,14 @@ use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{
-    Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State, Trigger,
+    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State,
+    Trigger,
 };
-use crate::plan::{Move, Plan, Step, plan};
+use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
+
+pub use adoption::Adoption;
 
 /// Says what to back up and who asked.
 #[derive(Clone, Debug)]
@@ -102,6 +106,11 @@ impl Outside {
             config.limits.stall_timeout,
         );
         Ok(Self { github, server, gate })
+    }
+
+    /// Returns the git server's host, with the port if it is not the usual one.
+    pub fn git_host(&self) -> &str {
+        self.server.host()
     }
 
     /// Returns the REST API's client.
@@ -212,6 +221,7 @@ impl Session {
         }
         let mut plan = plan(&inventory, &self.index);
         tally.failures.append(&mut plan.conflicts);
+        self.warn_of_clones(&plan, &mut tally);
         self.move_mirrors(&mut plan, &mut tally);
         self.write(&Record::Plan { repositories: plan.steps.len() as u64 })?;
         progress.planned(plan.steps.len());
@@ -231,6 +241,25 @@ impl Session {
             None => RunStatus::Partial,
         };
         self.close(tally, status)
+    }
+
+    /// Says that what is about to be fetched may be there already, as a clone of another tool.
+    fn warn_of_clones(&self, plan: &Plan, tally: &mut Tally) {
+        if !plan.steps.iter().any(|step| step.action == Action::Create) {
+            return;
+        }
+        match self.store.foreign_clones(&self.index) {
+            Ok(clones) => {
+                if let Some(first) = clones.first() {
+                    let (count, first) = (clones.len(), first.folder.display());
+                    tally.warnings.push(format!(
+                        "clones of another tool lie on the store ({count}, such as {first}); `ghbk adopt` makes mirrors \
+                         of them without fetching"
+                    ));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "clones of other tools are not looked for"),
+        }
     }
 
     /// Goes through all steps; returns what ended the run early, if anything did.
@@ -475,6 +504,11 @@ impl Tally {
                     repository: outcome.full_name.clone(),
                     refs: outcome.force_pushed.clone(),
                 })
+                .collect(),
+            adopted: self
+                .outcomes
+                .iter()
+                .filter_map(|o| Some(Adopted { repository: o.full_name.clone(), clone: o.adopted.clone()? }))
                 .collect(),
             dropped: self
                 .outcomes

@@ -1,5 +1,6 @@
 //! One file a verb. Commands put the rooms together, print results on standard output, and decide the exit status.
 
+mod adopt;
 mod check;
 mod daemon;
 mod generate;
@@ -51,7 +52,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
     let log_file = match cli.command {
         Command::Daemon => LogFile::Required,
-        Command::Run(_) => LogFile::IfPermitted,
+        Command::Run(_) | Command::Adopt(_) => LogFile::IfPermitted,
         _ => LogFile::Unused,
     };
     logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
@@ -63,6 +64,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Status => status::status(&context).await,
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, arguments).await,
+        Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
         Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),

@@ -2,9 +2,10 @@
 //!
 //! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
 //! [`stage`] downloads into a scratch repository and makes the [`snapshot`], [`publish`] makes the result visible on
-//! the store. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs
+//! the store. [`adopt`] makes mirrors of other tools' clones. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs
 //! few and drops what is too old.
 
+pub mod adopt;
 pub mod advertisement;
 pub mod changes;
 pub mod consolidate;
@@ -76,6 +77,12 @@ pub enum GitError {
     /// What is stored cannot be read.
     #[error("the mirror is damaged: {0}")]
     Damaged(String),
+    /// A clone of another tool cannot become a mirror.
+    #[error("the clone cannot be adopted: {0}")]
+    NotAdoptable(&'static str),
+    /// What lies where the mirror should be is no mirror of this repository.
+    #[error("{} is in the way: it is no mirror of this repository", .0.display())]
+    InTheWay(std::path::PathBuf),
     /// Reading or writing a file failed.
     #[error("{doing} {path}: {source}")]
     Io {
@@ -143,6 +150,8 @@ impl GitError {
             Self::Damaged(_) => {
                 "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository afresh and keeps what only the store has"
             }
+            Self::NotAdoptable(_) => "leave it, or complete it with git; `ghbk run` fetches the repository afresh",
+            Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::PublishedDiffers => "run again; if it persists, something else writes to the store",

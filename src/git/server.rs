@@ -43,6 +43,11 @@ impl GitServer {
         Self { client, base: git_base(api_url), credentials, gate }
     }
 
+    /// Returns the host, with the port if it is not the usual one.
+    pub fn host(&self) -> &str {
+        &self.base[url::Position::BeforeHost..url::Position::AfterPort]
+    }
+
     /// Returns the address of a repository, or of a wiki with `OWNER/NAME.wiki`.
     fn address(&self, repository: &str) -> Url {
         let mut url = self.base.clone();

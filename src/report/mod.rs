@@ -93,6 +93,7 @@ pub(crate) mod samples {
                 repository: "acme/api".parse().unwrap(),
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
             }],
+            adopted: vec![],
             dropped: vec![DroppedFrom {
                 repository: "acme/api".parse().unwrap(),
                 dropped: Dropped { snapshots: 12, tips: 1 },

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{count, duration, size, some_of};
 use chrono::TimeDelta;
 
-use crate::outcome::{RunStatus, RunSummary};
+use crate::outcome::{RunStatus, RunSummary, Trigger};
 
 /// Words a run for a terminal.
 pub fn text(summary: &RunSummary) -> String {
@@ -48,6 +48,16 @@ pub fn text(summary: &RunSummary) -> String {
 
 /// Says in one line how the run ended.
 pub(super) fn headline(summary: &RunSummary) -> String {
+    if summary.trigger == Trigger::Adoption {
+        return match summary.status {
+            RunStatus::Ok => "adoption complete: the next run fetches only what is new".to_owned(),
+            RunStatus::Partial => {
+                format!("adoption incomplete: {}", count(summary.counts.failed, "failure", "failures"))
+            }
+            RunStatus::Failed => "adoption failed: it could not take place or had to stop".to_owned(),
+            RunStatus::Cancelled => "adoption cancelled: what is adopted is adopted".to_owned(),
+        };
+    }
     match summary.status {
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
         RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
@@ -102,7 +112,11 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
             count(tips, "kept tip", "kept tips")
         )
     });
+    let adopted = summary.adopted.iter().map(|adopted| {
+        format!("{} (the clone {} is now {})", adopted.repository, adopted.clone.from, adopted.clone.set_aside_in)
+    });
     [
+        ("adopted", adopted.collect()),
         ("new", names(&summary.created)),
         ("renamed", renamed),
         ("gone from GitHub, mirror kept", names(&summary.gone)),

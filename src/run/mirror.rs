@@ -329,25 +329,10 @@ impl Worker {
         timed_out: Option<Duration>,
     ) -> Done {
         let repository = &step.repository;
-        let mut outcome = Outcome {
-            id: repository.id,
-            full_name: repository.full_name.clone(),
-            state: State::Unchanged,
-            renamed_from: None,
-            force_pushed: Vec::new(),
-            deleted_refs: Vec::new(),
-            tips_kept: 0,
-            packs_merged: 0,
-            dropped: None,
-            repaired: false,
-            bytes_received: transfer.received_bytes.load(Ordering::Relaxed),
-            duration_milliseconds: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            failures: Vec::new(),
-            warnings: Vec::new(),
-            head: None,
-            wiki_head: None,
-            finished_at: self.clock.now(),
-        };
+        let finished_at = self.clock.now();
+        let mut outcome = Outcome::new(repository.id, repository.full_name.clone(), State::Unchanged, finished_at);
+        outcome.bytes_received = transfer.received_bytes.load(Ordering::Relaxed);
+        outcome.duration_milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut ends_the_run = None;
         for (kind, result) in results {
             let name = kind.name_of(&repository.full_name);
@@ -429,15 +414,18 @@ async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>,
     let id = part.id;
     let known_head = part.stored_head.map(str::to_owned);
     blocking(move || {
-        let Some(refs) = mirror.refs()? else { return Ok(None) };
+        let refs = mirror.refs();
+        if matches!(refs, Ok(None)) {
+            return Ok(None);
+        }
         if known_head.is_some() {
-            return Ok(Some(Stored { refs, head: known_head }));
+            return Ok(refs?.map(|refs| Stored { refs, head: known_head }));
         }
         // Only a mirror that the index does not know can belong to somebody else.
         if mirror.identity().is_none_or(|(owner, _)| owner != id) {
-            let path = mirror.path().display();
-            return Err(GitError::Damaged(format!("{path} is not the mirror of repository {id}")));
+            return Err(GitError::InTheWay(mirror.path().to_owned()));
         }
+        let Some(refs) = refs? else { return Ok(None) };
         let head = mirror.head();
         Ok(Some(Stored { refs, head }))
     })

@@ -1,6 +1,6 @@
 //! Where things lie below the root, as relative paths. Pure, so that the plan can use it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::names::{FullName, RepositoryId, RunId};
 
@@ -47,6 +47,11 @@ pub fn attic(name: &FullName, id: RepositoryId) -> PathBuf {
 /// Returns the place of a damaged mirror that a repaired one has replaced.
 pub fn damaged(name: &FullName, id: RepositoryId, run_id: &RunId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join("damaged").join(name.owner()).join(format!("{}-{id}-{run_id}", name.name()))
+}
+
+/// Returns where another tool's clone is set aside after it became a mirror: `clone` is its path below the root.
+pub fn adopted(clone: &Path, run_id: &RunId) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("adopted").join(run_id.as_str()).join(clone)
 }
 
 /// Returns the place of a mirror between two names.

@@ -3,13 +3,15 @@
 //! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
 //! place is a path without its suffix, because code and wiki move together.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layout::MirrorKind;
-use super::{Store, StoreError};
+use super::{Index, Store, StoreError};
 use crate::git::GitError;
+use crate::git::adopt::ForeignClone;
 use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder, write_synced};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::snapshot::{Snapshot, history};
@@ -151,6 +153,61 @@ impl Store {
             sync_folder(parent)?;
         }
         Ok(())
+    }
+
+    /// Makes a new mirror of what another tool's clone holds, and sets the clone aside, which may lie in its place.
+    ///
+    /// # Errors
+    /// [`GitError`]; the clone is where it was or set aside, and the next run puts a mirror that is built in its place.
+    pub fn adopt_mirror(
+        &self,
+        building: &Mirror,
+        target: &Mirror,
+        clone: &Path,
+        aside: &Path,
+        identity: (RepositoryId, &FullName),
+        publication: &Publication<'_>,
+    ) -> Result<(), GitError> {
+        let aside = Mirror { path: self.root.join(aside) };
+        if clone == target.path {
+            return self.replace_mirror(building, target, &aside, identity, publication);
+        }
+        self.create_mirror(building, target, identity, publication)?;
+        let parent = aside.path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+        fs::rename(clone, &aside.path).map_err(GitError::io("move", clone))?;
+        sync_folder(parent)
+    }
+
+    /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a folder cannot be read.
+    pub fn foreign_clones(&self, index: &Index) -> Result<Vec<ForeignClone>, StoreError> {
+        let places = index.mirrors.values().map(|mirror| &mirror.place);
+        let ours: HashSet<PathBuf> = places
+            .flat_map(|place| [MirrorKind::Code, MirrorKind::Wiki].map(|kind| self.mirror_at(place, kind).path))
+            .collect();
+        let mut found = Vec::new();
+        for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
+            let folder = self.root.join(name);
+            if let Some(clone) = ForeignClone::at(&folder) {
+                found.push(clone);
+                continue;
+            }
+            for name in names_in(&folder)? {
+                let path = folder.join(name);
+                // A mirror that the index does not know says itself that it is one.
+                let is_ours = || Mirror { path: path.clone() }.identity().is_some();
+                if !ours.contains(&path)
+                    && let Some(clone) = ForeignClone::at(&path)
+                    && !is_ours()
+                {
+                    found.push(clone);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Moves code and wiki from one place to another; missing parts are fine.

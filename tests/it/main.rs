@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod adopt;
 mod check;
 mod daemon;
 mod faults;

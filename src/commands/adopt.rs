@@ -1,0 +1,237 @@
+//! `ghbk adopt`: the clones that another tool left on the store become mirrors.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, open_store, print, print_json};
+use crate::blocking::on_store;
+use crate::cli::AdoptArgs;
+use crate::clock::Clock;
+use crate::error::{Error, Exit};
+use crate::git::adopt::ForeignClone;
+use crate::github::{self, http_client};
+use crate::names::FullName;
+use crate::outcome::{RunStatus, RunSummary, Trigger};
+use crate::report::progress::Lines;
+use crate::report::summary;
+use crate::run::{Adoption, Outside, Request, Session};
+use crate::secrets::{self, env_var};
+use crate::signals::Signals;
+use crate::store::{Index, MirrorKind};
+
+/// What is known of a clone before anything is done.
+#[derive(Debug, Serialize)]
+struct Found {
+    clone: PathBuf,
+    /// `OWNER/NAME`, or `OWNER/NAME.wiki`.
+    repository: Option<String>,
+    /// Why it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_alone: Option<String>,
+}
+
+/// What `ghbk adopt --json` prints; a contract with scripts.
+#[derive(Debug, Serialize)]
+struct Report {
+    found: Vec<Found>,
+    /// None if there was nothing to adopt, or with `--dry-run`.
+    summary: Option<RunSummary>,
+}
+
+pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exit, Error> {
+    if arguments.name.is_some() && arguments.clones.len() != 1 {
+        let hint = "ghbk adopt /mnt/efs/old-site --as acme/site";
+        return Err(Error::new(Exit::Usage, "--as names the repository of one clone", hint));
+    }
+    let config = &context.config;
+    let for_store = Arc::clone(config);
+    let clones = on_store(move || {
+        let store = open_store(&for_store)?;
+        store.foreign_clones(&Index::current(&store)?)
+    })
+    .await?;
+    let clones = wanted(clones, &arguments.clones)?;
+    let mut report = Report { found: Vec::new(), summary: None };
+    if clones.is_empty() {
+        return finish(context, &report);
+    }
+    let secret = secrets::read(config, &env_var).await.github?;
+    let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
+    let mut adoptions = Vec::new();
+    for clone in clones {
+        let named = match &arguments.name {
+            Some(name) => Some((name.clone(), MirrorKind::Code)),
+            None => name_of(&clone, &config.store.root, &config.github.owners, outside.git_host()),
+        };
+        let mut found = Found { clone: clone.folder.clone(), repository: None, left_alone: None };
+        if let Some((name, kind)) = named {
+            found.repository = Some(kind.name_of(&name));
+            let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(&name)).await;
+            if let Some(failure) = looked_up.failures.iter().find(|failure| failure.unauthorized) {
+                return Err(Error::new(Exit::Impossible, failure.error.clone(), failure.hint.clone()));
+            }
+            match looked_up.repositories.pop() {
+                Some(repository) => {
+                    // It may have been renamed since.
+                    found.repository = Some(kind.name_of(&repository.full_name));
+                    adoptions.push(Adoption { clone, repository, kind });
+                }
+                None => found.left_alone = looked_up.failures.pop().map(|failure| failure.error),
+            }
+        } else {
+            let reason = "neither its origin nor its path says which repository it is; name it with --as OWNER/REPO";
+            found.left_alone = Some(reason.to_owned());
+        }
+        report.found.push(found);
+    }
+    if !arguments.dry_run && !adoptions.is_empty() {
+        report.summary = Some(carry_out(context, adoptions).await?);
+    }
+    finish(context, &report)
+}
+
+/// Keeps the clones that were asked for; all, if none was.
+fn wanted(clones: Vec<ForeignClone>, paths: &[PathBuf]) -> Result<Vec<ForeignClone>, Error> {
+    if paths.is_empty() {
+        return Ok(clones);
+    }
+    let mut chosen = Vec::new();
+    for path in paths {
+        let canonical = |path: &Path| path.canonicalize().ok();
+        let meant = clones.iter().find(|clone| clone.folder == *path || canonical(&clone.folder) == canonical(path));
+        chosen.push(meant.cloned().ok_or_else(|| {
+            let message = format!("{} is no clone of another tool on the store", path.display());
+            Error::new(Exit::Usage, message, "`ghbk adopt --dry-run` lists them")
+        })?);
+    }
+    Ok(chosen)
+}
+
+async fn carry_out(context: &Context, adoptions: Vec<Adoption>) -> Result<RunSummary, Error> {
+    let cancel = CancellationToken::new();
+    let _signals = Signals::listen(cancel.clone())?;
+    let mut selection: Vec<FullName> = adoptions.iter().map(|adoption| adoption.repository.full_name.clone()).collect();
+    selection.dedup();
+    let config = Arc::clone(&context.config);
+    let request = Request { trigger: Trigger::Adoption, selection, repair: false };
+    let session = on_store(move || Session::begin(config, request, Clock::system())).await?;
+    Ok(session.adopt(adoptions, &cancel, &Lines::default()).await?)
+}
+
+fn finish(context: &Context, report: &Report) -> Result<Exit, Error> {
+    if context.global.json {
+        print_json(report)?;
+    } else {
+        print(&text(report))?;
+    }
+    let left = report.found.iter().any(|found| found.left_alone.is_some());
+    Ok(match report.summary.as_ref().map(|summary| summary.status) {
+        Some(RunStatus::Failed | RunStatus::Cancelled) => Exit::Impossible,
+        Some(RunStatus::Partial) => Exit::Partial,
+        _ if left => Exit::Partial,
+        _ => Exit::Good,
+    })
+}
+
+fn text(report: &Report) -> String {
+    if report.found.is_empty() {
+        return "no clone of another tool lies on the store\n".to_owned();
+    }
+    let mut out = String::new();
+    for found in &report.found {
+        let clone = found.clone.display();
+        match (&found.left_alone, &found.repository) {
+            (Some(reason), _) => out.push_str(&format!("left alone: {clone}: {reason}\n")),
+            (None, Some(repository)) if report.summary.is_none() => {
+                out.push_str(&format!("would adopt: {clone} as {repository}\n"));
+            }
+            (None, _) => {}
+        }
+    }
+    if let Some(summary) = &report.summary {
+        out.push_str(&summary::text(summary));
+    }
+    out
+}
+
+/// Says which repository a clone is of: what its origin says, else its path below the root.
+fn name_of(clone: &ForeignClone, root: &Path, owners: &[String], git_host: &str) -> Option<(FullName, MirrorKind)> {
+    if let Some(origin) = clone.origin() {
+        // A clone of another place is nobody's here, whatever its folder is called.
+        return by_url(&origin, git_host);
+    }
+    let place = clone.folder.strip_prefix(root).ok()?;
+    let parts: Vec<&str> = place.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
+    match (parts[..].as_ref(), owners) {
+        ([owner, name], _) => full_name(owner, name),
+        ([name], [owner]) => full_name(owner, name),
+        _ => None,
+    }
+}
+
+/// Reads the address of a clone's origin: a URL, or `git@HOST:OWNER/NAME.git`.
+fn by_url(origin: &str, git_host: &str) -> Option<(FullName, MirrorKind)> {
+    let (host, path) = match url::Url::parse(origin) {
+        Ok(url) if url.has_host() => {
+            let host = url.host_str()?.to_owned();
+            let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+            (format!("{host}{port}"), url.path().to_owned())
+        }
+        _ => {
+            let (place, path) = origin.split_once(':')?;
+            (place.rsplit('@').next()?.to_owned(), path.to_owned())
+        }
+    };
+    let (owner, name) = path.trim_matches('/').rsplit_once('/')?;
+    let owner = owner.rsplit('/').next()?;
+    host.eq_ignore_ascii_case(git_host).then(|| full_name(owner, name)).flatten()
+}
+
+fn full_name(owner: &str, name: &str) -> Option<(FullName, MirrorKind)> {
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let (name, kind) = match name.strip_suffix(".wiki") {
+        Some(name) => (name, MirrorKind::Wiki),
+        None => (name, MirrorKind::Code),
+    };
+    Some((FullName::new(owner, name).ok()?, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_says_which_repository_a_clone_is_of() {
+        let site = Some(("acme/site".parse().unwrap(), MirrorKind::Code));
+        for origin in [
+            "https://github.com/acme/site.git",
+            "https://github.com/acme/site",
+            "https://ghp_secret:x-oauth-basic@github.com/acme/site.git",
+            "ssh://git@github.com/acme/site.git",
+            "git@github.com:acme/site.git",
+            "git@GitHub.com:acme/site",
+        ] {
+            assert_eq!(by_url(origin, "github.com"), site, "{origin}");
+        }
+        let wiki = Some(("acme/site".parse().unwrap(), MirrorKind::Wiki));
+        assert_eq!(by_url("https://github.com/acme/site.wiki.git", "github.com"), wiki);
+    }
+
+    #[test]
+    fn another_host_and_nonsense_say_nothing() {
+        for origin in [
+            "https://gitlab.com/acme/site.git",
+            "git@gitlab.com:acme/site.git",
+            "https://github.com.evil.example/acme/site.git",
+            "/srv/git/site.git",
+            "https://github.com/site.git",
+            "https://github.com/acme/..",
+            "",
+        ] {
+            assert_eq!(by_url(origin, "github.com"), None, "{origin}");
+        }
+    }
+}

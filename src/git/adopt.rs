@@ -1,0 +1,233 @@
+//! Adopt: what a clone that another tool made becomes as a mirror, without a byte from the network.
+//!
+//! Blocking; reads one clone, writes only to scratch. The clone's packs are taken as they are, its loose objects become
+//! one more, and everything that a ref needs is proven to be there. What a newcomer would get wrong: a plain clone has
+//! GitHub's branches below `refs/remotes/origin/`; those below `refs/heads/` are its owner's, and may be older or hold
+//! what GitHub never had. Nothing in a clone is obeyed: no hook, no configuration, no alternates.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use git2::{Oid, Repository};
+use tokio_util::sync::CancellationToken;
+
+use super::pack;
+use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
+use super::snapshot::{self, Occasion};
+use super::stage::Staged;
+use super::{GitError, changes, references, transport, view};
+
+/// GitHub's branches in a plain clone.
+const REMOTE_BRANCHES: &str = "refs/remotes/origin/";
+
+/// A repository that another tool keeps, bare or with a working tree.
+#[derive(Clone, Debug)]
+pub struct ForeignClone {
+    /// The folder that a person knows.
+    pub folder: PathBuf,
+    /// Where its refs and objects are: the folder itself, or its `.git`.
+    git_dir: PathBuf,
+}
+
+/// What a clone's refs say of GitHub's repository.
+#[derive(Clone, Debug, Default)]
+struct ForeignRefs {
+    /// What GitHub had when the clone was last brought up to date, by GitHub's names.
+    of_remote: Refs,
+    /// What only the clone has: branches of its owner, a stash.
+    others: Vec<Target>,
+    /// What HEAD is to say.
+    head: Option<String>,
+}
+
+impl ForeignClone {
+    /// Recognises a clone; none if the folder is no git repository.
+    pub fn at(folder: &Path) -> Option<Self> {
+        let is_git_dir = |path: &Path| path.join("HEAD").is_file() && path.join("objects").is_dir();
+        let git_dir = [folder.to_owned(), folder.join(".git")].into_iter().find(|path| is_git_dir(path))?;
+        Some(Self { folder: folder.to_owned(), git_dir })
+    }
+
+    /// Reads from where it was cloned. It may hold a token; it is not for printing.
+    pub fn origin(&self) -> Option<String> {
+        transport::set_up_libgit2();
+        let config = git2::Config::open(&self.git_dir.join("config")).ok()?.snapshot().ok()?;
+        config.get_str("remote.origin.url").ok().map(str::to_owned)
+    }
+
+    /// Says when it was last brought up to date, as far as its files tell.
+    pub fn seen_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let modified = |name| fs::metadata(self.git_dir.join(name)).and_then(|metadata| metadata.modified()).ok();
+        let newest: Option<SystemTime> = ["FETCH_HEAD", "packed-refs", "HEAD"].into_iter().filter_map(modified).max();
+        newest.map_or(now, |at| DateTime::from(at).min(now))
+    }
+
+    /// Says why it cannot become a mirror, if a look at its files tells.
+    fn obstacle(&self) -> Option<&'static str> {
+        if self.git_dir.join("shallow").exists() {
+            return Some("it is shallow: its history is cut off");
+        }
+        if self.git_dir.join("objects/info/alternates").exists() {
+            return Some("it borrows objects from another repository (objects/info/alternates)");
+        }
+        None
+    }
+
+    fn refs(&self) -> Result<ForeignRefs, GitError> {
+        let path = self.git_dir.join("packed-refs");
+        let mut refs = match fs::read(&path) {
+            Ok(bytes) => Refs::parse_packed(&bytes)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Refs::default(),
+            Err(error) => return Err(GitError::io("read", &path)(error)),
+        };
+        // A loose ref is newer than its packed namesake.
+        read_loose(&self.git_dir, "refs", &mut refs)?;
+        let is_plain = refs.iter().any(|(name, _)| name.starts_with(REMOTE_BRANCHES));
+        let mut found = ForeignRefs { head: self.head(is_plain), ..ForeignRefs::default() };
+        for (name, target) in refs.iter().filter(|(name, _)| git2::Reference::is_valid_name(name)) {
+            match name.strip_prefix(REMOTE_BRANCHES) {
+                Some("HEAD") => {}
+                Some(branch) => found.of_remote.insert(format!("refs/heads/{branch}"), *target),
+                None if is_plain && name.starts_with("refs/heads/") => found.others.push(*target),
+                None if is_mirrored(name) => found.of_remote.insert(name.to_owned(), *target),
+                // GitHub's test merges are remade endlessly, and nobody looks for an old one.
+                None if name.starts_with("refs/pull/") => {}
+                None => found.others.push(*target),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Finds GitHub's default branch, or the branch that is checked out.
+    fn head(&self, is_plain: bool) -> Option<String> {
+        let read = |name: &str| fs::read_to_string(self.git_dir.join(name)).ok();
+        let of_remote = read(&format!("{REMOTE_BRANCHES}HEAD")).filter(|_| is_plain);
+        let branch = of_remote.as_deref().and_then(|text| text.trim_end().strip_prefix("ref: refs/remotes/origin/"));
+        if let Some(branch) = branch {
+            return Some(format!("ref: refs/heads/{branch}"));
+        }
+        read("HEAD").map(|text| text.trim_end().to_owned()).filter(|text| text.starts_with("ref: refs/heads/"))
+    }
+}
+
+/// Reads the loose refs below a folder. Links lead who knows where, and are not followed.
+fn read_loose(git_dir: &Path, name: &str, refs: &mut Refs) -> Result<(), GitError> {
+    let folder = git_dir.join(name);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(GitError::io("read", &folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(GitError::io("read", &folder))?;
+        let kind = entry.file_type().map_err(GitError::io("examine", &folder))?;
+        // A name that is no text, or no ref's, such as that of a left-over lock, was never advertised.
+        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let name = format!("{name}/{file_name}");
+        if kind.is_dir() {
+            read_loose(git_dir, &name, refs)?;
+        } else if kind.is_file() && git2::Reference::is_valid_name(&name) {
+            let path = entry.path();
+            let text = fs::read_to_string(&path).map_err(GitError::io("read", &path))?;
+            match parse_oid(text.trim_end()) {
+                Some(oid) => refs.insert(name, Target { oid, peeled: None }),
+                None if text.starts_with("ref: ") => {}
+                None => return Err(GitError::Damaged(format!("the ref {name} cannot be read"))),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes of a clone what a mirror is: packs that hold everything, refs by GitHub's names, a first snapshot.
+///
+/// `scratch` is an empty folder on local disk.
+///
+/// # Errors
+/// [`GitError::NotAdoptable`] with the reason, [`GitError::Incomplete`] or [`GitError::Damaged`] if objects are
+/// missing; the clone is as it was.
+pub fn adopt(
+    clone: &ForeignClone,
+    default_branch: Option<&str>,
+    occasion: &Occasion,
+    scratch: &Path,
+    cancel: &CancellationToken,
+) -> Result<(Staged, String), GitError> {
+    if let Some(obstacle) = clone.obstacle() {
+        return Err(GitError::NotAdoptable(obstacle));
+    }
+    let ForeignRefs { mut of_remote, others, head } = clone.refs()?;
+    if of_remote.is_empty() {
+        return Err(GitError::NotAdoptable("it has no branch and no tag of GitHub's"));
+    }
+    let head = head
+        .or_else(|| default_branch.map(|branch| format!("ref: refs/heads/{branch}")))
+        .unwrap_or_else(|| "ref: refs/heads/main".to_owned());
+    transport::set_up_libgit2();
+    let repository = Repository::init_bare(scratch)?;
+    let folder = scratch.join("objects/pack");
+    if let Some((_, problem)) = view::link(&clone.git_dir, &folder)?.into_iter().next() {
+        return Err(GitError::Damaged(problem));
+    }
+    let mut packs = pack::packs_in(&folder)?;
+    let loose = link_loose(&clone.git_dir, scratch)?;
+    let odb = repository.odb()?;
+    let mut builder = repository.packbuilder()?;
+    builder.set_threads(0);
+    for oid in loose {
+        // Garbage may be broken; whether anything that counts is missing is proven below.
+        if odb.read(oid).is_ok() {
+            builder.insert_object(oid, None)?;
+        }
+    }
+    if builder.object_count() > 0 {
+        let into = scratch.join("loose");
+        fs::create_dir(&into).map_err(GitError::io("create", &into))?;
+        packs.push(pack::write(&mut builder, &into)?.moved_to(&folder)?);
+    }
+    odb.refresh()?;
+    let tips: HashSet<Oid> =
+        of_remote.iter().map(|(_, target)| target.oid).chain(others.iter().map(|t| t.oid)).collect();
+    pack::prove(&packs, &tips, cancel)?;
+
+    for (name, target) in of_remote.clone().iter() {
+        let peeled = references::peel(&repository, target.oid);
+        of_remote.insert(name.to_owned(), Target { oid: target.oid, peeled });
+    }
+    let kept = changes::lost(&repository, others, &Refs::default(), &of_remote)?;
+    let (tip, objects) = snapshot::make(&repository, None, &of_remote, &head, &[], occasion)?;
+    let into = scratch.join("snapshot");
+    fs::create_dir(&into).map_err(GitError::io("create", &into))?;
+    packs.push(pack::add(None, &objects, &into)?);
+    let mut refs = of_remote;
+    for tip in &kept {
+        refs.keep(Target { oid: tip.oid, peeled: references::peel(&repository, tip.oid) });
+    }
+    refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
+    Ok((Staged { packs, refs, changes: Vec::new(), kept: kept.len() as u64, lost: Vec::new() }, head))
+}
+
+/// Links the folders of loose objects into a scratch repository; returns the objects.
+fn link_loose(git_dir: &Path, scratch: &Path) -> Result<Vec<Oid>, GitError> {
+    let objects = git_dir.join("objects");
+    let mut found = Vec::new();
+    for first in 0..=u8::MAX {
+        let name = format!("{first:02x}");
+        let folder = objects.join(&name);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(GitError::io("read", &folder)(error)),
+        };
+        for entry in entries {
+            let rest = entry.map_err(GitError::io("read", &folder))?.file_name();
+            found.extend(rest.to_str().and_then(|rest| parse_oid(&format!("{name}{rest}"))));
+        }
+        let link = scratch.join("objects").join(&name);
+        std::os::unix::fs::symlink(&folder, &link).map_err(GitError::io("link to", &folder))?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,175 @@
+//! Adoption: clones that another tool made on the store become mirrors, one after the other, in a run of their own.
+//!
+//! GitHub has said whose they are; nothing is fetched. The next run brings them up to date.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Progress, Session, Tally, is_fatal};
+use crate::blocking::unblock;
+use crate::git::adopt::{ForeignClone, adopt};
+use crate::git::publish::Publication;
+use crate::git::snapshot::Occasion;
+use crate::git::stage::Transfer;
+use crate::git::{GitError, temporary_folder};
+use crate::github::Repository;
+use crate::outcome::{AdoptedClone, Failure, Outcome, RunStatus, RunSummary, Stage, State};
+use crate::scratch::Scratch;
+use crate::store::{Lock, MirrorKind, Record, Store, StoreError, layout};
+
+/// A clone, and the repository on GitHub that it is of.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    /// The clone.
+    pub clone: ForeignClone,
+    /// Whose it is.
+    pub repository: Repository,
+    /// Whether it is of the repository itself or of its wiki.
+    pub kind: MirrorKind,
+}
+
+impl Session {
+    /// Adopts clones, whatever fails on the way; code before wikis.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be written.
+    pub async fn adopt(
+        mut self,
+        mut adoptions: Vec<Adoption>,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+    ) -> Result<RunSummary, StoreError> {
+        adoptions.sort_by_key(|adoption| (adoption.kind == MirrorKind::Wiki, adoption.repository.full_name.folded()));
+        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        tally.listed = adoptions.len() as u64;
+        self.write(&Record::Plan { repositories: adoptions.len() as u64 })?;
+        progress.planned(adoptions.len());
+        let scratch = match Scratch::create(&self.config.store.scratch) {
+            Ok(scratch) => Arc::new(scratch),
+            Err(error) => {
+                tally.failures.push(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error));
+                return self.close(tally, RunStatus::Failed);
+            }
+        };
+        let mut status = RunStatus::Ok;
+        for adoption in adoptions {
+            if cancel.is_cancelled() {
+                status = RunStatus::Cancelled;
+                break;
+            }
+            progress.started(&adoption.repository.full_name, &Arc::new(Transfer::default()));
+            let (outcome, is_fatal) = self.adopt_one(adoption, &scratch, cancel).await;
+            progress.finished(&outcome);
+            self.write(&Record::Outcome(outcome.clone()))?;
+            self.index.record(&outcome, &layout::place(&outcome.full_name));
+            tally.take(outcome);
+            if is_fatal {
+                status = RunStatus::Failed;
+                break;
+            }
+        }
+        if status == RunStatus::Ok {
+            self.prove(cancel, &mut tally).await?;
+            if !tally.failures.is_empty() {
+                status = RunStatus::Partial;
+            }
+        }
+        self.close(tally, status)
+    }
+
+    /// Adopts one clone; says, too, whether the store takes no more.
+    async fn adopt_one(
+        &self,
+        adoption: Adoption,
+        scratch: &Arc<Scratch>,
+        cancel: &CancellationToken,
+    ) -> (Outcome, bool) {
+        let Adoption { clone, repository, kind } = adoption;
+        let started = Instant::now();
+        let work = Work {
+            store: self.store.clone(),
+            lock: Arc::clone(&self.lock),
+            scratch: Arc::clone(scratch),
+            occasion: Occasion {
+                run_id: self.run_id.clone(),
+                observed_at: clone.seen_at(self.started_at),
+                full_name: repository.full_name.clone(),
+                id: repository.id,
+            },
+            default_branch: repository.default_branch.clone().filter(|_| kind == MirrorKind::Code),
+            kind,
+            cancel: cancel.clone(),
+        };
+        let finished = unblock(move || Ok(work.carry_out(&clone))).await;
+        let result = finished.unwrap_or_else(|error| Err(GitError::Task(error.message().to_owned())));
+        let mut outcome = Outcome::new(repository.id, repository.full_name.clone(), State::Created, self.clock.now());
+        outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut fatal = false;
+        match result {
+            Ok(Done { head, kept, clone }) => {
+                outcome.tips_kept = kept;
+                outcome.adopted = Some(clone);
+                match kind {
+                    MirrorKind::Code => outcome.head = Some(head),
+                    MirrorKind::Wiki => {
+                        outcome.state = State::Updated;
+                        outcome.wiki_head = Some(head);
+                    }
+                }
+            }
+            Err(error) => {
+                fatal = is_fatal(&error, self.store.root());
+                outcome.state = State::Failed;
+                outcome.failures.push(Failure {
+                    repository: kind.name_of(&repository.full_name),
+                    stage: Stage::Publish,
+                    error: error.to_string(),
+                    hint: error.hint().to_owned(),
+                });
+            }
+        }
+        (outcome, fatal)
+    }
+}
+
+/// What adopting one clone needs, on a thread of its own.
+struct Work {
+    store: Store,
+    /// Held as long as something is written.
+    lock: Arc<Lock>,
+    scratch: Arc<Scratch>,
+    occasion: Occasion,
+    default_branch: Option<String>,
+    kind: MirrorKind,
+    cancel: CancellationToken,
+}
+
+/// A clone that has become a mirror.
+struct Done {
+    head: String,
+    kept: u64,
+    clone: AdoptedClone,
+}
+
+impl Work {
+    fn carry_out(&self, clone: &ForeignClone) -> Result<Done, GitError> {
+        let _lock = Arc::clone(&self.lock);
+        let Occasion { id, full_name, run_id, .. } = &self.occasion;
+        let target = self.store.mirror_at(&layout::place(full_name), self.kind);
+        if target.exists() && target.path() != clone.folder {
+            return Err(GitError::NotAdoptable("the repository has a mirror already"));
+        }
+        let folder = temporary_folder("adopt-", self.scratch.path())?;
+        let default_branch = self.default_branch.as_deref();
+        let (staged, head) = adopt(clone, default_branch, &self.occasion, folder.path(), &self.cancel)?;
+        let building = self.store.mirror_at(&layout::incoming(*id), self.kind);
+        let place = clone.folder.strip_prefix(self.store.root()).unwrap_or(&clone.folder);
+        let aside = layout::adopted(place, run_id);
+        let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: Some(&head) };
+        self.store.adopt_mirror(&building, &target, &clone.folder, &aside, (*id, full_name), &publication)?;
+        let clone = AdoptedClone { from: place.display().to_string(), set_aside_in: aside.display().to_string() };
+        Ok(Done { head, kept: staged.kept, clone })
+    }
+}
