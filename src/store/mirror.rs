@@ -251,7 +251,8 @@ impl Store {
         for folder in self.folders_of_mirrors()? {
             for name in names_in(&folder)? {
                 let is_code = name.ends_with(MirrorKind::Code.suffix()) && !name.ends_with(MirrorKind::Wiki.suffix());
-                if !is_code {
+                // The clone of another tool may lie where an owner's folder would, with its `.git`.
+                if !is_code || name == MirrorKind::Code.suffix() {
                     continue;
                 }
                 let full = folder.join(name.trim_end_matches(MirrorKind::Code.suffix()));
@@ -298,6 +299,10 @@ impl Store {
         for folder in self.folders_of_mirrors()? {
             for name in names_in(&folder)?.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
                 let mirror = folder.join(name);
+                // What another tool has under way in a repository of its own is not ours to tidy up.
+                if (Mirror { path: mirror.clone() }).identity().is_none() {
+                    continue;
+                }
                 for place in [mirror.join("objects/pack"), mirror] {
                     removed += sweep_temporary(&place)?;
                 }

@@ -207,3 +207,27 @@ fn wrong_words_are_explained() {
     finish(&mut world.ghbk(&["adopt"])).expect(3);
     assert!(world.root.join("site/.git").is_dir());
 }
+
+/// Regression: the run after an interrupted one took `NAME/.git` of a clone for a mirror, and removed packs without idx.
+#[test]
+fn what_another_tool_has_under_way_is_left_alone() {
+    let world = World::new();
+    world.add("acme/site");
+    let plain = clone(&world, "acme/site", "site", &[]);
+    let bare = clone(&world, "acme/site", "acme/old.git", &["--mirror"]);
+    world.run(&["run"]).expect(0);
+    let under_way = [plain.join(".git"), bare].map(|git_dir| git_dir.join("objects/pack/pack-1234.pack"));
+    for pack in &under_way {
+        std::fs::write(pack, "half of it").unwrap();
+    }
+    let record = std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&record).unwrap();
+    let (before, _) = text.trim_end().rsplit_once('\n').unwrap();
+    std::fs::write(&record, format!("{before}\n")).unwrap();
+    let ended = world.run(&["run"]).expect(0);
+    assert!(ended.stdout.contains("was interrupted"), "{ended:#?}");
+    assert!(!ended.stderr.contains("site.git"), "{ended:#?}");
+    for pack in &under_way {
+        assert!(pack.exists(), "{}", pack.display());
+    }
+}
