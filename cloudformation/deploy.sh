@@ -177,7 +177,7 @@ destroy() {
     cli delete-stack --stack-name "$stack"
     if ! cli wait stack-delete-complete --stack-name "$stack"; then
         show_failures "$stack" >&2
-        fail "$stack could not be deleted" 1 "PowerUserAccess may not remove the role's policies; see docs/deployment.md"
+        fail "$stack could not be deleted" 1 "PowerUserAccess may not remove a role; see README, Removal"
     fi
 }
 

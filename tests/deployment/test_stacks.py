@@ -14,7 +14,7 @@ def test_the_file_system_is_encrypted_and_backed_up(deployed):
     assert described["Encrypted"] is True
     assert efs.describe_backup_policy(FileSystemId=identifier)["BackupPolicy"]["Status"] == "ENABLED"
     lifecycle = efs.describe_lifecycle_configuration(FileSystemId=identifier)["LifecyclePolicies"]
-    assert lifecycle == [{"TransitionToIA": "AFTER_90_DAYS"}]
+    assert lifecycle == [{"TransitionToIA": "AFTER_30_DAYS"}]
 
 
 def test_no_deletion_takes_the_mirrors_along():
