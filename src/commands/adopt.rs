@@ -12,7 +12,7 @@ use crate::cli::AdoptArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::adopt::ForeignClone;
-use crate::github::{self, http_client};
+use crate::github::{self, Repository, http_client};
 use crate::names::FullName;
 use crate::outcome::{RunStatus, RunSummary, Trigger};
 use crate::report::progress::Lines;
@@ -48,9 +48,10 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
     }
     let config = &context.config;
     let for_store = Arc::clone(config);
-    let clones = on_store(move || {
+    let (clones, index) = on_store(move || {
         let store = open_store(&for_store)?;
-        store.foreign_clones(&Index::current(&store)?)
+        let index = Index::current(&store)?;
+        Ok((store.foreign_clones(&index)?, index))
     })
     .await?;
     let clones = wanted(clones, &arguments.clones)?;
@@ -60,30 +61,31 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
     }
     let secret = secrets::read(config, &env_var).await.github?;
     let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
-    let mut adoptions = Vec::new();
+    let mut adoptions: Vec<Adoption> = Vec::new();
     for clone in clones {
-        let named = match &arguments.name {
-            Some(name) => Some((name.clone(), MirrorKind::Code)),
-            None => name_of(&clone, &config.store.root, &config.github.owners, outside.git_host()),
+        let named = match (&arguments.name, clone.obstacle()) {
+            (_, Some(obstacle)) => Err(obstacle.to_owned()),
+            (Some(name), None) => Ok((name.clone(), MirrorKind::Code)),
+            (None, None) => name_of(&clone, &config.store.root, &config.github.owners, outside.git_host()),
         };
         let mut found = Found { clone: clone.folder.clone(), repository: None, left_alone: None };
-        if let Some((name, kind)) = named {
-            found.repository = Some(kind.name_of(&name));
-            let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(&name)).await;
-            if let Some(failure) = looked_up.failures.iter().find(|failure| failure.unauthorized) {
-                return Err(Error::new(Exit::Impossible, failure.error.clone(), failure.hint.clone()));
-            }
-            match looked_up.repositories.pop() {
-                Some(repository) => {
-                    // It may have been renamed since.
-                    found.repository = Some(kind.name_of(&repository.full_name));
-                    adoptions.push(Adoption { clone, repository, kind });
+        match named {
+            Err(reason) => found.left_alone = Some(reason),
+            Ok((name, kind)) => {
+                found.repository = Some(kind.name_of(&name));
+                match identify(&outside, &name).await? {
+                    Err(reason) => found.left_alone = Some(reason),
+                    Ok(repository) => {
+                        // It may have been renamed since.
+                        found.repository = Some(kind.name_of(&repository.full_name));
+                        let adoption = Adoption { clone, repository, kind };
+                        match conflict(&adoption, &index, &adoptions) {
+                            Some(reason) => found.left_alone = Some(reason),
+                            None => adoptions.push(adoption),
+                        }
+                    }
                 }
-                None => found.left_alone = looked_up.failures.pop().map(|failure| failure.error),
             }
-        } else {
-            let reason = "neither its origin nor its path says which repository it is; name it with --as OWNER/REPO";
-            found.left_alone = Some(reason.to_owned());
         }
         report.found.push(found);
     }
@@ -91,6 +93,27 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
         report.summary = Some(carry_out(context, adoptions).await?);
     }
     finish(context, &report)
+}
+
+/// Asks GitHub for a repository; the inner error says why it is not to be had.
+async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repository, String>, Error> {
+    let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(name)).await;
+    match (looked_up.repositories.pop(), looked_up.failures.pop()) {
+        (Some(repository), _) => Ok(Ok(repository)),
+        (None, Some(failure)) if failure.unauthorized => Err(Error::new(Exit::Impossible, failure.error, failure.hint)),
+        (None, failure) => Ok(Err(failure.map_or_else(|| format!("GitHub says nothing of {name}"), |f| f.error))),
+    }
+}
+
+/// Says why a clone cannot be the one that becomes the repository's mirror.
+fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<String> {
+    let id = adoption.repository.id;
+    let mirror = index.mirrors.get(&id);
+    if mirror.is_some_and(|mirror| adoption.kind == MirrorKind::Code || mirror.wiki_head.is_some()) {
+        return Some("the repository has a mirror already".to_owned());
+    }
+    let twin = before.iter().find(|other| other.repository.id == id && other.kind == adoption.kind)?;
+    Some(format!("{} is a clone of the same repository", twin.clone.folder.display()))
 }
 
 /// Keeps the clones that were asked for; all, if none was.
@@ -140,7 +163,7 @@ fn text(report: &Report) -> String {
     if report.found.is_empty() {
         return "no clone of another tool lies on the store\n".to_owned();
     }
-    let mut out = String::new();
+    let mut out = report.summary.as_ref().map(summary::text).unwrap_or_default();
     for found in &report.found {
         let clone = found.clone.display();
         match (&found.left_alone, &found.repository) {
@@ -151,25 +174,30 @@ fn text(report: &Report) -> String {
             (None, _) => {}
         }
     }
-    if let Some(summary) = &report.summary {
-        out.push_str(&summary::text(summary));
-    }
     out
 }
 
-/// Says which repository a clone is of: what its origin says, else its path below the root.
-fn name_of(clone: &ForeignClone, root: &Path, owners: &[String], git_host: &str) -> Option<(FullName, MirrorKind)> {
+/// Says which repository a clone is of: what its origin says, else its path below the root; or why that is not known.
+fn name_of(
+    clone: &ForeignClone,
+    root: &Path,
+    owners: &[String],
+    git_host: &str,
+) -> Result<(FullName, MirrorKind), String> {
     if let Some(origin) = clone.origin() {
         // A clone of another place is nobody's here, whatever its folder is called.
-        return by_url(&origin, git_host);
+        let elsewhere =
+            || format!("its origin is no repository on {git_host}; if it is of one, name it with --as OWNER/REPO");
+        return by_url(&origin, git_host).ok_or_else(elsewhere);
     }
-    let place = clone.folder.strip_prefix(root).ok()?;
-    let parts: Vec<&str> = place.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
-    match (parts[..].as_ref(), owners) {
+    let place = clone.folder.strip_prefix(root).unwrap_or(&clone.folder);
+    let parts: Vec<&str> = place.iter().filter_map(|part| part.to_str()).collect();
+    let named = match (&parts[..], owners) {
         ([owner, name], _) => full_name(owner, name),
         ([name], [owner]) => full_name(owner, name),
         _ => None,
-    }
+    };
+    named.ok_or_else(|| "it has no origin, and its path does not tell; name it with --as OWNER/REPO".to_owned())
 }
 
 /// Reads the address of a clone's origin: a URL, or `git@HOST:OWNER/NAME.git`.

@@ -51,6 +51,11 @@ impl ForeignClone {
         Some(Self { folder: folder.to_owned(), git_dir })
     }
 
+    /// Says whether it has no working tree.
+    pub fn is_bare(&self) -> bool {
+        self.git_dir == self.folder
+    }
+
     /// Reads from where it was cloned. It may hold a token; it is not for printing.
     pub fn origin(&self) -> Option<String> {
         transport::set_up_libgit2();
@@ -66,7 +71,7 @@ impl ForeignClone {
     }
 
     /// Says why it cannot become a mirror, if a look at its files tells.
-    fn obstacle(&self) -> Option<&'static str> {
+    pub fn obstacle(&self) -> Option<&'static str> {
         if self.git_dir.join("shallow").exists() {
             return Some("it is shallow: its history is cut off");
         }
@@ -87,6 +92,9 @@ impl ForeignClone {
         read_loose(&self.git_dir, "refs", &mut refs)?;
         let is_plain = refs.iter().any(|(name, _)| name.starts_with(REMOTE_BRANCHES));
         let mut found = ForeignRefs { head: self.head(is_plain), ..ForeignRefs::default() };
+        // Work on a detached HEAD is under no name.
+        let detached = fs::read_to_string(self.git_dir.join("HEAD")).ok().and_then(|text| parse_oid(text.trim_end()));
+        found.others.extend(detached.map(|oid| Target { oid, peeled: None }));
         for (name, target) in refs.iter().filter(|(name, _)| git2::Reference::is_valid_name(name)) {
             match name.strip_prefix(REMOTE_BRANCHES) {
                 Some("HEAD") => {}

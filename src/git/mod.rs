@@ -2,8 +2,8 @@
 //!
 //! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
 //! [`stage`] downloads into a scratch repository and makes the [`snapshot`], [`publish`] makes the result visible on
-//! the store. [`adopt`] makes mirrors of other tools' clones. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs
-//! few and drops what is too old.
+//! the store. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs few and
+//! drops what is too old, [`adopt`] makes mirrors of other tools' clones.
 
 pub mod adopt;
 pub mod advertisement;
@@ -150,7 +150,9 @@ impl GitError {
             Self::Damaged(_) => {
                 "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository afresh and keeps what only the store has"
             }
-            Self::NotAdoptable(_) => "leave it, or complete it with git; `ghbk run` fetches the repository afresh",
+            Self::NotAdoptable(_) => {
+                "nothing is lost: it stays where it is, and `ghbk run` fetches the repository afresh"
+            }
             Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
             Self::Io { .. } => "check the disk, its permissions and the mount",

@@ -2,6 +2,7 @@
 //!
 //! GitHub has said whose they are; nothing is fetched. The next run brings them up to date.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -41,7 +42,15 @@ impl Session {
         cancel: &CancellationToken,
         progress: &dyn Progress,
     ) -> Result<RunSummary, StoreError> {
-        adoptions.sort_by_key(|adoption| (adoption.kind == MirrorKind::Wiki, adoption.repository.full_name.folded()));
+        // A clone that lies where an owner's folder is to be goes first, before there are mirrors in it.
+        let targets: Vec<PathBuf> = adoptions.iter().map(|adoption| self.target(adoption)).collect();
+        let is_in_the_way = |clone: &ForeignClone| {
+            targets.iter().any(|target| target.starts_with(&clone.folder) && *target != clone.folder)
+        };
+        adoptions.sort_by_key(|adoption| {
+            let is_wiki = adoption.kind == MirrorKind::Wiki;
+            (!is_in_the_way(&adoption.clone), is_wiki, adoption.repository.full_name.folded())
+        });
         let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
         tally.listed = adoptions.len() as u64;
         self.write(&Record::Plan { repositories: adoptions.len() as u64 })?;
@@ -77,6 +86,11 @@ impl Session {
             }
         }
         self.close(tally, status)
+    }
+
+    fn target(&self, adoption: &Adoption) -> PathBuf {
+        let place = layout::place(&adoption.repository.full_name);
+        self.store.mirror_at(&place, adoption.kind).path().to_owned()
     }
 
     /// Adopts one clone; says, too, whether the store takes no more.
@@ -161,6 +175,12 @@ impl Work {
         if target.exists() && target.path() != clone.folder {
             return Err(GitError::NotAdoptable("the repository has a mirror already"));
         }
+        let holds = self.store.holds_repositories(&clone.folder);
+        if holds.map_err(|error| GitError::Task(error.to_string()))? {
+            return Err(GitError::NotAdoptable(
+                "other repositories lie in its folder; move its own files and `.git` into a folder of their own",
+            ));
+        }
         let folder = temporary_folder("adopt-", self.scratch.path())?;
         let default_branch = self.default_branch.as_deref();
         let (staged, head) = adopt(clone, default_branch, &self.occasion, folder.path(), &self.cancel)?;
@@ -168,7 +188,8 @@ impl Work {
         let place = clone.folder.strip_prefix(self.store.root()).unwrap_or(&clone.folder);
         let aside = layout::adopted(place, run_id);
         let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: Some(&head) };
-        self.store.adopt_mirror(&building, &target, &clone.folder, &aside, (*id, full_name), &publication)?;
+        let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
+        self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;
         let clone = AdoptedClone { from: place.display().to_string(), set_aside_in: aside.display().to_string() };
         Ok(Done { head, kept: staged.kept, clone })
     }

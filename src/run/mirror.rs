@@ -266,6 +266,7 @@ impl Worker {
         };
         let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
+        let was_known = part.stored_head.is_some();
         blocking(move || {
             let _lock = lock;
             let Change { stored, is_repair, staged, head, unusable, scratch } = change;
@@ -273,7 +274,8 @@ impl Worker {
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             let state = if is_repair {
-                store.replace_mirror(&building, &mirror, &aside, (id, &full_name), &publication)?;
+                let old = (mirror.path(), aside.path());
+                store.replace_mirror(&building, &mirror, old, (id, &full_name), &publication)?;
                 State::Updated
             } else if stored.is_some() {
                 publish(mirror.path(), &publication)?;
@@ -294,10 +296,16 @@ impl Worker {
                 lost: staged.lost,
                 ..Changed::default()
             };
+            if state == State::Created && was_known {
+                changed.warnings.push(format!(
+                    "the mirror of {name} was no longer in its place and is made anew, without the snapshots and kept \
+                     tips of before: look for it, in `.ghbk` and in the backups of the file system"
+                ));
+            }
             if is_repair {
                 let aside = aside.path().display();
                 changed.warnings.push(format!(
-                    "{name} is repaired; the damaged mirror is kept in {aside}: remove it when you no longer need it"
+                    "{name} is repaired; the mirror of before is kept in {aside}: remove it when you no longer need it"
                 ));
             }
             // What is published is published; packs that stay many are no failure of the backup.

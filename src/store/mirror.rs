@@ -130,53 +130,39 @@ impl Store {
         sync_folder(parent)
     }
 
-    /// Makes a new mirror whole at `building`, sets the damaged one aside, and puts the new one in its place.
+    /// Makes a new mirror whole at `building`, sets `old` aside, and puts the new one in its place, where `old` may have
+    /// been: a damaged mirror, or another tool's clone.
     ///
     /// # Errors
-    /// [`GitError`]; the mirror is the damaged one, or the next run puts the new one in its place.
+    /// [`GitError`]; what was there is where it was or set aside, and the next run finishes what was begun.
     pub fn replace_mirror(
         &self,
         building: &Mirror,
         target: &Mirror,
-        aside: &Mirror,
+        (old, aside): (&Path, &Path),
         identity: (RepositoryId, &FullName),
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
         build(building, identity, publication)?;
         // A mirror between two places is found by a scan; one that is being built is swept.
-        let between = building.path().file_name().map(|name| Mirror { path: self.own("moving").join(name) });
+        let between = building.path().file_name().map(|name| self.own("moving").join(name));
         let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
-        for (from, to) in [(building, &between), (target, aside), (&between, target)] {
-            let parent = to.path.parent().unwrap_or(&self.root);
+        for (from, to) in [(building.path(), between.as_path()), (old, aside), (&between, target.path())] {
+            let parent = to.parent().unwrap_or(&self.root);
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
-            fs::rename(&from.path, &to.path).map_err(GitError::io("move", &from.path))?;
+            fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
         }
         Ok(())
     }
 
-    /// Makes a new mirror of what another tool's clone holds, and sets the clone aside, which may lie in its place.
+    /// Says whether repositories lie in a folder: mirrors, or clones of another tool.
     ///
     /// # Errors
-    /// [`GitError`]; the clone is where it was or set aside, and the next run puts a mirror that is built in its place.
-    pub fn adopt_mirror(
-        &self,
-        building: &Mirror,
-        target: &Mirror,
-        clone: &Path,
-        aside: &Path,
-        identity: (RepositoryId, &FullName),
-        publication: &Publication<'_>,
-    ) -> Result<(), GitError> {
-        let aside = Mirror { path: self.root.join(aside) };
-        if clone == target.path {
-            return self.replace_mirror(building, target, &aside, identity, publication);
-        }
-        self.create_mirror(building, target, identity, publication)?;
-        let parent = aside.path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
-        fs::rename(clone, &aside.path).map_err(GitError::io("move", clone))?;
-        sync_folder(parent)
+    /// [`StoreError::Io`] if it cannot be read.
+    pub fn holds_repositories(&self, folder: &Path) -> Result<bool, StoreError> {
+        let names = names_in(folder)?;
+        Ok(names.iter().filter(|name| *name != ".git").any(|name| ForeignClone::at(&folder.join(name)).is_some()))
     }
 
     /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
@@ -191,11 +177,14 @@ impl Store {
         let mut found = Vec::new();
         for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
             let folder = self.root.join(name);
-            if let Some(clone) = ForeignClone::at(&folder) {
-                found.push(clone);
+            let clone = ForeignClone::at(&folder);
+            let is_bare = clone.as_ref().is_some_and(ForeignClone::is_bare);
+            found.extend(clone);
+            if is_bare {
                 continue;
             }
-            for name in names_in(&folder)? {
+            // A clone may lie where an owner's folder would, and hold others.
+            for name in names_in(&folder)?.into_iter().filter(|name| name != ".git") {
                 let path = folder.join(name);
                 // A mirror that the index does not know says itself that it is one.
                 let is_ours = || Mirror { path: path.clone() }.identity().is_some();
@@ -288,6 +277,17 @@ impl Store {
             let Some((id, full_name)) = between.identity() else { continue };
             for kind in [MirrorKind::Code, MirrorKind::Wiki] {
                 let home = self.mirror_at(&super::layout::place(&full_name), kind);
+                // An adoption that was interrupted before the clone was set aside: the mirror is whole, and goes in.
+                if between.path == self.mirror_at(&super::layout::moving(id), kind).path
+                    && home.identity().is_none()
+                    && ForeignClone::at(&home.path).is_some()
+                {
+                    let aside = self.own("adopted").join("interrupted").join(id.to_string());
+                    let parent = aside.parent().unwrap_or(&self.root);
+                    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+                    let aside = aside.with_extension(kind.suffix().trim_start_matches('.'));
+                    fs::rename(&home.path, &aside).map_err(StoreError::io("move", &home.path))?;
+                }
                 let is_double = between.path == self.mirror_at(&super::layout::moving(id), kind).path
                     && home.identity().is_some_and(|(owner, _)| owner == id);
                 if is_double {

@@ -135,7 +135,7 @@ fn what_cannot_be_adopted_is_named_and_left_alone() {
     run_git(&["remote", "set-url", "origin", &format!("{}/acme/gone.git", world.sandbox.url())], &gone);
 
     let ended = world.run(&["adopt"]).expect(1);
-    for reason in ["it is shallow", "name it with --as", "GitHub knows no repository acme/gone"] {
+    for reason in ["it is shallow", "its origin is no repository on", "GitHub knows no repository acme/gone"] {
         assert!(ended.stdout.contains(reason), "{reason}: {ended:#?}");
     }
     for name in ["shallow", "elsewhere", "gone"] {
@@ -208,6 +208,84 @@ fn wrong_words_are_explained() {
     assert!(world.root.join("site/.git").is_dir());
 }
 
+/// The last line away: as if the run had died before it.
+fn without_summary(world: &World) {
+    let records = std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap();
+    let newest = records.map(|entry| entry.unwrap().path()).max().unwrap();
+    let text = std::fs::read_to_string(&newest).unwrap();
+    let (before, _) = text.trim_end().rsplit_once('\n').unwrap();
+    std::fs::write(&newest, format!("{before}\n")).unwrap();
+}
+
+/// Regression: a clone in an owner's place took every mirror of this owner along when it was set aside.
+#[test]
+fn a_clone_in_an_owner_s_place_leaves_the_mirrors_where_they_are() {
+    let world = World::new();
+    for name in ["acme/acme", "acme/aaa", "acme/site"] {
+        world.add(name);
+    }
+    clone(&world, "acme/acme", "acme", &[]);
+    clone(&world, "acme/aaa", "aaa", &[]);
+    world.run(&["adopt"]).expect(0);
+    world.assert_mirrors("acme/acme");
+    world.assert_mirrors("acme/aaa");
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["unchanged"], 2, "{summary:#}");
+
+    let world = World::new();
+    for name in ["acme/acme", "acme/site"] {
+        world.add(name);
+    }
+    clone(&world, "acme/acme", "acme", &[]);
+    world.run(&["run", "acme/site"]).expect(0);
+    let ended = world.run(&["adopt"]).expect(1);
+    assert!(ended.stdout.contains("other repositories lie in its folder"), "{ended:#?}");
+    world.assert_mirrors("acme/site");
+    assert!(world.root.join("acme/.git").is_dir());
+}
+
+#[test]
+fn a_second_clone_and_one_of_a_mirror_are_left_alone() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/known");
+    world.run(&["run", "acme/known"]).expect(0);
+    clone(&world, "acme/known", "known", &[]);
+    clone(&world, "acme/site", "site", &[]);
+    clone(&world, "acme/site", "site-again", &[]);
+    let ended = world.run(&["adopt"]).expect(1);
+    assert!(ended.stdout.contains("is a clone of the same repository"), "{ended:#?}");
+    assert!(ended.stdout.contains("has a mirror already"), "{ended:#?}");
+    // A refusal says nothing of the mirror.
+    let status = world.run(&["status", "--json"]).expect(0).json();
+    for repository in status["repositories"].as_array().unwrap() {
+        assert_eq!(repository["state"], "ok", "{status:#}");
+    }
+}
+
+/// Regression: killed before the clone was out of the mirror's place, neither `adopt` nor `run` could go on.
+#[test]
+fn an_interrupted_adoption_is_finished_by_the_next_run() {
+    let world = World::new();
+    world.add("acme/site");
+    clone(&world, "acme/site", "acme/site.git", &["--mirror"]);
+    world.run(&["adopt"]).expect(0);
+    // Back to the moment between two renames.
+    let mirror = world.mirror("acme/site");
+    let id = git(&mirror, &["config", "ghbk.id"]).trim().to_owned();
+    let moving = world.root.join(".ghbk/moving");
+    std::fs::create_dir_all(&moving).unwrap();
+    std::fs::rename(&mirror, moving.join(format!("{id}.git"))).unwrap();
+    clone(&world, "acme/site", "acme/site.git", &["--mirror"]);
+    without_summary(&world);
+
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["unchanged"], 1, "{summary:#}");
+    world.assert_mirrors("acme/site");
+    assert!(world.root.join(format!(".ghbk/adopted/interrupted/{id}.git/HEAD")).is_file());
+    assert!(!moving.join(format!("{id}.git")).exists());
+}
+
 /// Regression: the run after an interrupted one took `NAME/.git` of a clone for a mirror, and removed packs without idx.
 #[test]
 fn what_another_tool_has_under_way_is_left_alone() {
@@ -220,10 +298,7 @@ fn what_another_tool_has_under_way_is_left_alone() {
     for pack in &under_way {
         std::fs::write(pack, "half of it").unwrap();
     }
-    let record = std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().next().unwrap().unwrap().path();
-    let text = std::fs::read_to_string(&record).unwrap();
-    let (before, _) = text.trim_end().rsplit_once('\n').unwrap();
-    std::fs::write(&record, format!("{before}\n")).unwrap();
+    without_summary(&world);
     let ended = world.run(&["run"]).expect(0);
     assert!(ended.stdout.contains("was interrupted"), "{ended:#?}");
     assert!(!ended.stderr.contains("site.git"), "{ended:#?}");

@@ -170,6 +170,8 @@ fn a_mirror_that_somebody_removed_is_made_anew() {
     std::fs::remove_dir_all(world.mirror("acme/site")).unwrap();
     let summary = world.run_json(0);
     assert_eq!(summary["counts"]["created"], 1);
+    // Its history went with it, which nobody should have to find out on a bad day.
+    assert!(summary["warnings"].to_string().contains("no longer in its place"), "{summary:#}");
     world.assert_mirrors("acme/site");
 }
 
