@@ -87,6 +87,7 @@ fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunS
         run_id: RunId::at(started_at),
         trigger: backup.request.trigger,
         selection: backup.request.selection.clone(),
+        is_narrowed: backup.config.is_narrowed,
         started_at,
         finished_at: backup.clock.now(),
         status: RunStatus::Failed,

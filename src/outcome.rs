@@ -266,6 +266,8 @@ pub enum Trigger {
     CatchUp,
     /// A person who lets ghbk take over the clones of another tool.
     Adoption,
+    /// A verification that found damage, and records it.
+    Verification,
 }
 
 /// Sums up one run.
@@ -278,6 +280,9 @@ pub struct RunSummary {
     /// The repositories asked for by name; empty: all.
     #[serde(default)]
     pub selection: Vec<FullName>,
+    /// Whether configured owners were left out by `--owner`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_narrowed: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -321,7 +326,7 @@ pub struct RunSummary {
 impl RunSummary {
     /// Says whether the run was over everything.
     pub fn is_full(&self) -> bool {
-        self.selection.is_empty()
+        self.selection.is_empty() && !self.is_narrowed
     }
 
     /// Says whether the run went over everything to its end, whatever failed on the way.

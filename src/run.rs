@@ -31,7 +31,9 @@ use crate::outcome::{
 };
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
-use crate::store::{Index, Ledger, Lock, Record, RunRecord, Store, StoreError, ends_the_run, latest_run, layout};
+use crate::store::{
+    Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Verified, ends_the_run, latest_run, layout,
+};
 
 pub use adoption::Adoption;
 
@@ -168,6 +170,7 @@ impl Session {
             started_at: now,
             trigger: request.trigger,
             selection: request.selection.clone(),
+            is_narrowed: config.is_narrowed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let ledger = Arc::new(Mutex::new(Ledger::begin(&store, &header, &run_id)?));
@@ -198,6 +201,26 @@ impl Session {
         let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
         tally.failures.push(failure);
         self.close(tally, RunStatus::Failed)
+    }
+
+    /// Records the damage that a verification outside of a run has found, so that every run looks at these mirrors until
+    /// they are repaired.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be written.
+    pub fn record_damage(mut self, found: Vec<(RepositoryId, String)>) -> Result<RunSummary, StoreError> {
+        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        for (id, damage) in found {
+            let verified = Verified { id, at: self.clock.now(), damage: Some(damage.clone()) };
+            self.write(&Record::Verified(verified.clone()))?;
+            self.index.verified(&verified);
+            if let Some(mirror) = self.index.mirrors.get(&id) {
+                let repository = mirror.full_name.to_string();
+                let hint = crate::outcome::repair_hint(&repository);
+                tally.failures.push(Failure { repository, stage: Stage::Verify, error: damage, hint });
+            }
+        }
+        self.close(tally, RunStatus::Partial)
     }
 
     /// Runs to the end, whatever fails on the way.
@@ -316,7 +339,7 @@ impl Session {
     /// Proves a share of the store, and that a repository can be restored.
     async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let is_full = self.request.selection.is_empty();
+        let is_full = self.request.selection.is_empty() && !self.config.is_narrowed;
         let due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             proof::due(&self.index, since_last_run, self.config.verify.full_every, now)
@@ -483,6 +506,7 @@ impl Tally {
             run_id: session.run_id.clone(),
             trigger: session.request.trigger,
             selection: session.request.selection.clone(),
+            is_narrowed: session.config.is_narrowed,
             started_at: session.started_at,
             finished_at,
             status,

@@ -24,7 +24,7 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
         let mut last_full = None;
         for record in all_runs(&store)?.take(RUNS_SEARCHED) {
             let record = record?;
-            if last_full.is_none() && record.selection.is_empty() {
+            if last_full.is_none() && record.is_full {
                 last_full.clone_from(&record.summary);
             }
             if records.len() < RUNS_SHOWN {

@@ -1,6 +1,7 @@
-//! `ghbk verify`: proves the store. Reads it whole, writes nothing.
+//! `ghbk verify`: proves the store. Reads it whole, and writes only what damage it found, into a record of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, find_mirrors, open_store, print, print_json};
 use crate::blocking::on_store;
 use crate::cli::VerifyArgs;
+use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::verify::{Thoroughness, Verification, verify as verify_mirror};
-use crate::names::RepositoryId;
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::Trigger;
 use crate::report::verify::{Verified, text};
+use crate::run::{Request, Session};
 use crate::signals::Signals;
 use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
 
@@ -74,8 +78,29 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     } else {
         print(&text(&verified))?;
     }
-    let damaged = verified.iter().any(|verified| !verified.verification.damage.is_empty());
-    Ok(if damaged { Exit::Partial } else { Exit::Good })
+    let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
+    if damaged.is_empty() {
+        return Ok(Exit::Good);
+    }
+    record(context, &damaged).await;
+    Ok(Exit::Partial)
+}
+
+/// Lets the next runs know; a store that takes no writes, or a run under way, is no reason to hide the damage.
+async fn record(context: &Context, damaged: &[&Verified]) {
+    let mut names: Vec<FullName> = Vec::new();
+    let mut found: Vec<(RepositoryId, String)> = Vec::new();
+    for part in damaged {
+        names.extend(part.repository.trim_end_matches(".wiki").parse::<FullName>());
+        found.extend(part.verification.damage.first().map(|first| (part.id, first.to_string())));
+    }
+    names.dedup();
+    let config = Arc::clone(&context.config);
+    let request = Request { trigger: Trigger::Verification, selection: names, repair: false };
+    let recorded = on_store(move || Session::begin(config, request, Clock::system())?.record_damage(found)).await;
+    if let Err(error) = recorded {
+        tracing::warn!("the damage is not recorded, and the next run may not look at it: {}", error.message());
+    }
 }
 
 fn progress_bar(context: &Context, mirrors: u64) -> ProgressBar {

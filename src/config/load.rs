@@ -133,6 +133,8 @@ pub fn load(
         document.overridden.push(("store.root".to_owned(), "--root".to_owned()));
     }
     if !overrides.owners.is_empty() {
+        let is_named = |owner: &String| overrides.owners.iter().any(|named| named.eq_ignore_ascii_case(owner));
+        config.is_narrowed = !config.github.owners.iter().all(is_named);
         config.github.owners.clone_from(&overrides.owners);
         document.overridden.push(("github.owners".to_owned(), "--owner".to_owned()));
     }

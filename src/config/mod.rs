@@ -38,6 +38,9 @@ pub struct Config {
     pub slack: SlackConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Whether `--owner` leaves out owners that are configured: a run is then not one over everything.
+    #[serde(skip)]
+    pub is_narrowed: bool,
 }
 
 /// Describes the store and the scratch space.

@@ -40,7 +40,7 @@ fn examine(store: &StoreConfig, now: DateTime<Utc>) -> Result<Health, StoreError
     for (position, record) in all_runs(&store)?.enumerate() {
         let record = record?;
         let under_way = locked && position == 0 && record.summary.is_none();
-        if record.selection.is_empty() && !under_way {
+        if record.is_full && !under_way {
             last_run_failed = Some(record.summary.is_none_or(|summary| summary.status != RunStatus::Ok));
             break;
         }

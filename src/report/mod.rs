@@ -66,6 +66,7 @@ pub(crate) mod samples {
             run_id: RunId::at(started_at),
             trigger: Trigger::Schedule,
             selection: vec![],
+            is_narrowed: false,
             started_at,
             finished_at: "2026-11-28T20:03:25Z".parse().unwrap(),
             status: RunStatus::Partial,

@@ -95,7 +95,7 @@ impl Status {
                 started_at: record.started_at,
                 status: record.summary.as_ref().map(|summary| summary.status),
                 failed: record.summary.as_ref().map_or(0, |summary| summary.counts.failed),
-                full: record.selection.is_empty(),
+                full: record.is_full,
             })
             .collect();
         let mut repositories: Vec<MirrorStatus> = index
@@ -142,7 +142,7 @@ impl Status {
         }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
-                let scope = if last.is_full() { "" } else { " (selected repositories)" };
+                let scope = if last.is_full() { "" } else { " (not over everything)" };
                 let headline = super::summary::headline(last);
                 let _ = writeln!(out, "last run{scope}: {}, {headline}", ago(last.finished_at));
                 tell(&mut out, last);
@@ -175,7 +175,7 @@ impl Status {
                     Some(RunStatus::Cancelled) => "cancelled".to_owned(),
                     None => "interrupted".to_owned(),
                 };
-                let scope = if run.full { "" } else { " (selected repositories)" };
+                let scope = if run.full { "" } else { " (not over everything)" };
                 let _ = writeln!(out, "  {}  {status}{scope}", run.started_at.format("%Y-%m-%d %H:%M UTC"));
             }
         }

@@ -58,6 +58,9 @@ pub(super) fn headline(summary: &RunSummary) -> String {
             RunStatus::Cancelled => "adoption cancelled: what is adopted is adopted".to_owned(),
         };
     }
+    if summary.trigger == Trigger::Verification {
+        return format!("verification found damage: {}", count(summary.counts.failed, "mirror", "mirrors"));
+    }
     match summary.status {
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
         RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),

@@ -28,6 +28,9 @@ pub enum Record {
         trigger: Trigger,
         /// The repositories asked for by name; empty: all.
         selection: Vec<FullName>,
+        /// Whether configured owners were left out by `--owner`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_narrowed: bool,
         /// The version of ghbk.
         version: String,
     },
@@ -124,8 +127,8 @@ pub struct RunRecord {
     pub run_id: RunId,
     /// When it began.
     pub started_at: DateTime<Utc>,
-    /// The repositories asked for by name; empty: all.
-    pub selection: Vec<FullName>,
+    /// Whether the run is over everything.
+    pub is_full: bool,
     /// Repositories to go through, once known.
     pub planned: Option<u64>,
     /// Repositories being fetched, without an outcome yet.
@@ -143,11 +146,11 @@ pub struct RunRecord {
 impl RunRecord {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
-        let Some(Record::Run { run_id, started_at, selection, .. }) = lines.next() else { return None };
+        let Some(Record::Run { run_id, started_at, selection, is_narrowed, .. }) = lines.next() else { return None };
         let mut record = Self {
             run_id,
             started_at,
-            selection,
+            is_full: selection.is_empty() && !is_narrowed,
             planned: None,
             fetching: vec![],
             outcomes: vec![],

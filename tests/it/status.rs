@@ -2,7 +2,7 @@
 
 use ghbk_sandbox::Fault;
 
-use crate::world::World;
+use crate::world::{World, finish};
 
 #[test]
 fn before_the_first_run_status_says_what_to_do() {
@@ -60,8 +60,21 @@ fn a_run_of_one_repository_does_not_hide_the_failures_of_the_last_full_one() {
         world.run(&["run", "acme/good"]).expect(0);
     }
     let status = world.run(&["status"]).expect(0).stdout;
-    assert!(status.contains("last run (selected repositories): "), "{status}");
+    assert!(status.contains("last run (not over everything): "), "{status}");
     assert!(status.contains("last run over everything: ") && status.contains("failed: acme/bad: "), "{status}");
     let json = world.run(&["status", "--json"]).expect(0).json();
     assert_eq!(json["last_full_run"]["status"], "partial");
+}
+
+/// Regression: `ghbk run --owner` with one of two configured owners counted as complete, and silenced the alarms.
+#[test]
+fn a_run_of_some_owners_is_not_one_over_everything() {
+    let world = World::generated(1);
+    world.add("other/site");
+    let both = |arguments: &[&str]| finish(world.ghbk(arguments).env("GHBK_GITHUB__OWNERS", "acme,other"));
+    both(&["run", "--owner", "acme"]).expect(0);
+    let status = both(&["status", "--json"]).expect(0).json();
+    assert!(status["hours_since_success"].is_null() && status["last_full_run"].is_null(), "{status:#}");
+    both(&["run", "--owner", "Other", "--owner", "acme"]).expect(0);
+    assert_eq!(both(&["status", "--json"]).expect(0).json()["hours_since_success"], 0.0);
 }

@@ -89,3 +89,25 @@ fn a_repository_that_lacks_an_object_on_the_server_is_not_published() {
     assert_eq!(damage(&world.mirror("acme/site")), [""; 0]);
     git(&world.mirror("acme/site"), &["fsck", "--full"]);
 }
+
+/// Regression: what `ghbk verify` had found, the next run did not look at, and was green.
+#[test]
+fn damage_found_by_hand_is_not_forgotten_by_the_next_run() {
+    let world = World::new();
+    let mirror = mirror(&world);
+    let packs = fs::read_dir(mirror.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let pack = packs.filter(|path| path.extension().is_some_and(|extension| extension == "pack")).min().unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(&pack, bytes).unwrap();
+    world.run(&["verify"]).expect(1);
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("damaged acme/site"), "{status}");
+    let summary = world.run_json(1);
+    assert_eq!(summary["proof"]["damaged"][0], "acme/site", "{summary:#}");
+    // What only the damaged pack had is lost; the rest is mended.
+    world.run(&["run", "--repair", "acme/site"]).expect(1);
+    world.run(&["verify"]).expect(0);
+    world.run_json(0);
+}
