@@ -3,7 +3,7 @@
 set -euo pipefail
 
 dnf upgrade --assumeyes
-dnf install --assumeyes amazon-cloudwatch-agent amazon-efs-utils git-core /tmp/ghbk.rpm
+dnf install --assumeyes amazon-cloudwatch-agent amazon-efs-utils git-core logrotate /tmp/ghbk.rpm
 ghbk --version
 
 # The units are there and nothing is enabled: an image without a configuration must not back up anything.

@@ -10,6 +10,7 @@ status, only what they find afterwards.
 import sys
 
 from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.parsing import ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.vpcs import VPCBackend
@@ -53,6 +54,12 @@ def delete_vpc_without_route_tables(self, vpc_id):
 
 
 VPCBackend.delete_vpc = delete_vpc_without_route_tables
+
+parse_ssm_parameter = ResourceMap.parse_ssm_parameter
+# An update brings the image that was found the first time, which is no parameter's name.
+ResourceMap.parse_ssm_parameter = lambda self, value, value_type: (
+    value if value.startswith("ami-") else parse_ssm_parameter(self, value, value_type)
+)
 
 # `Ref` of an access point is its id.
 AccessPoint.physical_resource_id = property(lambda self: self.access_point_id)

@@ -48,11 +48,11 @@ class Aws:
             aws_secret_access_key="testing",
         )
 
-    def deploy(self, *arguments):
+    def deploy(self, *arguments, environment=None):
         """Runs cloudformation/deploy.sh."""
         return subprocess.run(
             [str(TEMPLATES / "deploy.sh"), *arguments],
-            env=self.environment,
+            env=environment or self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -46,6 +46,7 @@ BREACHES = [
     ("01-base.yml", "Status: ENABLED", "Status: DISABLED", "file_systems_are_backed_up"),
     ("01-base.yml", 'aws:SecureTransport: "false"', 'aws:SecureTransport: "true"', "file_systems_demand_tls"),
     ("01-base.yml", "Sid: OnlyWithTls", "Sid: Other", "file_systems_demand_tls"),
+    ("01-base.yml", "              - elasticfilesystem:ClientMount\n", "", "file_systems_demand_tls"),
     ("01-base.yml", "Sid: OnlyThroughAnAccessPoint", "Sid: Other", "file_systems_demand_an_access_point"),
     ("02-infra.yml", "Outputs:", ANYWHERE, "what_comes_in_is_nfs_from_a_group"),
     (

@@ -1,5 +1,7 @@
 """What the stacks make, described by AWS and compared with what was meant."""
 
+import shutil
+
 from conftest import FIRST, TEMPLATES, template
 
 
@@ -140,34 +142,84 @@ def test_two_stages_stand_side_by_side(deployed):
     assert not set(prod.values()) & set(dev.values())
 
 
+def stacks(aws):
+    return [stack["StackName"] for stack in aws.client("cloudformation").describe_stacks()["Stacks"]]
+
+
 def test_a_refused_change_set_leaves_nothing(aws):
     ended = aws.deploy("--stage", "refused", *FIRST)
     assert ended.returncode == 3, ended.stderr
     # What would change is shown before anybody is asked.
     assert "FileSystem" in ended.stdout
     assert "add --yes" in ended.stderr
+    assert not [name for name in stacks(aws) if name.startswith("ghbk-refused")]
 
 
-def test_wrong_input_is_named(aws):
+def test_wrong_input_is_named_before_anything_is_made(aws):
     for arguments, about in (
         ([], "no stage is named"),
         (["--stage", "Prod!"], "is no name of a stage"),
         (["--stage"], "needs a value"),
-        (["--stage", "prod", "Owners=acme"], "no template has a parameter Owners"),
-        (["--stage", "prod", "Stage=dev"], "--stage"),
-        (["--stage", "prod", "dploy"], "unknown argument: dploy"),
+        (["--stage", "wrong", "Owners=acme"], "no template has a parameter Owners"),
+        (["--stage", "wrong", "Stage=dev"], "--stage"),
+        (["--stage", "wrong", "dploy"], "unknown argument: dploy"),
+        (["--stage", "wrong", "--yes", *FIRST[1:]], "whose repositories"),
+        (["--stage", "wrong", "--yes", FIRST[0]], "a package or an image"),
+        (["--stage", "wrong", "--yes", *FIRST[:2]], "RpmUrl needs RpmSha256"),
     ):
         ended = aws.deploy(*arguments)
         assert ended.returncode == 2 and about in ended.stderr, (arguments, ended.stderr)
         assert "hint: " in ended.stderr
+    assert not [name for name in stacks(aws) if name.startswith("ghbk-wrong")]
+
+
+def test_a_second_deployment_changes_what_is_named_and_nothing_else(aws):
+    ended = aws.deploy("--stage", "twice", "--yes", *FIRST, "InfrequentAccessAfter=AFTER_60_DAYS", "Zones=2")
+    assert ended.returncode == 0, ended.stderr
+    ended = aws.deploy("--stage", "twice", "--yes", "LogRetentionDays=30", 'MoreConfig=limits.concurrency = 4\nlog.level = "info"')
+    assert ended.returncode == 0, ended.stderr
+    described = aws.client("cloudformation").describe_stacks(StackName="ghbk-twice-base")["Stacks"][0]
+    parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described["Parameters"]}
+    assert parameters["InfrequentAccessAfter"] == "AFTER_60_DAYS"
+    described = aws.client("cloudformation").describe_stacks(StackName="ghbk-twice-ec2")["Stacks"][0]
+    parameters = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described["Parameters"]}
+    assert (parameters["GitHubOwners"], parameters["LogRetentionDays"]) == ("acme,other", "30")
+    assert parameters["MoreConfig"] == 'limits.concurrency = 4\nlog.level = "info"'
+    ended = aws.deploy("--stage", "twice", "--yes")
+    assert ended.returncode == 0 and ended.stdout.count("nothing to change") == 3, ended.stdout + ended.stderr
+
+
+def failing_aws(tmp_path, aws, when):
+    """A CLI that has lost its login for some calls."""
+    real = shutil.which("aws", path=aws.environment["PATH"])
+    stub = tmp_path / "aws"
+    stub.write_text(f'#!/bin/sh\ncase "$*" in {when}) echo "The SSO session has expired" >&2; exit 255 ;; esac\nexec {real} "$@"\n')
+    stub.chmod(0o755)
+    return {**aws.environment, "PATH": f"{tmp_path}:{aws.environment['PATH']}"}
+
+
+def test_a_login_that_has_expired_is_not_a_stack_that_is_gone(aws, tmp_path):
+    environment = failing_aws(tmp_path, aws, "*")
+    for arguments in (["status"], ["destroy", "--yes"], ["deploy", "--yes", *FIRST]):
+        ended = aws.deploy(*arguments, "--stage", "prod", environment=environment)
+        assert ended.returncode == 1, (arguments, ended.stdout, ended.stderr)
+        assert "has expired" in ended.stderr and "NONE" not in ended.stdout and "does not exist" not in ended.stdout
+
+
+def test_an_update_that_cannot_see_the_parameters_does_not_take_place(deployed, tmp_path):
+    environment = failing_aws(tmp_path, deployed, "*ParameterKey*")
+    before = deployed.client("cloudformation").list_change_sets(StackName="ghbk-prod-base")["Summaries"]
+    ended = deployed.deploy("--stage", "prod", "--yes", environment=environment)
+    assert ended.returncode == 1 and "does not tell its parameters" in ended.stderr, ended.stderr
+    after = deployed.client("cloudformation").list_change_sets(StackName="ghbk-prod-base")["Summaries"]
+    assert len(after) == len(before)
 
 
 def test_a_stack_that_fails_ends_the_deployment(aws):
-    # The export that the second stack needs is taken away from it.
+    # A file system that is not there has no place for mount targets.
     ended = aws.deploy("--stage", "broken", "--yes", "ExistingFileSystemId=fs-00000000", *FIRST)
-    assert ended.returncode != 0
-    stacks = [stack["StackName"] for stack in aws.client("cloudformation").describe_stacks()["Stacks"]]
-    assert "ghbk-broken-base" in stacks and "ghbk-broken-ec2" not in stacks
+    assert ended.returncode == 1 and "fs-00000000" in ended.stderr, ended.stderr
+    assert "ghbk-broken-base" in stacks(aws) and "ghbk-broken-ec2" not in stacks(aws)
 
 
 def test_removal_leaves_the_mirrors(aws):
@@ -178,8 +230,7 @@ def test_removal_leaves_the_mirrors(aws):
     ended = aws.deploy("destroy", "--stage", "gone", "--yes")
     assert ended.returncode == 0, ended.stderr
     assert file_system in ended.stdout
-    stacks = [stack["StackName"] for stack in aws.client("cloudformation").describe_stacks()["Stacks"]]
-    assert not [stack for stack in stacks if stack.startswith("ghbk-gone")]
+    assert not [name for name in stacks(aws) if name.startswith("ghbk-gone")]
     kept = aws.client("efs").describe_file_systems(FileSystemId=file_system)["FileSystems"]
     assert len(kept) == 1
 
