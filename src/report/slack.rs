@@ -64,9 +64,12 @@ pub fn test_message() -> Value {
 /// Makes the message for a unit that systemd gave up.
 pub fn unit_failed_message(unit: &str, how: &str) -> Value {
     let title = format!("\u{1f534} ghbk: {unit} has failed");
-    let advice = format!(
-        "No backups are made until it runs again. On the instance: `systemctl status {unit}`, `journalctl -u {unit} -n 50`"
-    );
+    let what = if unit.starts_with("ghbk-now") {
+        "This run did not come to its end; the daemon and its schedule go on."
+    } else {
+        "No backups are made until it runs again."
+    };
+    let advice = format!("{what} On the instance: `systemctl status {unit}`, `sudo journalctl -u {unit} -n 50`");
     let text = format!("*{}*\n{}\n_{}_", escape(&title), escape(how), escape(&advice));
     json!({"text": title, "blocks": [section(&text)]})
 }
