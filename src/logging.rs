@@ -54,6 +54,7 @@ pub fn set_up(
         .with_target("ghbk", level)
         // Its failures are ours to word, and are retried before they are failures.
         .with_target("octocrab", LevelFilter::OFF)
+        .with_target("aws_config", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     let mut layers: Vec<BoxedLayer> = Vec::new();
     let format = tracing_subscriber::fmt::layer();

@@ -27,11 +27,15 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
     let aws = loader.load().await;
     let region = aws.region().map(ToString::to_string);
     let Some(region) = region else {
+        let reason = match config.source {
+            Some(_) => "no AWS region is known",
+            None => "GITHUB_TOKEN is not set, no file is in $CREDENTIALS_DIRECTORY, and no AWS region is known for Parameter Store",
+        };
         return Err(SecretsError::Unreachable {
-            place: "SSM Parameter Store".to_owned(),
-            reason: "no AWS region is known".to_owned(),
-            hint: "on EC2 the instance tells; elsewhere set secrets.region or AWS_REGION, or use \
-                   secrets.source = \"env\" with GITHUB_TOKEN"
+            place: "any secret".to_owned(),
+            reason: reason.to_owned(),
+            hint: "set GITHUB_TOKEN; or, for Parameter Store, secrets.region or AWS_REGION, which an instance of EC2 \
+                   knows by itself"
                 .to_owned(),
         });
     };
