@@ -29,7 +29,9 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
     let Some(region) = region else {
         let reason = match config.source {
             Some(_) => "no AWS region is known",
-            None => "GITHUB_TOKEN is not set, no file is in $CREDENTIALS_DIRECTORY, and no AWS region is known for Parameter Store",
+            None => {
+                "GITHUB_TOKEN is not set, no file is in $CREDENTIALS_DIRECTORY, and no AWS region is known for Parameter Store"
+            }
         };
         return Err(SecretsError::Unreachable {
             place: "any secret".to_owned(),
