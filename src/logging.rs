@@ -92,7 +92,7 @@ pub fn set_up(
     // A second set-up in one process would be a mistake of the program, and harmless.
     let _ = tracing_subscriber::registry().with(layers.with_filter(filter)).try_init();
     if let Some(path) = denied {
-        tracing::warn!("this user may not write the log file {}; this command is missing from it", path.display());
+        tracing::info!("this user may not write the log file {}; this command is missing from it", path.display());
     }
     Ok(())
 }
