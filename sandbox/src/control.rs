@@ -58,6 +58,8 @@ fn decide(state: &State, method: &Method, path: &str, body: &[u8]) -> io::Result
     match (method.as_str(), path.trim_matches('/')) {
         ("GET", "requests") => return Ok(json!(state.records.all())),
         ("DELETE", "requests") => state.records.clear(),
+        ("GET", "traffic") => return Ok(json!(state.traffic.read())),
+        ("DELETE", "traffic") => state.traffic.clear(),
         ("GET", "faults") => return Ok(json!(state.faults.all())),
         ("POST", "faults") => state.faults.add(serde_json::from_slice::<Fault>(body)?),
         ("DELETE", "faults") => state.faults.clear(),

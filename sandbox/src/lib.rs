@@ -26,4 +26,5 @@ pub use fixtures::{Generate, RepositoryEditor, generate, import_bundle};
 pub use options::{AppOptions, Options};
 pub use records::RecordedRequest;
 pub use sandbox::Sandbox;
+pub use server::Traffic;
 pub use slack::SlackMessage;

@@ -64,6 +64,12 @@ struct Serve {
     /// A file to write the addresses to as well, when ready.
     #[arg(long)]
     ready_file: Option<PathBuf>,
+    /// Serves over TLS, and writes the certificate that clients must trust to this file.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// Keeps git's answers and gives them again while a repository is unchanged, for benchmarks of clients.
+    #[arg(long)]
+    keep_answers: bool,
     /// The identifier of a GitHub App to accept.
     #[arg(long, requires = "app_public_key")]
     app_id: Option<u64>,
@@ -111,11 +117,16 @@ fn serve(arguments: &Serve) -> io::Result<()> {
     if let (Some(id), Some(key)) = (arguments.app_id, &arguments.app_public_key) {
         options.app = Some(AppOptions::new(id, arguments.app_installation_id, fs::read_to_string(key)?));
     }
+    options.tls = arguments.tls_certificate.is_some();
+    options.keep_answers = arguments.keep_answers;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         // Before the sandbox says that it is ready: who has read that may send the signal.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let sandbox = Sandbox::start(options)?;
+        if let (Some(file), Some(certificate)) = (&arguments.tls_certificate, sandbox.certificate()) {
+            write_at_once(file, certificate)?;
+        }
         let ready = json!({
             "url": sandbox.url(),
             "api_url": sandbox.api_url(),

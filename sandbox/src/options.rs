@@ -21,6 +21,11 @@ pub struct Options {
     pub slack_secret: String,
     /// The GitHub App that may ask for installation tokens.
     pub app: Option<AppOptions>,
+    /// Whether everything is served over TLS, with a certificate made for this sandbox.
+    pub tls: bool,
+    /// Whether git's answers are kept and given again while a repository is unchanged: a benchmark of clients should
+    /// not wait for the server's processes.
+    pub keep_answers: bool,
 }
 
 impl Options {
@@ -55,6 +60,8 @@ impl Default for Options {
             rate_limit: 5000, // what GitHub gives a personal token
             slack_secret: "sandboxsandboxsandboxsan".to_owned(),
             app: None,
+            tls: false,
+            keep_answers: false,
         }
     }
 }

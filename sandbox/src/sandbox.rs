@@ -12,7 +12,7 @@ use crate::fixtures::RepositoryEditor;
 use crate::options::Options;
 use crate::records::RecordedRequest;
 use crate::repositories;
-use crate::server;
+use crate::server::{self, Traffic};
 use crate::slack::SlackMessage;
 use crate::state::State;
 
@@ -22,6 +22,7 @@ use crate::state::State;
 /// for a `git` or `ghbk` process does not block the answers to that process.
 pub struct Sandbox {
     state: Arc<State>,
+    certificate: Option<String>,
     /// An `Option` only so that `Drop` can take it.
     runtime: Option<Runtime>,
 }
@@ -31,11 +32,17 @@ impl Sandbox {
     pub fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         listener.set_nonblocking(true)?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let (scheme, tls, certificate) = if options.tls {
+            let (acceptor, certificate) = server::acceptor()?;
+            ("https", Some(acceptor), Some(certificate))
+        } else {
+            ("http", None, None)
+        };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = Arc::new(State::new(options, url));
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("sandbox").enable_all().build()?;
-        runtime.spawn(server::serve(listener, Arc::clone(&state)));
-        Ok(Self { state, runtime: Some(runtime) })
+        runtime.spawn(server::serve(listener, tls, Arc::clone(&state)));
+        Ok(Self { state, certificate, runtime: Some(runtime) })
     }
 
     /// Returns the address of the web and git side, without a trailing slash.
@@ -61,6 +68,16 @@ impl Sandbox {
     /// Returns the folder of repositories.
     pub fn repositories(&self) -> &Path {
         &self.state.options.repositories
+    }
+
+    /// Returns the certificate in PEM that clients must trust, if it serves over TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// Returns what went over the connections so far.
+    pub fn traffic(&self) -> Traffic {
+        self.state.traffic.read()
     }
 
     /// Returns the requests answered so far, in the order of their answers.

@@ -1,12 +1,15 @@
 //! What all connections of one sandbox share.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::faults::FaultList;
+use crate::git::KeptAnswers;
 use crate::options::Options;
 use crate::records::Records;
 use crate::repositories::Catalogue;
 use crate::rest::{InstallationTokens, RateLimit};
+use crate::server::TrafficCounter;
 use crate::slack::Webhook;
 
 /// Holds the options and everything that changes while the sandbox runs.
@@ -15,6 +18,8 @@ pub(crate) struct State {
     /// The address without a trailing slash, for requests that name no host.
     pub(crate) url: String,
     pub(crate) records: Records,
+    pub(crate) traffic: Arc<TrafficCounter>,
+    pub(crate) kept: KeptAnswers,
     pub(crate) faults: FaultList,
     pub(crate) rate_limit: RateLimit,
     pub(crate) tokens: InstallationTokens,
@@ -27,6 +32,8 @@ impl State {
         Self {
             url,
             records: Records::default(),
+            traffic: Arc::default(),
+            kept: KeptAnswers::default(),
             faults: FaultList::default(),
             rate_limit: RateLimit::new(options.rate_limit),
             tokens: InstallationTokens::default(),

@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -29,7 +28,7 @@ pub(super) async fn run(
     project: &str,
     service: Service,
     parts: &Parts,
-    body: Incoming,
+    body: impl http_body::Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
 ) -> io::Result<Reply> {
     let mut group = Group::spawn(cgi(folder, project, service, parts)?)?;
     let stdin = group.child.stdin.take().expect("it is piped");
@@ -71,7 +70,7 @@ fn cgi(folder: &Path, project: &str, service: Service, parts: &Parts) -> io::Res
 }
 
 /// Passes the request's body to git; when either side ends early, the other notices by itself.
-async fn feed(mut stdin: ChildStdin, mut body: Incoming) {
+async fn feed(mut stdin: ChildStdin, mut body: impl http_body::Body<Data = Bytes> + Unpin) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(bytes) = frame.into_data()
             && stdin.write_all(&bytes).await.is_err()

@@ -20,7 +20,13 @@ pub(crate) async fn answer(state: &Arc<State>, path: GitPath, parts: &Parts, bod
         Ok(project) => project,
         Err(reply) => return reply,
     };
-    backend::run(&state.options.repositories, &project, path.service, parts, body).await.unwrap_or_else(|error| {
+    let folder = &state.options.repositories;
+    let answer = if state.options.keep_answers {
+        state.kept.answer(folder, &project, path.service, parts, body).await
+    } else {
+        backend::run(folder, &project, path.service, parts, body).await
+    };
+    answer.unwrap_or_else(|error| {
         text(StatusCode::INTERNAL_SERVER_ERROR, format!("git http-backend could not be run: {error}"))
     })
 }
@@ -38,14 +44,13 @@ fn admit(state: &State, path: &GitPath, parts: &Parts) -> Result<String, Reply> 
         Caller::Anonymous => unauthorised("Repository not found."),
         Caller::User | Caller::Installation => text(StatusCode::NOT_FOUND, "Repository not found."),
     };
-    let catalogue = state.catalogue().map_err(|error| {
-        text(StatusCode::INTERNAL_SERVER_ERROR, format!("the folder of repositories cannot be read: {error}"))
-    })?;
+    let unreadable =
+        |error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("the folder of repositories cannot be read: {error}"));
     let name = FullName::new(&path.owner, &path.name).ok_or_else(missing)?;
-    let repository = match catalogue.find(&name) {
-        Some(Found::Here(repository)) if caller.sees(state, repository) => repository,
-        Some(Found::Moved(repository)) if caller.sees(state, repository) => {
-            return Err(redirect(state, path, parts, repository));
+    let repository = match Found::by_name(&state.options.repositories, &name).map_err(unreadable)? {
+        Some(Found::Here(repository)) if caller.sees(state, &repository) => repository,
+        Some(Found::Moved(repository)) if caller.sees(state, &repository) => {
+            return Err(redirect(state, path, parts, &repository));
         }
         _ => return Err(missing()),
     };

@@ -3,8 +3,10 @@
 mod backend;
 mod command;
 mod gate;
+mod kept;
 mod path;
 
 pub(crate) use command::{DATE, command};
 pub(crate) use gate::answer;
+pub(crate) use kept::KeptAnswers;
 pub(crate) use path::GitPath;

@@ -21,6 +21,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Reads what an owner's folder says of it.
+    fn read(folder: &Path, login: &str) -> Self {
+        if folder.join(".user").exists() { Self::user(login) } else { Self::organisation(login) }
+    }
+
     /// Returns a user who need not have a folder.
     pub(crate) fn user(login: &str) -> Self {
         Self { id: stable_id(&login.to_ascii_lowercase()), login: login.to_owned(), is_user: true }
@@ -44,11 +49,23 @@ pub(crate) struct Repository {
 }
 
 /// What a full name leads to.
-pub(crate) enum Found<'a> {
+pub(crate) enum Found {
     /// The repository of this name.
-    Here(&'a Repository),
+    Here(Repository),
     /// The repository that once had this name.
-    Moved(&'a Repository),
+    Moved(Repository),
+}
+
+impl Found {
+    /// Looks a name up, without reading the whole folder if it is written as the repository's own.
+    pub(crate) fn by_name(folder: &Path, name: &FullName) -> io::Result<Option<Self>> {
+        if name.path(folder).is_dir() {
+            let owner = Owner::read(&folder.join(&name.owner), &name.owner);
+            let repository = read(&owner, name.clone(), name.path(folder)).map(Some).or_else(vanished)?;
+            return Ok(repository.map(Self::Here));
+        }
+        Ok(Catalogue::scan(folder)?.find(name))
+    }
 }
 
 /// Holds the owners and their repositories, ordered by name.
@@ -69,8 +86,7 @@ impl Catalogue {
             if !folder.is_dir() {
                 continue;
             }
-            let is_user = folder.join(".user").exists();
-            let owner = if is_user { Owner::user(&login) } else { Owner::organisation(&login) };
+            let owner = Owner::read(&folder, &login);
             for file in names(&folder)? {
                 let Some(name) = file.strip_suffix(".git").filter(|name| !name.ends_with(".wiki")) else { continue };
                 let Some(name) = FullName::new(&login, name) else { continue };
@@ -88,14 +104,14 @@ impl Catalogue {
     }
 
     /// Finds a repository by its present name, or else by a former one.
-    pub(crate) fn find(&self, name: &FullName) -> Option<Found<'_>> {
+    pub(crate) fn find(&self, name: &FullName) -> Option<Found> {
         let here = self.repositories.iter().find(|repository| repository.name.is(name));
         let moved = || {
             self.repositories
                 .iter()
                 .find(|repository| repository.metadata.former_names.iter().any(|former| former.is(name)))
         };
-        here.map(Found::Here).or_else(|| moved().map(Found::Moved))
+        here.cloned().map(Found::Here).or_else(|| moved().cloned().map(Found::Moved))
     }
 
     /// Finds a repository by its number.

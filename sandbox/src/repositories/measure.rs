@@ -18,10 +18,7 @@ impl Measure {
     pub(crate) fn of(repository: &Path) -> Self {
         let mut bytes = 0;
         sum(repository, &mut bytes);
-        let mut pushed = SystemTime::UNIX_EPOCH;
-        latest(&repository.join("refs"), &mut pushed);
-        latest(&repository.join("packed-refs"), &mut pushed);
-        Self { kilobytes: bytes / 1024, pushed }
+        Self { kilobytes: bytes / 1024, pushed: newest_ref(repository) }
     }
 
     /// Returns a measure for a repository that does not exist.
@@ -38,6 +35,15 @@ impl Measure {
     pub(crate) fn pushed_at(self) -> String {
         DateTime::<Utc>::from(self.pushed).to_rfc3339_opts(SecondsFormat::Secs, true)
     }
+}
+
+/// Returns when a ref of a bare repository last changed.
+pub(crate) fn newest_ref(repository: &Path) -> SystemTime {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for part in ["refs", "packed-refs", "HEAD"] {
+        latest(&repository.join(part), &mut newest);
+    }
+    newest
 }
 
 /// Adds up the lengths of all files below.

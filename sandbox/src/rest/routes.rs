@@ -121,10 +121,10 @@ impl Ask<'_> {
     fn repository(&self, owner: &str, name: &str) -> Result<Answer, Answer> {
         let name = FullName::new(owner, name).ok_or_else(Answer::not_found)?;
         match self.catalogue.find(&name) {
-            Some(Found::Here(repository)) if self.caller.sees(self.state, repository) => {
-                Ok(Answer::ok(repository::full(self.origin, repository, Measure::of(&repository.path))))
+            Some(Found::Here(repository)) if self.caller.sees(self.state, &repository) => {
+                Ok(Answer::ok(repository::full(self.origin, &repository, Measure::of(&repository.path))))
             }
-            Some(Found::Moved(repository)) if self.caller.sees(self.state, repository) => {
+            Some(Found::Moved(repository)) if self.caller.sees(self.state, &repository) => {
                 let location = format!("{}/repositories/{}", self.origin.api, repository.id);
                 let mut answer = Answer::error(StatusCode::MOVED_PERMANENTLY, "Moved Permanently");
                 answer.body["url"] = location.clone().into();

@@ -4,8 +4,13 @@ mod body;
 mod connection;
 mod origin;
 mod route;
+mod tls;
+mod traffic;
 
 pub(crate) use body::Body;
 pub(crate) use connection::serve;
 pub(crate) use origin::Origin;
 pub(crate) use route::{Reply, text};
+pub(crate) use tls::acceptor;
+pub use traffic::Traffic;
+pub(crate) use traffic::TrafficCounter;

@@ -13,12 +13,13 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Returns the origin of a request whose API path began with a prefix.
+    /// Returns the origin of a request whose API path began with a prefix; `fallback` is the address without a path.
     pub(crate) fn new(headers: &HeaderMap, fallback: &str, prefix: &str) -> Self {
         let web = headers
             .get(HOST)
             .and_then(|host| host.to_str().ok())
-            .map_or_else(|| fallback.to_owned(), |host| format!("http://{host}"));
+            .and_then(|host| Some(format!("{}://{host}", fallback.split_once("://")?.0)))
+            .unwrap_or_else(|| fallback.to_owned());
         Self { api: format!("{web}{prefix}"), web }
     }
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod authentication;
+mod benchmarks;
 mod binary;
 mod control;
 mod faults;
