@@ -11,7 +11,7 @@ mod proof;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
@@ -67,7 +67,7 @@ pub struct Session {
     run_id: RunId,
     started_at: DateTime<Utc>,
     index: Index,
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Ledger,
     warnings: Vec<String>,
     lock: Arc<Lock>,
     clock: Clock,
@@ -173,7 +173,7 @@ impl Session {
             is_narrowed: config.is_narrowed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let ledger = Arc::new(Mutex::new(Ledger::begin(&store, &header, &run_id)?));
+        let ledger = Ledger::begin(&store, &header, &run_id)?;
         Ok(Self {
             config,
             request,
@@ -310,7 +310,7 @@ impl Session {
             server: Arc::clone(&outside.server),
             gate: Arc::clone(&outside.gate),
             scratch: scratch.path().to_owned(),
-            ledger: Arc::clone(&self.ledger),
+            ledger: self.ledger.clone(),
             lock: Arc::clone(&self.lock),
         };
         let (mut stopped, mut unrecorded) = (None, None);
@@ -434,14 +434,14 @@ impl Session {
     }
 
     fn write(&self, record: &Record) -> Result<(), StoreError> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+        self.ledger.write(record)
     }
 
     /// Writes the summary and the index, and gives the lock back.
     fn close(mut self, tally: Tally, status: RunStatus) -> Result<RunSummary, StoreError> {
         let summary = tally.sum_up(&self, status, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sync()?;
+        self.ledger.sync()?;
         self.index.close(&summary);
         if !matches!(status, RunStatus::Ok | RunStatus::Partial) {
             // Something may be published without an outcome; the next run looks for itself.

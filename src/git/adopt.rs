@@ -177,7 +177,7 @@ pub fn adopt(
     transport::set_up_libgit2();
     let repository = Repository::init_bare(scratch)?;
     let folder = scratch.join("objects/pack");
-    if let Some((_, problem)) = view::link(&clone.git_dir, &folder)?.into_iter().next() {
+    if let Some((_, problem)) = view::link(&clone.git_dir, &folder)?.refused.into_iter().next() {
         return Err(GitError::Damaged(problem));
     }
     let mut packs = pack::packs_in(&folder)?;
@@ -215,7 +215,8 @@ pub fn adopt(
         refs.keep(Target { oid: tip.oid, peeled: references::peel(&repository, tip.oid) });
     }
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
-    Ok((Staged { packs, refs, changes: Vec::new(), kept: kept.len() as u64, lost: Vec::new() }, head))
+    let kept = kept.len() as u64;
+    Ok((Staged { packs, stored_packs: 0, refs, changes: Vec::new(), kept, lost: Vec::new() }, head))
 }
 
 /// Links the folders of loose objects into a scratch repository; returns the objects.

@@ -12,8 +12,9 @@ use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use super::files::{replace, sync_folder};
 use super::pack::{self, Pack, packs_in};
-use super::publish::{publish_pack, sync_folder, write_synced};
+use super::publish::publish_pack;
 use super::refs::{Refs, SNAPSHOTS_REF, Target};
 use super::view::View;
 use super::{GitError, changes, references, snapshot, temporary_folder};
@@ -81,7 +82,7 @@ pub fn consolidate(
     }
     let published = publish_pack(mirror, &merged)?;
     if let Some(refs) = refs {
-        write_synced(mirror, "packed-refs", &refs.to_packed())?;
+        replace(mirror, "packed-refs", &refs.to_packed())?;
         sync_folder(mirror)?;
     }
     remove(mirror, &replaced, &published)?;

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod advertisement;
 pub mod changes;
 pub mod consolidate;
+pub mod files;
 pub mod pack;
 pub mod publish;
 pub mod push;
@@ -93,9 +94,12 @@ pub enum GitError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// What was published is not what the server advertised.
-    #[error("after publishing, the mirror's refs differ from those advertised")]
-    PublishedDiffers,
+    /// A file read back from where it was written is not what was written.
+    #[error("{} is read back as something else than what was written", .0.display())]
+    ReadBackDiffers(std::path::PathBuf),
+    /// What a server has after a push is not what was pushed.
+    #[error("after the push, the server's refs differ from those pushed")]
+    PushedDiffers,
     /// The server advertises nothing though the mirror has refs.
     #[error("the git server advertises no refs at all, and the mirror has {0}; the mirror is kept as it is")]
     Emptied(usize),
@@ -156,7 +160,8 @@ impl GitError {
             Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
             Self::Io { .. } => "check the disk, its permissions and the mount",
-            Self::PublishedDiffers => "run again; if it persists, something else writes to the store",
+            Self::ReadBackDiffers(_) => "run again; if it persists, its disk or file system returns wrong bytes",
+            Self::PushedDiffers => "push again to a new, empty repository",
             Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
             Self::NotEmpty(_) => "make a new repository, without README, licence or .gitignore",
             Self::Refused(_) => {

@@ -70,7 +70,7 @@ impl Push<'_> {
         let expected: Vec<(String, Oid)> =
             self.refs.iter().map(|(name, target)| (name.to_owned(), target.oid)).collect();
         if expected.iter().any(|expected| !after.contains(expected)) {
-            return Err(GitError::PublishedDiffers);
+            return Err(GitError::PushedDiffers);
         }
         Ok(())
     }

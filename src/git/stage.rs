@@ -65,6 +65,8 @@ pub struct Download<'a> {
 pub struct Staged {
     /// What the mirror lacks, snapshot included; more than one only after a salvage.
     pub packs: Vec<Pack>,
+    /// How many packs the mirror has already.
+    pub stored_packs: usize,
     /// All refs that the mirror is to have, ghbk's own included.
     pub refs: Refs,
     /// What moved since the mirror's last state; nothing for a new mirror.
@@ -80,8 +82,9 @@ pub struct Staged {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
-    let (repository, pack) = fetch(download)?;
-    finish(download, &repository, pack.as_ref(), download.stored)
+    let Fetched { repository, pack, stored_packs } = fetch(download)?;
+    let staged = finish(download, &repository, pack.as_ref(), download.stored)?;
+    Ok(Staged { stored_packs, ..staged })
 }
 
 /// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
@@ -89,7 +92,7 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, GitError> {
-    let (repository, pack) = fetch(download)?;
+    let Fetched { repository, pack, .. } = fetch(download)?;
     let advertised = &download.advertisement.refs;
     let salvaged = salvage(damaged, &repository, advertised, download.scratch, &download.cancel)?;
     let mut staged = finish(download, &repository, pack.as_ref(), &salvaged.refs)?;
@@ -104,8 +107,16 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
     Ok(staged)
 }
 
+/// A repository in scratch with everything that is advertised.
+struct Fetched {
+    repository: Repository,
+    /// What came over the network, if anything had to.
+    pack: Option<Pack>,
+    stored_packs: usize,
+}
+
 /// Brings what is advertised and not stored into a repository in scratch.
-fn fetch(download: &Download<'_>) -> Result<(Repository, Option<Pack>), GitError> {
+fn fetch(download: &Download<'_>) -> Result<Fetched, GitError> {
     let advertised = &download.advertisement.refs;
     let stored_tips: HashSet<Oid> = download.stored.iter().map(|(_, target)| target.oid).collect();
     let mut seen = HashSet::new();
@@ -115,10 +126,10 @@ fn fetch(download: &Download<'_>) -> Result<(Repository, Option<Pack>), GitError
         .filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid))
         .collect();
     transport::set_up_libgit2();
-    prepare(download)?;
+    let stored_packs = prepare(download)?;
     let repository = Repository::open_bare(download.scratch)?;
     let pack = if wanted.is_empty() { None } else { download_pack(download, &repository, &wanted)? };
-    Ok((repository, pack))
+    Ok(Fetched { repository, pack, stored_packs })
 }
 
 /// Compares old tips with new, keeps what would be lost, and adds the snapshot to the pack.
@@ -144,7 +155,8 @@ fn finish(
         snapshot::make(repository, previous, advertised, download.head, &moved, download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
     let pack = pack::add(pack, &objects, &download.scratch.join("objects/pack"))?;
-    Ok(Staged { packs: vec![pack], refs, changes: moved, kept: changes.lost.len() as u64, lost: Vec::new() })
+    let kept = changes.lost.len() as u64;
+    Ok(Staged { packs: vec![pack], stored_packs: 0, refs, changes: moved, kept, lost: Vec::new() })
 }
 
 /// Brings the wanted objects in one pack and proves that all of them came.
@@ -175,12 +187,13 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
     Ok(packs.into_iter().next())
 }
 
-/// Makes the scratch repository: the mirror's packs linked, its heads and tags as haves.
-fn prepare(download: &Download<'_>) -> Result<(), GitError> {
+/// Makes the scratch repository: the mirror's packs linked, its heads and tags as haves. Returns how many packs.
+fn prepare(download: &Download<'_>) -> Result<usize, GitError> {
     let scratch = download.scratch;
     Repository::init_bare(scratch)?;
-    let Some(mirror) = &download.mirror else { return Ok(()) };
-    if let Some((_, problem)) = view::link(mirror, &scratch.join("objects/pack"))?.into_iter().next() {
+    let Some(mirror) = &download.mirror else { return Ok(0) };
+    let linked = view::link(mirror, &scratch.join("objects/pack"))?;
+    if let Some((_, problem)) = linked.refused.into_iter().next() {
         return Err(GitError::Damaged(problem));
     }
     let mut haves = Refs::default();
@@ -191,7 +204,8 @@ fn prepare(download: &Download<'_>) -> Result<(), GitError> {
         }
     }
     let path = scratch.join("packed-refs");
-    std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))
+    std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))?;
+    Ok(linked.packs)
 }
 
 fn receive(repository: &Repository, download: &Download<'_>) -> Result<(), git2::Error> {

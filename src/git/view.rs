@@ -1,14 +1,15 @@
 //! A view of a mirror's packs, and of nothing else in it, through which libgit2 reads.
 //!
-//! A folder on local disk with a symbolic link to each pack. What lies in a mirror beside its packs (configuration,
-//! alternates, a commit graph, loose objects) is neither trusted nor obeyed. What a newcomer would get wrong: libgit2
-//! does not check the offsets in an index, and one wrong bit there ends the process; so they are checked first, and a
-//! wrong index is made anew for the view.
+//! A folder on local disk with a symbolic link to each pack and a copy of its index. What lies in a mirror beside its
+//! packs (configuration, alternates, a commit graph, loose objects) is neither trusted nor obeyed. What a newcomer would
+//! get wrong: libgit2 does not check the offsets in an index, and one wrong bit there ends the process; so they are
+//! checked first, and a wrong index is made anew for the view.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::files::read_at_once;
 use super::pack::{self, Pack};
 use super::{GitError, transport};
 use crate::scratch::Scratch;
@@ -32,7 +33,7 @@ impl View {
         let repository = Repository::init_bare(folder.path())?;
         let packs = folder.path().join("objects/pack");
         let mut damage = Vec::new();
-        for (pack, problem) in link(mirror, &packs)? {
+        for (pack, problem) in link(mirror, &packs)?.refused {
             damage.push(problem);
             // What is wrong with the pack itself shows when it is read.
             if let Err(error) = index_anew(&pack, &packs) {
@@ -58,22 +59,38 @@ impl View {
     }
 }
 
-/// Links the packs of a mirror into a folder; returns those whose index libgit2 must not see, and why.
-pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Vec<(Pack, String)>, GitError> {
-    let mut refused = Vec::new();
+/// What came of the packs of a mirror.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    /// Packs that libgit2 may read.
+    pub(super) packs: usize,
+    /// Those whose index libgit2 must not see, and why.
+    pub(super) refused: Vec<(Pack, String)>,
+}
+
+/// Links the packs of a mirror into a folder on local disk.
+///
+/// Their indexes are copied: whoever looks an object up reads them again and again, and all of each is read for the
+/// check anyway.
+pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Linked, GitError> {
+    let mut linked = Linked::default();
     for pack in pack::packs_in(&mirror.join("objects/pack"))? {
-        match pack::check_offsets(&pack) {
+        let local = pack.within(folder);
+        let idx = read_at_once(&pack.idx).map_err(GitError::io("read", &pack.idx))?;
+        fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
+        match pack::check_offsets(&Pack { pack: pack.pack.clone(), idx: local.idx.clone() }) {
             Ok(_) => {
-                let link = pack.within(folder);
-                for (file, link) in [(&pack.pack, &link.pack), (&pack.idx, &link.idx)] {
-                    std::os::unix::fs::symlink(file, link).map_err(GitError::io("link to", file))?;
-                }
+                std::os::unix::fs::symlink(&pack.pack, &local.pack).map_err(GitError::io("link to", &pack.pack))?;
+                linked.packs += 1;
             }
-            Err(GitError::Damaged(problem)) => refused.push((pack, problem)),
+            Err(GitError::Damaged(problem)) => {
+                fs::remove_file(&local.idx).map_err(GitError::io("remove", &local.idx))?;
+                linked.refused.push((pack, problem));
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(refused)
+    Ok(linked)
 }
 
 /// Makes a copy of a pack with an index of its own.

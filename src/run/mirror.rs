@@ -1,8 +1,8 @@
 //! One repository, with its wiki: ask, compare, stage, publish.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(super) struct Worker {
     pub(super) server: Arc<GitServer>,
     pub(super) gate: Arc<Gate>,
     pub(super) scratch: PathBuf,
-    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) ledger: Ledger,
     /// Held by every publication, so that the lock outlives a run that is given up while one is under way.
     pub(super) lock: Arc<Lock>,
 }
@@ -200,11 +200,20 @@ impl Worker {
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
-        // The server first: most wikis do not exist, and then the store need not be asked.
         let observed_at = self.clock.now();
-        let (advertisement, repository_url) = self.server.advertise(&part.name()).await?;
+        let name = part.name();
+        let advertise = self.server.advertise(&name);
         let damaged = (self.repair && mirror.exists()).then(|| mirror.path().to_owned());
-        let stored = if damaged.is_some() { None } else { read_stored(part, mirror).await? };
+        let ((advertisement, repository_url), stored) = if damaged.is_some() {
+            (advertise.await?, None)
+        } else if part.stored_head.is_some() {
+            // Both answer in milliseconds; to ask one after the other would double them.
+            let (advertised, stored) = tokio::join!(advertise, read_stored(part, mirror));
+            (advertised?, stored?)
+        } else {
+            // The server first: most wikis do not exist, and then the store need not be asked.
+            (advertise.await?, read_stored(part, mirror).await?)
+        };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
         if let Some(stored) = &stored {
@@ -308,11 +317,13 @@ impl Worker {
                     "{name} is repaired; the mirror of before is kept in {aside}: remove it when you no longer need it"
                 ));
             }
-            // What is published is published; packs that stay many are no failure of the backup.
-            match consolidate(mirror.path(), scratch.path(), policy, &cancel) {
-                Ok(consolidated) => changed.consolidated = consolidated.unwrap_or_default(),
-                Err(GitError::Cancelled) => {}
-                Err(error) => changed.warnings.push(format!("{name}: its packs could not be merged: {error}")),
+            if staged.stored_packs + staged.packs.len() > policy.packs_max {
+                // What is published is published; packs that stay many are no failure of the backup.
+                match consolidate(mirror.path(), scratch.path(), policy, &cancel) {
+                    Ok(consolidated) => changed.consolidated = consolidated.unwrap_or_default(),
+                    Err(GitError::Cancelled) => {}
+                    Err(error) => changed.warnings.push(format!("{name}: its packs could not be merged: {error}")),
+                }
             }
             Ok(Synced { state, head, unusable, changed })
         })
@@ -322,8 +333,7 @@ impl Worker {
     /// Tells `ghbk status` what is being fetched; only for people, so a failure to write shows elsewhere.
     fn note_fetching(&self, part: &Part<'_>) {
         let record = Record::Fetching { id: part.id, full_name: part.full_name.clone() };
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = ledger.write(&record) {
+        if let Err(error) = self.ledger.write(&record) {
             tracing::warn!(%error, "the record is not written");
         }
     }

@@ -4,7 +4,7 @@
 //! damage is no reason to stop, and what could not be proven is a failure, never a silence.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -26,7 +26,7 @@ pub(super) struct Prover<'a> {
     pub(super) config: &'a Config,
     pub(super) store: &'a Store,
     pub(super) clock: &'a Clock,
-    pub(super) ledger: &'a Arc<Mutex<Ledger>>,
+    pub(super) ledger: &'a Ledger,
     pub(super) lock: &'a Arc<Lock>,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -205,7 +205,7 @@ impl Prover<'_> {
     }
 
     fn write(&self, record: &Record) -> Result<(), StoreError> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+        self.ledger.write(record)
     }
 }
 

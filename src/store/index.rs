@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{RunRecord, Verified, all_runs};
 use super::{Store, StoreError};
-use crate::git::publish::write_synced;
+use crate::git::files::replace;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 
@@ -265,9 +265,9 @@ impl Index {
             Ok(bytes) => bytes,
             Err(source) => return Err(error(source.into())),
         };
-        match write_synced(&folder, FILE, &bytes) {
-            Err(crate::git::GitError::Io { source, .. }) => Err(error(source)),
-            _ => Ok(()),
-        }
+        replace(&folder, FILE, &bytes).map_err(|failure| match failure {
+            crate::git::GitError::Io { source, .. } => error(source),
+            other => error(std::io::Error::other(other)),
+        })
     }
 }

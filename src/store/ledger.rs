@@ -5,7 +5,10 @@
 //! end in half a line, because a machine may stop at any moment; readers skip it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -72,11 +75,26 @@ pub struct Verified {
     pub damage: Option<String>,
 }
 
-/// Writes the record of the run that holds the lock.
-#[derive(Debug)]
+/// Writes the record of the run that holds the lock; clones write the same one.
+///
+/// Lines are written on a thread of their own, all that wait in a single write: on EFS each write takes milliseconds, and
+/// a run over a thousand repositories must not wait for a thousand of them.
+#[derive(Clone, Debug)]
 pub struct Ledger {
-    file: File,
-    path: std::path::PathBuf,
+    orders: SyncSender<Order>,
+    failure: Arc<Mutex<Option<io::Error>>>,
+    path: PathBuf,
+}
+
+/// Lines that wait at most; a store that does not answer stops the run here instead of filling memory.
+const WAITING_LINES_MAX: usize = 1024;
+
+/// What the writing thread is asked to do.
+#[derive(Debug)]
+enum Order {
+    Write(Vec<u8>),
+    /// Makes everything before durable, then says so.
+    Sync(SyncSender<()>),
 }
 
 impl Ledger {
@@ -88,8 +106,13 @@ impl Ledger {
         let path = store.own("runs").join(format!("{run_id}.jsonl"));
         let file =
             OpenOptions::new().append(true).create_new(true).open(&path).map_err(StoreError::io("create", &path))?;
-        let mut ledger = Self { file, path };
-        let written = ledger.write(header).and_then(|()| ledger.sync());
+        let (orders, waiting) = sync_channel(WAITING_LINES_MAX);
+        let failure = Arc::new(Mutex::new(None));
+        let ledger = Self { orders, failure: Arc::clone(&failure), path };
+        let writer = std::thread::Builder::new().name("ledger".to_owned());
+        let begun = writer.spawn(move || write_all(&file, &waiting, &failure));
+        let begun = begun.map(drop).map_err(StoreError::io("start a thread for", &ledger.path));
+        let written = begun.and_then(|()| ledger.write(header)).and_then(|()| ledger.sync());
         if written.is_err() {
             // A record without a header says nothing; the error does.
             drop(fs::remove_file(&ledger.path));
@@ -97,26 +120,72 @@ impl Ledger {
         written.map(|()| ledger)
     }
 
-    /// Adds a line with a single write.
+    /// Adds a line, which is written as soon as the store has taken those before.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
-    pub fn write(&mut self, record: &Record) -> Result<(), StoreError> {
-        let error = StoreError::io("write", &self.path);
-        let mut line = match serde_json::to_vec(record) {
-            Ok(line) => line,
-            Err(source) => return Err(error(source.into())),
-        };
+    /// [`StoreError::Io`] if this line, or one before, cannot be written.
+    pub fn write(&self, record: &Record) -> Result<(), StoreError> {
+        let mut line = serde_json::to_vec(record).map_err(|error| self.error(error.into()))?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(error)
+        self.order(Order::Write(line))
     }
 
-    /// Makes everything written so far durable.
+    /// Waits until everything written so far is durable.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`] if some of it is not.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_all().map_err(StoreError::io("sync", &self.path))
+        let (done, synced) = sync_channel(1);
+        self.order(Order::Sync(done))?;
+        // Without an answer the thread has failed, and said why.
+        let _ = synced.recv();
+        self.check()
+    }
+
+    fn order(&self, order: Order) -> Result<(), StoreError> {
+        self.check()?;
+        if self.orders.send(order).is_err() {
+            self.check()?;
+            return Err(self.error(io::Error::other("its thread has ended")));
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map_or(Ok(()), |error| Err(self.error(again(error))))
+    }
+
+    fn error(&self, source: io::Error) -> StoreError {
+        StoreError::io("write", &self.path)(source)
+    }
+}
+
+/// Makes an error like another, which cannot be cloned.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
+/// Carries out orders until nobody is left to give any, or one fails.
+fn write_all(mut file: &File, orders: &Receiver<Order>, failure: &Mutex<Option<io::Error>>) {
+    while let Ok(first) = orders.recv() {
+        let mut lines = Vec::new();
+        let mut to_tell = Vec::new();
+        for order in std::iter::once(first).chain(orders.try_iter().take(WAITING_LINES_MAX)) {
+            match order {
+                Order::Write(line) => lines.extend_from_slice(&line),
+                Order::Sync(done) => to_tell.push(done),
+            }
+        }
+        let written = file.write_all(&lines).and_then(|()| if to_tell.is_empty() { Ok(()) } else { file.sync_all() });
+        if let Err(error) = written {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return;
+        }
+        for done in to_tell {
+            // Who no longer waits needs no answer.
+            let _ = done.send(());
+        }
     }
 }
 
@@ -180,7 +249,7 @@ fn names_of_records(store: &Store) -> Result<Vec<String>, StoreError> {
     let folder = store.own("runs");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("read", &folder)(error)),
     };
     let mut names = Vec::new();

@@ -4,15 +4,16 @@
 //! place is a path without its suffix, because code and wiki move together.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::layout::MirrorKind;
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
 use crate::git::adopt::ForeignClone;
-use crate::git::publish::{Publication, TEMPORARY_PREFIX, publish, sync_folder, write_synced};
+use crate::git::files::{TEMPORARY_PREFIX, read_at_once, sync_folder};
+use crate::git::publish::{self, Publication};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::snapshot::{Snapshot, history};
 use crate::git::transport::set_up_libgit2;
@@ -125,8 +126,12 @@ impl Store {
         build(building, identity, publication)?;
         let path = building.path();
         let parent = target.path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
-        fs::rename(path, &target.path).map_err(GitError::io("create", &target.path))?;
+        let mut renamed = fs::rename(path, &target.path);
+        if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+            renamed = fs::rename(path, &target.path);
+        }
+        renamed.map_err(GitError::io("create", &target.path))?;
         sync_folder(parent)
     }
 
@@ -336,21 +341,26 @@ fn build(
     publication: &Publication<'_>,
 ) -> Result<(), GitError> {
     let path = building.path();
-    if path.exists() {
-        fs::remove_dir_all(path).map_err(GitError::io("remove", path))?;
-    }
-    for folder in ["objects/pack", "refs"] {
-        let folder = path.join(folder);
-        fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+    let failed = |doing| GitError::io(doing, path);
+    loop {
+        match fs::create_dir(path) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(path).map_err(failed("remove"))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = path.parent().unwrap_or(path);
+                fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
+            }
+            Err(error) => return Err(failed("create")(error)),
+        }
     }
     let (id, name) = identity;
     // No automatic gc: what nothing refers to any more is what a backup may be asked for.
     let config = format!(
         "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
     );
-    write_synced(path, "config", config.as_bytes())?;
-    publish(path, publication)?;
-    Ok(())
+    publish::build(path, &config, publication)
 }
 
 /// Removes our temporary files, and packs whose idx was never published.
@@ -366,29 +376,6 @@ fn sweep_temporary(folder: &Path) -> Result<u64, StoreError> {
         }
     }
     Ok(removed)
-}
-
-/// Reads a file in four system calls: `fs::read` asks for the position, too, and reads once more to see the end, and an
-/// unchanged repository costs the store nothing but this.
-fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    // One byte more than there should be: a read that does not fill it has seen the end.
-    let mut bytes = vec![0; length + 1];
-    let mut filled = 0;
-    while filled < length {
-        match file.read(&mut bytes[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    if filled > length {
-        file.read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
 }
 
 /// Lists the names in a folder, sorted; nothing for a missing folder or a file.

@@ -96,7 +96,7 @@ fn sixty_weeks_of_changes_stay_small_and_cheap() {
         text
     };
     let idle = |world: &World| -> usize {
-        let calls = crate::store_operations::calls_of_an_idle_run(world);
+        let calls = crate::store_operations::calls_of_a_run(world);
         // The packs are read by the verification whose turn it is, however old they are.
         calls.iter().filter(|call| !call.contains("objects/pack")).count()
     };
