@@ -86,7 +86,7 @@ fn reaches(app: &AppOptions, repository: &Repository) -> bool {
         && app.selected.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(&full_name)))
 }
 
-/// Takes the secret out of `Bearer …`, `token …` or `Basic …`; in the last any user name will do.
+/// Takes the secret out of `Bearer …`, `token …` or `Basic …`; in the last any user name will do for a password.
 fn secret(header: &str) -> Option<String> {
     let (scheme, value) = header.split_once(' ')?;
     let value = value.trim();
@@ -94,7 +94,9 @@ fn secret(header: &str) -> Option<String> {
         "bearer" | "token" => Some(value.to_owned()),
         "basic" => {
             let pair = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
-            pair.split_once(':').map(|(_, password)| password.to_owned())
+            let (user, password) = pair.split_once(':')?;
+            // GitHub takes the token in the user's place, too, with this word for a password.
+            Some(if password == "x-oauth-basic" { user } else { password }.to_owned())
         }
         _ => None,
     }
@@ -109,6 +111,7 @@ mod tests {
         assert_eq!(secret("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(secret("token abc").as_deref(), Some("abc"));
         assert_eq!(secret("Basic eC1hY2Nlc3MtdG9rZW46YWJj").as_deref(), Some("abc"));
+        assert_eq!(secret("Basic YWJjOngtb2F1dGgtYmFzaWM=").as_deref(), Some("abc"));
         assert_eq!(secret("Digest abc"), None);
         assert_eq!(secret("Basic !"), None);
     }
