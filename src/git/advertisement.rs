@@ -95,6 +95,11 @@ impl Advertisement {
         Ok(())
     }
 
+    /// Says whether the server can do something.
+    pub(super) fn can(&self, capability: &str) -> bool {
+        self.capabilities.split(' ').any(|known| known == capability)
+    }
+
     fn capability(&self, prefix: &str) -> Option<&str> {
         self.capabilities.split(' ').find_map(|capability| capability.strip_prefix(prefix))
     }
@@ -131,7 +136,8 @@ const WANTED_PREFIX: &str = "refs/want/";
 /// The refspec that takes all of them.
 pub(crate) const WANTED_REFSPEC: &str = "+refs/want/*:refs/want/*";
 
-const FLUSH: &[u8] = b"0000";
+/// Ends a list of lines.
+pub(super) const FLUSH: &[u8] = b"0000";
 const LENGTH_DIGITS: usize = 4;
 
 /// Appends one pkt-line: four hexadecimal digits of length, themselves included, then the payload.

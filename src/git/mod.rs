@@ -13,6 +13,7 @@ pub mod files;
 pub mod pack;
 pub mod publish;
 pub mod push;
+mod receive;
 pub mod references;
 pub mod refs;
 pub mod restore;
@@ -69,6 +70,9 @@ pub enum GitError {
     /// A pack was received, yet an object is missing.
     #[error("the pack received lacks {0}, which the server advertised or which what it sent refers to")]
     Incomplete(git2::Oid),
+    /// What was received as a pack is none, or holds an object that is none.
+    #[error("the pack received is broken: {0}")]
+    BrokenPack(String),
     /// The store no longer has what is to be restored.
     #[error("the store has lost {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Lost(Vec<references::LostObject>),
@@ -144,7 +148,7 @@ impl GitError {
                 "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
             }
             Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
-            Self::Protocol(_) | Self::Incomplete(_) => {
+            Self::Protocol(_) | Self::Incomplete(_) | Self::BrokenPack(_) => {
                 "run again; if it persists, try `git clone --mirror` and report it"
             }
             Self::Lost(_) => {
@@ -196,7 +200,7 @@ impl Retryable for GitError {
                 Retry::Transient
             }
             // A tip that moved between the advertisement and the request is a remote error too ("not our ref").
-            Self::Connection(_) | Self::Remote(_) | Self::Incomplete(_) => Retry::Transient,
+            Self::Connection(_) | Self::Remote(_) | Self::Incomplete(_) | Self::BrokenPack(_) => Retry::Transient,
             Self::Libgit2(error) if matches!(error.class(), git2::ErrorClass::Net | git2::ErrorClass::Indexer) => {
                 Retry::Transient
             }

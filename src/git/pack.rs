@@ -20,7 +20,7 @@ use gix_pack::index::traverse::{Options, SafetyCheck};
 use gix_utils::progress::Discard;
 use tokio_util::sync::CancellationToken;
 
-use super::references::{OidBytes, bytes_of};
+use super::references::{OidBytes, RECENT, bytes_of};
 use super::{GitError, references};
 use crate::text::printable;
 
@@ -141,17 +141,26 @@ impl NewObject {
         encoder.write_all(&self.data)?;
         encoder.finish()
     }
+
+    /// Appends the object to bytes that will stand at an offset of a pack; returns its row in the index.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>, offset: u64) -> io::Result<Row> {
+        let entry = self.entry()?;
+        let row = Row { oid: bytes_of(self.oid), crc32: crc32fast::hash(&entry), offset: offset + out.len() as u64 };
+        out.extend_from_slice(&entry);
+        Ok(row)
+    }
 }
 
 /// One row of an index.
-struct Row {
-    oid: OidBytes,
-    crc32: u32,
-    offset: u64,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) oid: OidBytes,
+    pub(super) crc32: u32,
+    pub(super) offset: u64,
 }
 
-const OID_BYTES: usize = 20;
-const HEADER_BYTES: u64 = 12;
+pub(super) const OID_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: u64 = gix_pack::data::header::SIZE as u64;
 const TRAILER_BYTES: u64 = OID_BYTES as u64;
 
 /// Adds objects to a pack in scratch, or makes a pack of them alone, and returns it under its new name.
@@ -177,27 +186,34 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
         drop(index);
         fs::remove_file(&pack.idx).map_err(GitError::io("remove", &pack.idx))?;
     }
+    seal(&growing, rows, offset, objects, folder)
+}
+
+/// Ends a pack whose entries end at an offset: adds the objects that it does not hold, gives it its header, checksum and
+/// index, and returns it under its name.
+pub(super) fn seal(
+    growing: &Path,
+    mut rows: Vec<Row>,
+    offset: u64,
+    objects: &[NewObject],
+    folder: &Path,
+) -> Result<Pack, GitError> {
+    let failed = || GitError::io("write", growing);
     let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&growing).map_err(failed())?;
-    let mut appended = Vec::new();
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(growing).map_err(failed())?;
     // A repository may hold the very file that a snapshot makes; a pack holds an object once.
     let mut there: HashSet<OidBytes> = rows.iter().map(|row| row.oid).collect();
+    let mut appended = Vec::new();
     for object in objects.iter().filter(|object| there.insert(bytes_of(object.oid))) {
-        let entry = object.entry().map_err(failed())?;
-        rows.push(Row {
-            oid: bytes_of(object.oid),
-            crc32: crc32fast::hash(&entry),
-            offset: offset + appended.len() as u64,
-        });
-        appended.extend_from_slice(&entry);
+        rows.push(object.append_to(&mut appended, offset).map_err(failed())?);
     }
-    let count = u32::try_from(rows.len()).map_err(|_| GitError::Protocol("a pack of 2^32 objects".to_owned()))?;
+    let count = count_of(rows.len())?;
     let mut write = || -> Result<gix_hash::ObjectId, io::Error> {
         file.set_len(offset)?;
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(&appended)?;
         file.rewind()?;
-        file.write_all(&gix_pack::data::header::encode(gix_pack::data::Version::V2, count))?;
+        file.write_all(&header(count))?;
         file.rewind()?;
         let checksum = hash_of(&mut file)?;
         file.write_all(checksum.as_bytes())?;
@@ -205,10 +221,30 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
     };
     let checksum = write().map_err(failed())?;
     drop(file);
+    name(growing, rows, checksum, folder)
+}
+
+/// Renames a whole pack as git does, and writes its index.
+pub(super) fn name(
+    growing: &Path,
+    rows: Vec<Row>,
+    checksum: gix_hash::ObjectId,
+    folder: &Path,
+) -> Result<Pack, GitError> {
     let named = Pack::named(folder, checksum);
-    fs::rename(&growing, &named.pack).map_err(failed())?;
+    fs::rename(growing, &named.pack).map_err(GitError::io("write", growing))?;
     write_idx(&named.idx, rows, checksum.as_bytes()).map_err(GitError::io("write", &named.idx))?;
     Ok(named)
+}
+
+/// Returns a pack's number of objects, which has 32 bits.
+pub(super) fn count_of(objects: usize) -> Result<u32, GitError> {
+    u32::try_from(objects).map_err(|_| GitError::Protocol("a pack of 2^32 objects".to_owned()))
+}
+
+/// Writes the header of a pack.
+pub(super) fn header(objects: u32) -> [u8; gix_pack::data::header::SIZE] {
+    gix_pack::data::header::encode(gix_pack::data::Version::V2, objects)
 }
 
 /// Builds a pack of everything that some tips need, and of nothing else.
@@ -421,9 +457,6 @@ pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
     }
 }
 
-/// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.
-const RECENT: usize = 1 << 14;
-
 /// Collects on one thread what the pack refers to and does not hold.
 struct Needed<'a> {
     index: &'a gix_pack::index::File,
@@ -434,7 +467,7 @@ struct Needed<'a> {
 
 impl Needed<'_> {
     fn take(&mut self, oid: OidBytes) {
-        let slot = usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT;
+        let slot = references::slot(oid);
         if self.recent[slot] == oid {
             return;
         }

@@ -104,6 +104,14 @@ pub(super) fn walk(
     Ok(lost)
 }
 
+/// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.
+pub(super) const RECENT: usize = 1 << 14;
+
+/// Says where an object is remembered.
+pub(super) fn slot(oid: OidBytes) -> usize {
+    usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT
+}
+
 /// Reads one `name OID` line, returns what follows.
 fn field<'a>(data: &'a [u8], name: &[u8], take: &mut impl FnMut(OidBytes)) -> Result<&'a [u8], Malformed> {
     let (hex, rest) = data.strip_prefix(name).and_then(|data| data.split_at_checked(40)).ok_or(Malformed)?;

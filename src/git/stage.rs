@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use git2::{FetchOptions, Oid, RemoteCallbacks, Repository};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::GitError;
 use super::advertisement::{Advertisement, WANTED_REFSPEC};
 use super::changes::{self, RefChange};
 use super::pack::{self, Depth, Pack};
+use super::receive;
 use super::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use super::salvage::salvage;
 use super::server::GitServer;
@@ -82,9 +83,45 @@ pub struct Staged {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
+    if download.mirror.is_none()
+        && let Some(staged) = stage_first(download)?
+    {
+        return Ok(staged);
+    }
     let Fetched { repository, pack, stored_packs } = fetch(download)?;
     let staged = finish(download, &repository, pack.as_ref(), download.stored)?;
     Ok(Staged { stored_packs, ..staged })
+}
+
+/// Downloads a repository of which nothing is stored, together with its first snapshot; none if that is libgit2's to do.
+fn stage_first(download: &Download<'_>) -> Result<Option<Staged>, GitError> {
+    let wanted = wanted(download);
+    if wanted.is_empty() || !receive::can_receive_from(download.advertisement) {
+        return Ok(None);
+    }
+    prepare(download)?;
+    let repository = Repository::open_bare(download.scratch)?;
+    let mut refs = download.advertisement.refs.clone();
+    let (snapshot, objects) = snapshot::make(&repository, None, &refs, download.head, &[], download.occasion)?;
+    refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
+    let folder = download.scratch.join("objects/pack");
+    let pack = receive::receive(session(download, &wanted), &wanted, &objects, &folder, &download.transfer)?;
+    Ok(pack.map(|pack| Staged {
+        packs: vec![pack],
+        stored_packs: 0,
+        refs,
+        changes: Vec::new(),
+        kept: 0,
+        lost: Vec::new(),
+    }))
+}
+
+/// Lists what is advertised and not stored.
+fn wanted(download: &Download<'_>) -> Vec<Oid> {
+    let stored_tips: HashSet<Oid> = download.stored.iter().map(|(_, target)| target.oid).collect();
+    let mut seen = HashSet::new();
+    let advertised = download.advertisement.refs.iter().map(|(_, target)| target.oid);
+    advertised.filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid)).collect()
 }
 
 /// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
@@ -117,15 +154,7 @@ struct Fetched {
 
 /// Brings what is advertised and not stored into a repository in scratch.
 fn fetch(download: &Download<'_>) -> Result<Fetched, GitError> {
-    let advertised = &download.advertisement.refs;
-    let stored_tips: HashSet<Oid> = download.stored.iter().map(|(_, target)| target.oid).collect();
-    let mut seen = HashSet::new();
-    let wanted: Vec<Oid> = advertised
-        .iter()
-        .map(|(_, target)| target.oid)
-        .filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid))
-        .collect();
-    transport::set_up_libgit2();
+    let wanted = wanted(download);
     let stored_packs = prepare(download)?;
     let repository = Repository::open_bare(download.scratch)?;
     let pack = if wanted.is_empty() { None } else { download_pack(download, &repository, &wanted)? };
@@ -163,15 +192,8 @@ fn finish(
 ///
 /// Returns none if the mirror has them all, as when a branch went back to an older commit.
 fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid]) -> Result<Option<Pack>, GitError> {
-    let failure = Arc::new(Mutex::new(None));
-    let session = Session {
-        server: Arc::clone(&download.server),
-        repository_url: download.repository_url.clone(),
-        advertisement: download.advertisement.only(wanted).into(),
-        received_bytes: Arc::clone(&download.transfer.received_bytes),
-        cancel: download.cancel.clone(),
-        failure: Arc::clone(&failure),
-    };
+    let session = session(download, wanted);
+    let failure = Arc::clone(&session.failure);
     let fetched = transport::with_session(session, || receive(repository, download));
     if let Err(error) = fetched {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -187,9 +209,21 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
     Ok(packs.into_iter().next())
 }
 
+fn session(download: &Download<'_>, wanted: &[Oid]) -> Session {
+    Session {
+        server: Arc::clone(&download.server),
+        repository_url: download.repository_url.clone(),
+        advertisement: download.advertisement.only(wanted).into(),
+        received_bytes: Arc::clone(&download.transfer.received_bytes),
+        cancel: download.cancel.clone(),
+        failure: Arc::default(),
+    }
+}
+
 /// Makes the scratch repository: the mirror's packs linked, its heads and tags as haves. Returns how many packs.
 fn prepare(download: &Download<'_>) -> Result<usize, GitError> {
     let scratch = download.scratch;
+    transport::set_up_libgit2();
     Repository::init_bare(scratch)?;
     let Some(mirror) = &download.mirror else { return Ok(0) };
     let linked = view::link(mirror, &scratch.join("objects/pack"))?;

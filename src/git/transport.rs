@@ -104,6 +104,11 @@ impl SmartSubtransport for Subtransport {
     }
 }
 
+/// Sends one request for a pack when the answer is first read.
+pub(super) fn exchange(session: Session, request: Vec<u8>) -> impl Read {
+    Exchange::Asking { session, request }
+}
+
 /// Answers from memory.
 struct Replay(Bytes);
 

@@ -1,0 +1,335 @@
+//! Receive: a whole repository in one pack, indexed and examined in one pass.
+//!
+//! Blocking; reads the network through [`transport`], writes to scratch. For a first mirror there is nothing to
+//! negotiate, so libgit2 is not asked: gitoxide unpacks on all processors what libgit2 unpacks on one, and what every
+//! object refers to is noted while it is unpacked anyway. The snapshot's objects are known beforehand and go into the same
+//! file as it arrives. Source of the formats: git's documentation, `gitprotocol-pack` ("Packfile Negotiation") and
+//! `gitformat-pack`. What a newcomer would get wrong: the checksum of a pack covers the number of objects at its start,
+//! so that number must be right before the first byte is written.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use git2::{ObjectType, Oid};
+use gix_hash::Kind::Sha1;
+use gix_pack::cache::delta::{Tree, traverse};
+use gix_pack::data::entry::Header;
+use gix_pack::data::header;
+use gix_pack::data::input::{BytesToEntriesIter, EntryDataMode, Mode};
+use gix_packetline::PacketLineRef;
+use gix_packetline::blocking_io::StreamingPeekableIter;
+use gix_packetline::read::ProgressAction;
+use gix_utils::progress::Discard;
+use tokio_util::sync::CancellationToken;
+
+use super::advertisement::{Advertisement, FLUSH, push_line};
+use super::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
+use super::references::{self, OidBytes, RECENT, bytes_of};
+use super::stage::Transfer;
+use super::{GitError, transport};
+use crate::text::printable;
+
+/// Read and written at once.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// What the server must be able to do: tell the pack from its progress, and name the base of a delta by its place.
+const CAPABILITIES: [&str; 2] = ["side-band-64k", "ofs-delta"];
+
+/// Says whether a server's packs can be received here; if not, libgit2 receives them.
+pub(super) fn can_receive_from(advertisement: &Advertisement) -> bool {
+    CAPABILITIES.iter().all(|capability| advertisement.can(capability))
+}
+
+/// Asks for some objects and everything behind them, and makes one pack of that and of some objects of our own.
+///
+/// Returns none if the pack names bases of deltas by their id, which only libgit2 resolves.
+///
+/// # Errors
+/// [`GitError`]; the folder may hold leftovers.
+pub(super) fn receive(
+    session: transport::Session,
+    wanted: &[Oid],
+    own: &[NewObject],
+    folder: &Path,
+    transfer: &Transfer,
+) -> Result<Option<Pack>, GitError> {
+    let (failure, cancel) = (session.failure.clone(), session.cancel.clone());
+    let growing = folder.join("growing.pack");
+    let received = write(transport::exchange(session, request(wanted)), own, &growing, transfer);
+    let received = received.map_err(|error| {
+        let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
+    })?;
+    if received.names_bases_by_id {
+        std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
+        return Ok(None);
+    }
+    let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel)?;
+    rows.sort_unstable_by_key(|row| row.oid);
+    let is_there = |oid: &OidBytes| rows.binary_search_by_key(oid, |row| row.oid).is_ok();
+    if let Some(missing) = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs).find(|oid| !is_there(oid)) {
+        return Err(GitError::Incomplete(Oid::from_bytes(&missing)?));
+    }
+    if received.own.iter().any(|row| is_there(&row.oid)) {
+        return pack::seal(&growing, rows, received.entries_end, own, folder).map(Some);
+    }
+    rows.extend(received.own);
+    pack::name(&growing, rows, received.checksum, folder).map(Some)
+}
+
+/// Writes the request of a client that has nothing.
+fn request(wanted: &[Oid]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (number, oid) in wanted.iter().enumerate() {
+        let capabilities = match number {
+            0 => format!(" {} agent=ghbk/{}", CAPABILITIES.join(" "), env!("CARGO_PKG_VERSION")),
+            _ => String::new(),
+        };
+        push_line(&mut out, format!("want {oid}{capabilities}\n").as_bytes());
+    }
+    out.extend_from_slice(FLUSH);
+    push_line(&mut out, b"done\n");
+    out
+}
+
+/// What is in scratch once everything has come.
+struct Received {
+    /// One for each object received; what they are is not known yet.
+    rows: Vec<Row>,
+    /// Where the entries received end.
+    entries_end: u64,
+    /// Our own objects, behind them.
+    own: Vec<Row>,
+    checksum: gix_hash::ObjectId,
+    names_bases_by_id: bool,
+}
+
+/// Writes a pack as it comes, with the objects of our own behind it.
+fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer) -> Result<Received, GitError> {
+    let failed = || GitError::io("write", path);
+    let mut lines = StreamingPeekableIter::new(answer, &[PacketLineRef::Flush], false);
+    acknowledged(&mut lines)?;
+    let mut remote_error = None;
+    let mut pack = lines.as_read_with_sidebands(|is_error, text| {
+        if !is_error {
+            return ProgressAction::Continue(());
+        }
+        remote_error = Some(printable(&String::from_utf8_lossy(text), 200));
+        ProgressAction::Break(())
+    });
+    let received = (|| {
+        let mut first = [0; header::SIZE];
+        pack.read_exact(&mut first).map_err(|error| broken(&error))?;
+        let (_, objects) = header::decode(&first).map_err(|error| broken(&error))?;
+        transfer.total_objects.store(objects as usize, Ordering::Relaxed);
+        let all = pack::count_of(objects as usize + own.len())?;
+        let file = File::options().read(true).write(true).create_new(true).open(path).map_err(failed())?;
+        let mut copy = Copy::begin(file, &pack::header(all)).map_err(failed())?;
+        let arriving = Arriving { reader: pack, copy: &mut copy };
+        let entries = BytesToEntriesIter::new_from_header(
+            BufReader::with_capacity(PIECE_BYTES, first.chain(arriving)),
+            Mode::Verify,
+            EntryDataMode::Crc32,
+            Sha1,
+        );
+        let mut rows = Vec::new();
+        let mut entries_end = HEADER_BYTES;
+        let mut names_bases_by_id = false;
+        for entry in entries.map_err(|error| broken(&error))? {
+            let entry = entry.map_err(|error| broken(&error))?;
+            names_bases_by_id |= matches!(entry.header, Header::RefDelta { .. });
+            entries_end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
+            rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
+            transfer.received_objects.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut appended = Vec::new();
+        let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
+        let own = own.map_err(failed())?;
+        let checksum = copy.end(&appended).map_err(failed())?;
+        Ok(Received { rows, entries_end, own, checksum, names_bases_by_id })
+    })();
+    match remote_error {
+        Some(text) => Err(GitError::Remote(text)),
+        None => received,
+    }
+}
+
+/// Reads what comes before the pack: that there is nothing in common.
+fn acknowledged(lines: &mut StreamingPeekableIter<impl Read>) -> Result<(), GitError> {
+    let line = match lines.read_line() {
+        Some(Ok(Ok(line))) => line,
+        Some(Ok(Err(error))) => return Err(broken(&error)),
+        Some(Err(error)) => return Err(broken(&error)),
+        None => return Err(GitError::Connection("the answer has no pack".to_owned())),
+    };
+    let text = String::from_utf8_lossy(line.as_slice().unwrap_or_default()).into_owned();
+    match text.trim_end() {
+        "NAK" => Ok(()),
+        other => match other.strip_prefix("ERR ") {
+            Some(message) => Err(GitError::Remote(printable(message, 200))),
+            None => Err(GitError::Protocol(format!("{:?} where NAK should be", printable(other, 80)))),
+        },
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> GitError {
+    GitError::BrokenPack(printable(&error.to_string(), 160))
+}
+
+/// The pack in scratch as it grows: all but the checksum at its end, which is to be another.
+struct Copy {
+    file: BufWriter<File>,
+    hasher: gix_hash::Hasher,
+    /// What may be the checksum, unless more comes.
+    held: Vec<u8>,
+}
+
+impl Copy {
+    fn begin(file: File, header: &[u8]) -> io::Result<Self> {
+        let mut copy = Self {
+            file: BufWriter::with_capacity(PIECE_BYTES, file),
+            hasher: gix_hash::hasher(Sha1),
+            held: Vec::new(),
+        };
+        copy.hasher.update(header);
+        copy.file.write_all(header)?;
+        Ok(copy)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.held.extend_from_slice(bytes);
+        let certain = self.held.len().saturating_sub(OID_BYTES);
+        self.hasher.update(&self.held[..certain]);
+        self.file.write_all(&self.held[..certain])?;
+        self.held.drain(..certain);
+        Ok(())
+    }
+
+    fn end(mut self, appended: &[u8]) -> io::Result<gix_hash::ObjectId> {
+        self.hasher.update(appended);
+        let checksum = self.hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+        self.file.write_all(appended)?;
+        self.file.write_all(checksum.as_bytes())?;
+        self.file.flush()?;
+        Ok(checksum)
+    }
+}
+
+/// Copies what is read.
+struct Arriving<'a, R> {
+    reader: R,
+    copy: &'a mut Copy,
+}
+
+impl<R: Read> Read for Arriving<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.copy.take(&out[..count])?;
+        Ok(count)
+    }
+}
+
+/// What the objects of a pack are, and what they refer to.
+struct Examined {
+    rows: Vec<Row>,
+    needs: HashSet<OidBytes>,
+}
+
+/// Unpacks and hashes every object, on all processors.
+fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &CancellationToken) -> Result<Examined, GitError> {
+    let interrupt = AtomicBool::new(false);
+    let malformed = Mutex::new(None);
+    let needs = Mutex::new(HashSet::new());
+    let (stop, first_malformed) = (&interrupt, &malformed);
+    let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
+    let traversed = (|| {
+        let data = gix_pack::data::File::at(growing, Sha1)?;
+        let no_base = |_: &gix_hash::oid| Ok(None);
+        let offset = |row: &Row| row.offset;
+        let tree = Tree::from_offsets_in_pack(growing, rows.into_iter(), &offset, &no_base, &mut Discard, stop, Sha1)?;
+        tree.traverse(
+            |range, data: &gix_pack::data::File| data.entry_slice(range),
+            &data,
+            entries_end,
+            move |row: &mut Row, _, object| {
+                if cancel.is_cancelled() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                // A delta has the header of the object at the end of its chain of bases.
+                let kind = match object.entry.header {
+                    Header::Commit => "commit",
+                    Header::Tree => "tree",
+                    Header::Tag => "tag",
+                    _ => "blob",
+                };
+                // Fails for a collision of SHA-1, as git does.
+                row.oid.copy_from_slice(hash(kind, object.decompressed).try_finalize()?.as_bytes());
+                if references::each(ObjectType::from_str(kind), object.decompressed, |oid| references.take(oid))
+                    .is_err()
+                {
+                    first_malformed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(row.oid);
+                    stop.store(true, Ordering::Relaxed);
+                }
+                Ok(())
+            },
+            traverse::Options {
+                object_progress: Box::new(Discard),
+                size_progress: &mut Discard,
+                thread_limit: None,
+                should_interrupt: stop,
+                object_hash: Sha1,
+                alloc_limit_bytes: None,
+            },
+        )
+    })();
+    if cancel.is_cancelled() {
+        return Err(GitError::Cancelled);
+    }
+    if let Some(oid) = malformed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(GitError::BrokenPack(format!("object {} is malformed", Oid::from_bytes(&oid)?)));
+    }
+    let traverse::Outcome { roots, children } = traversed.map_err(|error| broken(&error))?;
+    let rows = roots.into_iter().chain(children).map(|item| item.data).collect();
+    Ok(Examined { rows, needs: needs.into_inner().unwrap_or_else(PoisonError::into_inner) })
+}
+
+/// Hashes an object for its id.
+fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
+    let mut hasher = gix_hash::hasher(Sha1);
+    hasher.update(format!("{kind} {}\0", data.len()).as_bytes());
+    hasher.update(data);
+    hasher
+}
+
+/// Collects on one thread what objects refer to.
+struct References<'a> {
+    recent: Vec<OidBytes>,
+    found: HashSet<OidBytes>,
+    all: &'a Mutex<HashSet<OidBytes>>,
+}
+
+impl References<'_> {
+    fn take(&mut self, oid: OidBytes) {
+        let slot = references::slot(oid);
+        if self.recent[slot] != oid {
+            self.recent[slot] = oid;
+            self.found.insert(oid);
+        }
+    }
+}
+
+impl Clone for References<'_> {
+    fn clone(&self) -> Self {
+        Self { recent: self.recent.clone(), found: HashSet::new(), all: self.all }
+    }
+}
+
+impl Drop for References<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(self.found.drain());
+    }
+}
