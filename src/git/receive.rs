@@ -71,7 +71,8 @@ pub(super) fn receive(
     let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     let is_there = |oid: &OidBytes| rows.binary_search_by_key(oid, |row| row.oid).is_ok();
-    if let Some(missing) = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs).find(|oid| !is_there(oid)) {
+    let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs.into_iter().flatten());
+    if let Some(missing) = needed.into_iter().find(|oid| !is_there(oid)) {
         return Err(GitError::Incomplete(Oid::from_bytes(&missing)?));
     }
     if received.own.iter().any(|row| is_there(&row.oid)) {
@@ -144,7 +145,7 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
             names_bases_by_id |= matches!(entry.header, Header::RefDelta { .. });
             entries_end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
             rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
-            transfer.received_objects.fetch_add(1, Ordering::Relaxed);
+            transfer.received_objects.store(rows.len(), Ordering::Relaxed);
         }
         let mut appended = Vec::new();
         let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
@@ -236,14 +237,15 @@ impl<R: Read> Read for Arriving<'_, R> {
 /// What the objects of a pack are, and what they refer to.
 struct Examined {
     rows: Vec<Row>,
-    needs: HashSet<OidBytes>,
+    /// By thread.
+    needs: Vec<HashSet<OidBytes>>,
 }
 
 /// Unpacks and hashes every object, on all processors.
 fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &CancellationToken) -> Result<Examined, GitError> {
     let interrupt = AtomicBool::new(false);
     let malformed = Mutex::new(None);
-    let needs = Mutex::new(HashSet::new());
+    let needs = Mutex::new(Vec::new());
     let (stop, first_malformed) = (&interrupt, &malformed);
     let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
     let traversed = (|| {
@@ -309,7 +311,7 @@ fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
 struct References<'a> {
     recent: Vec<OidBytes>,
     found: HashSet<OidBytes>,
-    all: &'a Mutex<HashSet<OidBytes>>,
+    all: &'a Mutex<Vec<HashSet<OidBytes>>>,
 }
 
 impl References<'_> {
@@ -330,6 +332,108 @@ impl Clone for References<'_> {
 
 impl Drop for References<'_> {
     fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(self.found.drain());
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.found));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Makes a pack with deltas, as a server with or without `ofs-delta` would.
+    fn pack_of_git(arguments: &[&str]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str], input: &[u8]| -> Vec<u8> {
+            let mut git = Command::new("git");
+            git.arg("--git-dir").arg(folder.path()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut git = git.env("GIT_CONFIG_GLOBAL", "/dev/null").stderr(Stdio::null()).spawn().unwrap();
+            git.stdin.take().unwrap().write_all(input).unwrap();
+            git.wait_with_output().unwrap().stdout
+        };
+        git(&["init", "--quiet", "--bare"], b"");
+        let mut oids = Vec::new();
+        for version in 0..3 {
+            let lines: String = (0..200).map(|line| format!("line {}\n", line * 7919 + version / (line + 1))).collect();
+            oids.extend(git(&["hash-object", "-w", "--stdin"], lines.as_bytes()));
+        }
+        git(&[&["pack-objects", "--stdout", "--quiet"], arguments].concat(), &oids)
+    }
+
+    fn line(out: &mut Vec<u8>, payload: &[u8]) {
+        push_line(out, payload);
+    }
+
+    /// Frames a pack as a server does.
+    fn answer(pack: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        line(&mut out, b"NAK\n");
+        line(&mut out, b"\x02Counting objects\n");
+        for piece in pack.chunks(100) {
+            line(&mut out, &[b"\x01", piece].concat());
+        }
+        out.extend_from_slice(FLUSH);
+        out
+    }
+
+    fn own() -> Vec<NewObject> {
+        vec![NewObject::new(ObjectType::Blob, b"ref: refs/heads/main\n".to_vec()).unwrap()]
+    }
+
+    fn write_into_scratch(answer: &[u8]) -> (Result<Received, GitError>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let written = write(answer, &own(), &folder.path().join("growing.pack"), &Transfer::default());
+        (written, folder)
+    }
+
+    #[test]
+    fn a_pack_arrives_with_our_objects_behind_it() {
+        let (received, folder) = write_into_scratch(&answer(&pack_of_git(&["--delta-base-offset"])));
+        let received = received.unwrap();
+        assert!(!received.names_bases_by_id);
+        let growing = folder.path().join("growing.pack");
+        let cancel = CancellationToken::new();
+        let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel).unwrap();
+        assert_eq!((rows.len(), needs.iter().map(HashSet::len).sum::<usize>()), (3, 0));
+        rows.extend(received.own);
+        let pack = pack::name(&growing, rows, received.checksum, folder.path()).unwrap();
+        let verified = Command::new("git").arg("verify-pack").arg(&pack.idx).output().unwrap();
+        assert!(verified.status.success(), "{verified:?}");
+        assert_eq!(pack.oids().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn bases_named_by_id_are_noticed() {
+        assert!(write_into_scratch(&answer(&pack_of_git(&[]))).0.unwrap().names_bases_by_id);
+    }
+
+    #[test]
+    fn an_answer_cut_anywhere_or_with_a_wrong_byte_is_no_pack() {
+        let pack = pack_of_git(&["--delta-base-offset"]);
+        let whole = answer(&pack);
+        let end_of_pack = whole.len() - FLUSH.len();
+        for end in 0..end_of_pack {
+            assert!(write_into_scratch(&whole[..end]).0.is_err(), "cut at {end}");
+        }
+        for at in 0..pack.len() {
+            let mut wrong = pack.clone();
+            wrong[at] ^= 1;
+            assert!(write_into_scratch(&answer(&wrong)).0.is_err(), "wrong at {at}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_is_reported() {
+        let mut out = Vec::new();
+        line(&mut out, b"ERR upload-pack: not our ref\n");
+        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Remote(text)) if text.contains("not our ref")));
+        let mut out = Vec::new();
+        line(&mut out, b"NAK\n");
+        line(&mut out, b"\x03fatal: bad object\n");
+        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Remote(text)) if text.contains("bad object")));
+        let mut out = Vec::new();
+        line(&mut out, b"hello\n");
+        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Protocol(_))));
     }
 }

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod check;
+mod costs;
 mod daemon;
 mod faults;
 mod history;

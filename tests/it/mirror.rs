@@ -183,3 +183,17 @@ fn a_lost_index_is_rebuilt_from_the_mirrors() {
     assert_eq!(world.run_json(0)["counts"]["unchanged"], 3);
     assert!(world.root.join(".ghbk/index.json").is_file());
 }
+
+#[test]
+fn a_file_that_is_also_in_the_snapshot_is_stored_once() {
+    let world = World::new();
+    let origin = world.add("acme/site");
+    origin.commit("main", "HEAD", "ref: refs/heads/main\n").unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["created"], 1);
+    world.assert_mirrors("acme/site");
+    let packs = ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap();
+    let listed = crate::world::git(&world.mirror("acme/site"), &["verify-pack", "-v", packs[0].idx.to_str().unwrap()]);
+    let blob = crate::world::git(&world.mirror("acme/site"), &["rev-parse", "refs/heads/main:HEAD"]);
+    assert_eq!(listed.lines().filter(|line| line.starts_with(blob.trim())).count(), 1, "{listed}");
+}

@@ -83,17 +83,10 @@ fn sixty_weeks_of_changes_stay_small_and_cheap() {
     let world = World::new();
     let site = world.add("acme/site");
     let start = chrono::Utc::now() - chrono::TimeDelta::weeks(70);
-    let mut random = 88_172_645_463_325_252_u64;
-    let mut content = || -> String {
-        let mut text = String::new();
-        while text.len() < WEEKLY_BYTES {
-            // Xorshift: no library for something that only has to look random.
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            text.push_str(&format!("{random:016x}\n"));
-        }
-        text
+    let mut seed = 0;
+    let mut content = || {
+        seed += 1;
+        crate::world::noise(seed, WEEKLY_BYTES)
     };
     let idle = |world: &World| -> usize {
         let calls = crate::store_operations::calls_of_a_run(world);

@@ -244,3 +244,17 @@ pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files.sort();
     files
 }
+
+/// Text that does not compress to much less than half.
+pub(crate) fn noise(seed: u64, bytes: usize) -> String {
+    let mut random = seed + 88_172_645_463_325_252;
+    let mut text = String::new();
+    while text.len() < bytes {
+        // Xorshift: no library for something that only has to look random.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        text.push_str(&format!("{random:016x}\n"));
+    }
+    text
+}

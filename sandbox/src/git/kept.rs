@@ -21,7 +21,7 @@ use crate::repositories::newest_ref;
 use crate::server::{Body, Reply};
 
 /// Longer answers are not kept: they are the packs of large repositories, and memory is finite.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What was asked, apart from who asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

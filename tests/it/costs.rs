@@ -1,0 +1,94 @@
+//! What a run costs, in counts that do not depend on the machine: requests, connections, bytes, packs, memory.
+
+use std::fmt::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::world::{World, noise};
+
+/// So many of anything that GitHub is asked once a run, whatever the number of repositories.
+const API_REQUESTS_MAX: usize = 5;
+const CONCURRENCY: u64 = 8;
+
+#[test]
+fn an_unchanged_repository_is_one_request_on_a_connection_that_is_there() {
+    let world = World::generated(130);
+    let run = || {
+        let mut command = world.ghbk(&["run", "--json"]);
+        // Whether there is a wiki is a question of its own.
+        command.env("GHBK_GITHUB__WIKIS", "false").env("GHBK_LIMITS__CONCURRENCY", CONCURRENCY.to_string());
+        crate::world::finish(&mut command).expect(0).json()
+    };
+    run();
+    world.sandbox.clear_requests();
+    let connections = world.sandbox.traffic().connections;
+    assert_eq!(run()["counts"]["unchanged"], 130);
+    let (git, others): (Vec<_>, Vec<_>) = world.sandbox.requests().into_iter().partition(|request| request.git);
+    let api = others.iter().filter(|request| !request.path.starts_with("/services/")).count();
+    assert_eq!(git.len(), 130);
+    assert!(api <= API_REQUESTS_MAX + 130 / 100, "{others:#?}");
+    let connections = world.sandbox.traffic().connections - connections;
+    // One for Slack, and one that was opened while another was about to be free.
+    assert!(connections <= CONCURRENCY + 2, "{connections} connections");
+}
+
+#[test]
+fn a_change_is_one_pack_of_its_own_size() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    for number in 0..20 {
+        site.commit("main", &format!("file-{number}"), &noise(number, 20_000)).unwrap();
+    }
+    let packs = || ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap();
+    world.run_json(0);
+    assert_eq!(packs().len(), 1);
+    let first_bytes = packs()[0].bytes().unwrap();
+    site.commit("main", "file-0", "short").unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(packs().len(), 2);
+    let newest_bytes = packs().iter().map(|pack| pack.bytes().unwrap()).min().unwrap();
+    let received_bytes = summary["bytes_received"].as_u64().unwrap();
+    eprintln!("{first_bytes} bytes first, {newest_bytes} bytes for a commit, {received_bytes} received");
+    assert!(newest_bytes < 4_000 && received_bytes < 4_000, "{newest_bytes} stored, {received_bytes} received");
+}
+
+#[test]
+fn memory_does_not_grow_with_what_is_stored() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let mut stream = String::new();
+    for number in 0..100 {
+        let text = noise(number, 500_000);
+        let _ = write!(
+            stream,
+            "commit refs/heads/big\ncommitter A <a@example.com> 1700000000 +0000\ndata 1\nc\nM 100644 inline f{number}\ndata {}\n{text}\n",
+            text.len()
+        );
+    }
+    let file = world.folder.path().join("stream");
+    std::fs::write(&file, stream).unwrap();
+    let imported = std::process::Command::new("git")
+        .arg("--git-dir")
+        .arg(site.path())
+        .args(["fast-import", "--quiet"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .status();
+    assert!(imported.unwrap().success());
+    let mut child = world.ghbk(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut peak_kib = 0;
+    let status = loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        peak_kib = peak_kib.max(anonymous.and_then(|kib| kib.trim().parse().ok()).unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success());
+    let pack = ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap().remove(0);
+    let pack_bytes = pack.bytes().unwrap();
+    eprintln!("{peak_kib} KiB of memory at most, for a pack of {pack_bytes} bytes");
+    assert!(pack_bytes > 25_000_000, "{pack_bytes}");
+    assert!((1..24 * 1024).contains(&peak_kib), "{peak_kib} KiB");
+}
