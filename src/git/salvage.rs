@@ -52,6 +52,14 @@ pub(super) fn salvage(
         }
     }
     let (chain, is_whole) = find_snapshots(view.repository(), refs.get(SNAPSHOTS_REF).map(|target| target.oid))?;
+    let readable: HashSet<Oid> = chain.iter().map(|snapshot| snapshot.oid).collect();
+    for snapshot in &chain {
+        for parent in view.repository().find_commit(snapshot.oid)?.parent_ids().filter(|oid| !readable.contains(oid)) {
+            salvaged
+                .lost
+                .push(format!("the snapshot before that of {}: {parent} cannot be read", snapshot.time.to_rfc3339()));
+        }
+    }
     let mut retained = Vec::new();
     let mut promised: BTreeMap<Oid, Target> = BTreeMap::new();
     for snapshot in &chain {
@@ -61,6 +69,13 @@ pub(super) fn salvage(
                 retained.push(snapshot.clone());
             }
             Err(problem) => salvaged.lost.push(format!("the snapshot of {}: {problem}", snapshot.time.to_rfc3339())),
+        }
+    }
+    let is_whole = is_whole && retained.len() == chain.len();
+    if !is_whole {
+        // They are made anew, and as they were they name a parent that is lost.
+        for snapshot in &retained {
+            carrier.carried.remove(&snapshot.oid);
         }
     }
     let folder = fresh.path().join("objects/pack");
@@ -75,7 +90,7 @@ pub(super) fn salvage(
         salvaged.packs.push(pack::write(&mut builder, &into)?.moved_to(&folder)?);
     }
     if let Some(newest) = retained.first() {
-        let tip = if is_whole && retained.len() == chain.len() {
+        let tip = if is_whole {
             newest.oid
         } else {
             let note = "repair left out the snapshots that could no longer be read";
