@@ -3,6 +3,8 @@
 //! What is written is synced and read back past the cache before anybody can find it. What a newcomer would get wrong:
 //! `fs::read` and `fs::copy` ask a file system three times as often as they need to.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -48,31 +50,104 @@ pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// [`GitError::Io`] or [`GitError::ReadBackDiffers`]; the file is as it was.
 pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), GitError> {
-    renamed(folder, name.as_ref(), |temporary| create(temporary, content))
+    replace_all(&[&[Draft::new(folder, name, content)]], |_| Ok(()))
 }
 
-/// Copies a file into a folder so that it is there whole or not at all; [`sync_folder`] makes it durable.
-///
-/// # Errors
-/// [`GitError::Io`] or [`GitError::ReadBackDiffers`]; the folder is as it was.
-pub(super) fn copy_into(folder: &Path, from: &Path) -> Result<PathBuf, GitError> {
-    renamed(folder, name_of(from)?, |temporary| copy(from, temporary))?;
-    Ok(folder.join(name_of(from)?))
+/// A file that is to be in a folder.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    folder: &'a Path,
+    name: OsString,
+    content: Content<'a>,
 }
 
-/// Copies a file into a folder that nobody looks into yet.
-///
-/// # Errors
-/// [`GitError::Io`] or [`GitError::ReadBackDiffers`].
-pub(super) fn copy_into_hidden(folder: &Path, from: &Path) -> Result<(), GitError> {
-    copy(from, &folder.join(name_of(from)?))
+#[derive(Debug)]
+enum Content<'a> {
+    Bytes(Cow<'a, [u8]>),
+    CopyOf(&'a Path),
 }
 
-/// Writes a file that nobody looks for yet: one write, synced by the file system before it returns.
+impl<'a> Draft<'a> {
+    /// Describes a file by its content.
+    pub(super) fn new(folder: &'a Path, name: &str, content: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { folder, name: name.into(), content: Content::Bytes(content.into()) }
+    }
+
+    /// Describes a copy of a file, under the same name.
+    pub(super) fn copy(folder: &'a Path, of: &'a Path) -> Self {
+        Self { folder, name: of.file_name().unwrap_or_default().to_owned(), content: Content::CopyOf(of) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let mut name = OsString::from(TEMPORARY_PREFIX);
+        name.push(&self.name);
+        self.folder.join(name)
+    }
+
+    fn write(&self, path: &Path) -> Result<(), GitError> {
+        match &self.content {
+            Content::Bytes(bytes) => create(path, bytes),
+            Content::CopyOf(from) => copy(from, path),
+        }
+    }
+}
+
+/// Writes files, group after group, each so that it is there whole or not at all; `between` is called with the number of
+/// each group that is there.
+///
+/// All are written before any is put in its place, side by side: each waits for the file system a few times.
 ///
 /// # Errors
-/// [`GitError::Io`] or [`GitError::ReadBackDiffers`].
-pub fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
+/// [`GitError`]; of the groups, some of the first ones are there whole, and of the next one, some of the first files.
+pub(super) fn replace_all(
+    groups: &[&[Draft<'_>]],
+    between: impl Fn(usize) -> Result<(), GitError>,
+) -> Result<(), GitError> {
+    let place =
+        |draft: &Draft<'_>| fs::rename(draft.temporary(), draft.path()).map_err(GitError::io("write", &draft.path()));
+    let drafts = || groups.iter().copied().flatten();
+    side_by_side(drafts().map(|draft| (draft, draft.temporary())))
+        .and_then(|()| {
+            groups.iter().enumerate().try_for_each(|(number, group)| {
+                group.iter().try_for_each(place)?;
+                between(number)
+            })
+        })
+        .inspect_err(|_| drafts().for_each(|draft| drop(fs::remove_file(draft.temporary()))))
+}
+
+/// Writes files that nobody looks for yet, side by side.
+///
+/// # Errors
+/// [`GitError`]; some of the files are there.
+pub(super) fn create_all(drafts: &[Draft<'_>]) -> Result<(), GitError> {
+    side_by_side(drafts.iter().map(|draft| (draft, draft.path())))
+}
+
+fn side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)>) -> Result<(), GitError> {
+    std::thread::scope(|scope| {
+        let task = |error: &dyn std::fmt::Display| GitError::Task(error.to_string());
+        let writers: Vec<_> = files
+            .map(|(draft, path)| std::thread::Builder::new().spawn_scoped(scope, move || draft.write(&path)))
+            .collect();
+        let mut all = Ok(());
+        for writer in writers {
+            let written = match writer {
+                Ok(writer) => writer.join().unwrap_or_else(|_| Err(task(&"a writer of files panicked"))),
+                Err(error) => Err(task(&error)),
+            };
+            all = all.and(written);
+        }
+        all
+    })
+}
+
+/// Writes a file: one write, synced by the file system before it returns.
+fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
     let failed = || GitError::io("write", path);
     let mut file = writable(OFlags::DSYNC).open(path).map_err(failed())?;
     file.write_all(content).map_err(failed())?;
@@ -85,20 +160,6 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
 /// [`GitError::Io`].
 pub fn sync_folder(folder: &Path) -> Result<(), GitError> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(GitError::io("sync", folder))
-}
-
-/// Writes under a temporary name, then renames.
-fn renamed(
-    folder: &Path,
-    name: &std::ffi::OsStr,
-    write: impl FnOnce(&Path) -> Result<(), GitError>,
-) -> Result<(), GitError> {
-    let mut temporary = std::ffi::OsString::from(TEMPORARY_PREFIX);
-    temporary.push(name);
-    let (temporary, path) = (folder.join(temporary), folder.join(name));
-    write(&temporary)
-        .and_then(|()| fs::rename(&temporary, &path).map_err(GitError::io("write", &path)))
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
@@ -147,10 +208,6 @@ fn check_written(file: &File, path: &Path, mut expected: impl Read) -> Result<()
     }
 }
 
-fn name_of(path: &Path) -> Result<&std::ffi::OsStr, GitError> {
-    path.file_name().ok_or_else(|| GitError::Task("a file without a name".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +238,19 @@ mod tests {
         let source = folder.path().join("refs");
         let target = tempfile::tempdir().unwrap();
         fs::write(&source, vec![1; 3 * PIECE_BYTES + 1]).unwrap();
-        let copied = copy_into(target.path(), &source).unwrap();
-        assert_eq!(fs::read(copied).unwrap(), fs::read(source).unwrap());
+        create_all(&[Draft::copy(target.path(), &source)]).unwrap();
+        assert_eq!(fs::read(target.path().join("refs")).unwrap(), fs::read(source).unwrap());
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_written_leaves_all_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        fs::write(folder.path().join("a"), "old").unwrap();
+        let (first, second) =
+            ([Draft::new(folder.path(), "a", b"new".as_slice())], [Draft::copy(folder.path(), &missing)]);
+        replace_all(&[&first, &second], |_| Ok(())).unwrap_err();
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

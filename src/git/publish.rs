@@ -1,14 +1,14 @@
 //! Publish: staged packs and new refs become visible on the store, in an order that a crash cannot harm.
 //!
-//! Writes inside one mirror, nowhere else; no network. Pack, then idx, then `packed-refs`, then HEAD, each under a
-//! temporary name, synced, read back, renamed. At any moment the refs are the old ones or the new ones, at worst with a
-//! pack that nothing refers to, or with the HEAD of before.
+//! Writes inside one mirror, nowhere else; no network. All files are written under temporary names, synced and read back;
+//! then pack, idx, `packed-refs` and HEAD are renamed, in this order. At any moment the refs are the old ones or the new
+//! ones, at worst with a pack that nothing refers to, or with the HEAD of before.
 
 use std::fs;
 use std::path::Path;
 
 use super::GitError;
-use super::files::{copy_into, copy_into_hidden, create, replace, sync_folder};
+use super::files::{Draft, create_all, replace_all, sync_folder};
 use super::pack::Pack;
 use super::refs::Refs;
 
@@ -23,19 +23,23 @@ pub struct Publication<'a> {
     pub head: Option<&'a str>,
 }
 
+impl Publication<'_> {
+    fn drafts_of_refs<'a>(&self, folder: &'a Path) -> Vec<Draft<'a>> {
+        let refs = Draft::new(folder, "packed-refs", self.refs.to_packed());
+        let head = self.head.map(|head| Draft::new(folder, "HEAD", format!("{head}\n").into_bytes()));
+        std::iter::once(refs).chain(head).collect()
+    }
+}
+
 /// Publishes into an existing bare repository.
 ///
 /// # Errors
 /// [`GitError`]; the mirror is in its old state or its new one.
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
-    for pack in publication.packs {
-        publish_pack(mirror, pack)?;
-    }
-    replace(mirror, "packed-refs", &publication.refs.to_packed())?;
-    if let Some(head) = publication.head {
-        replace(mirror, "HEAD", format!("{head}\n").as_bytes())?;
-    }
-    sync_folder(mirror)
+    let folder = mirror.join("objects/pack");
+    let packs = drafts_of_packs(publication.packs, &folder);
+    let folders = [folder.as_path(), mirror];
+    replace_all(&[&packs, &publication.drafts_of_refs(mirror)], |group| sync_folder(folders[group]))
 }
 
 /// Makes a bare repository in an empty folder that nobody looks into yet.
@@ -47,15 +51,10 @@ pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Resu
     for folder in [&folder.join("objects"), &packs, &folder.join("refs")] {
         fs::create_dir(folder).map_err(GitError::io("create", folder))?;
     }
-    create(&folder.join("config"), config.as_bytes())?;
-    for pack in publication.packs {
-        copy_into_hidden(&packs, &pack.pack)?;
-        copy_into_hidden(&packs, &pack.idx)?;
-    }
-    create(&folder.join("packed-refs"), &publication.refs.to_packed())?;
-    if let Some(head) = publication.head {
-        create(&folder.join("HEAD"), format!("{head}\n").as_bytes())?;
-    }
+    let mut drafts = vec![Draft::new(folder, "config", config.as_bytes())];
+    drafts.extend(drafts_of_packs(publication.packs, &packs));
+    drafts.extend(publication.drafts_of_refs(folder));
+    create_all(&drafts)?;
     sync_folder(&packs)?;
     sync_folder(folder)
 }
@@ -66,9 +65,12 @@ pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Resu
 /// [`GitError`]; at worst a pack without an index is left, which the next run sweeps.
 pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
     let folder = mirror.join("objects/pack");
-    // The idx last: git takes a pack for present when its idx is.
-    let pack = copy_into(&folder, &staged.pack)?;
-    let idx = copy_into(&folder, &staged.idx)?;
-    sync_folder(&folder)?;
-    Ok(Pack { pack, idx })
+    let packs = drafts_of_packs(std::slice::from_ref(staged), &folder);
+    replace_all(&[&packs], |_| sync_folder(&folder))?;
+    Ok(staged.within(&folder))
+}
+
+fn drafts_of_packs<'a>(packs: &'a [Pack], folder: &'a Path) -> Vec<Draft<'a>> {
+    // The idx after its pack: git takes a pack for present when its idx is.
+    packs.iter().flat_map(|pack| [&pack.pack, &pack.idx]).map(|file| Draft::copy(folder, file)).collect()
 }
