@@ -36,6 +36,9 @@ use crate::text::printable;
 /// Read and written at once.
 const PIECE_BYTES: usize = 1 << 18;
 
+/// No object is larger: GitHub takes no push of more than 2 GB. A header that announces more is an attack on memory.
+const OBJECT_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
+
 /// What the server must be able to do: tell the pack from its progress, and name the base of a delta by its place.
 const CAPABILITIES: [&str; 2] = ["side-band-64k", "ofs-delta"];
 
@@ -147,6 +150,9 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
             rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
             transfer.received_objects.store(rows.len(), Ordering::Relaxed);
         }
+        if copy.written_bytes != entries_end {
+            return Err(GitError::BrokenPack("it does not end with its checksum".to_owned()));
+        }
         let mut appended = Vec::new();
         let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
         let own = own.map_err(failed())?;
@@ -187,33 +193,36 @@ struct Copy {
     hasher: gix_hash::Hasher,
     /// What may be the checksum, unless more comes.
     held: Vec<u8>,
+    written_bytes: u64,
 }
 
 impl Copy {
     fn begin(file: File, header: &[u8]) -> io::Result<Self> {
-        let mut copy = Self {
-            file: BufWriter::with_capacity(PIECE_BYTES, file),
-            hasher: gix_hash::hasher(Sha1),
-            held: Vec::new(),
-        };
-        copy.hasher.update(header);
-        copy.file.write_all(header)?;
+        let file = BufWriter::with_capacity(PIECE_BYTES, file);
+        let mut copy = Self { file, hasher: gix_hash::hasher(Sha1), held: Vec::new(), written_bytes: 0 };
+        copy.append(header)?;
         Ok(copy)
     }
 
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.written_bytes += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.held.extend_from_slice(bytes);
-        let certain = self.held.len().saturating_sub(OID_BYTES);
-        self.hasher.update(&self.held[..certain]);
-        self.file.write_all(&self.held[..certain])?;
-        self.held.drain(..certain);
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(bytes);
+        let certain = held.len().saturating_sub(OID_BYTES);
+        self.append(&held[..certain])?;
+        held.drain(..certain);
+        self.held = held;
         Ok(())
     }
 
     fn end(mut self, appended: &[u8]) -> io::Result<gix_hash::ObjectId> {
-        self.hasher.update(appended);
+        self.append(appended)?;
         let checksum = self.hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
-        self.file.write_all(appended)?;
         self.file.write_all(checksum.as_bytes())?;
         self.file.flush()?;
         Ok(checksum)
@@ -284,7 +293,7 @@ fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &Cancellati
                 thread_limit: None,
                 should_interrupt: stop,
                 object_hash: Sha1,
-                alloc_limit_bytes: None,
+                alloc_limit_bytes: Some(OBJECT_BYTES_MAX),
             },
         )
     })();
@@ -421,6 +430,15 @@ mod tests {
             wrong[at] ^= 1;
             assert!(write_into_scratch(&answer(&wrong)).0.is_err(), "wrong at {at}");
         }
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_refused() {
+        let pack = pack_of_git(&["--delta-base-offset"]);
+        let mut out = Vec::new();
+        line(&mut out, b"NAK\n");
+        line(&mut out, &[b"\x01", pack.as_slice(), b"more"].concat());
+        assert!(matches!(write_into_scratch(&out).0, Err(GitError::BrokenPack(_))));
     }
 
     #[test]
