@@ -81,6 +81,8 @@ pub fn consolidate(
         return Err(GitError::Cancelled);
     }
     let published = publish_pack(mirror, &merged)?;
+    // What it replaces is about to go: the checksums in it vouch for what the store holds, not for what was copied.
+    pack::check_files(&published)?;
     if let Some(refs) = refs {
         replace(mirror, "packed-refs", &refs.to_packed())?;
         sync_folder(mirror)?;

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
@@ -128,18 +129,26 @@ pub(super) fn create_all(drafts: &[Draft<'_>]) -> Result<(), GitError> {
     side_by_side(drafts.iter().map(|draft| (draft, draft.path())))
 }
 
-fn side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)>) -> Result<(), GitError> {
+/// As many as a publication has files; a clone of another tool may have thousands of packs.
+const WRITERS_MAX: usize = 5;
+
+fn side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send) -> Result<(), GitError> {
+    let files = Mutex::new(files.fuse());
+    let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let write = || -> Result<(), GitError> {
+        while let Some((draft, path)) = next() {
+            draft.write(&path)?;
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let task = |error: &dyn std::fmt::Display| GitError::Task(error.to_string());
-        let writers: Vec<_> = files
-            .map(|(draft, path)| std::thread::Builder::new().spawn_scoped(scope, move || draft.write(&path)))
-            .collect();
-        let mut all = Ok(());
-        for writer in writers {
-            let written = match writer {
-                Ok(writer) => writer.join().unwrap_or_else(|_| Err(task(&"a writer of files panicked"))),
-                Err(error) => Err(task(&error)),
-            };
+        // This thread is one of them, and enough if there can be no others.
+        let others: Vec<_> =
+            (1..WRITERS_MAX).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, write).ok()).collect();
+        let mut all = write();
+        for writer in others {
+            let written =
+                writer.join().unwrap_or_else(|_| Err(GitError::Task("a writer of files panicked".to_owned())));
             all = all.and(written);
         }
         all

@@ -7,6 +7,7 @@
 //! `gitformat-pack`. What a newcomer would get wrong: the checksum of a pack covers the number of objects at its start,
 //! so that number must be right before the first byte is written.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -36,9 +37,6 @@ use crate::text::printable;
 /// Read and written at once.
 const PIECE_BYTES: usize = 1 << 18;
 
-/// No object is larger: GitHub takes no push of more than 2 GB. A header that announces more is an attack on memory.
-const OBJECT_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
-
 /// What the server must be able to do: tell the pack from its progress, and name the base of a delta by its place.
 const CAPABILITIES: [&str; 2] = ["side-band-64k", "ofs-delta"];
 
@@ -49,7 +47,7 @@ pub(super) fn can_receive_from(advertisement: &Advertisement) -> bool {
 
 /// Asks for some objects and everything behind them, and makes one pack of that and of some objects of our own.
 ///
-/// Returns none if the pack names bases of deltas by their id, which only libgit2 resolves.
+/// Returns none if the pack is unusual, though right, and libgit2's to receive.
 ///
 /// # Errors
 /// [`GitError`]; the folder may hold leftovers.
@@ -67,12 +65,16 @@ pub(super) fn receive(
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
     })?;
-    if received.names_bases_by_id {
+    let Some(received) = received else {
+        tracing::debug!("the pack is unusual and is received by libgit2");
         std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
         return Ok(None);
-    }
+    };
     let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
+    if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
+        return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
+    }
     let is_there = |oid: &OidBytes| rows.binary_search_by_key(oid, |row| row.oid).is_ok();
     let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs.into_iter().flatten());
     if let Some(missing) = needed.into_iter().find(|oid| !is_there(oid)) {
@@ -109,11 +111,22 @@ struct Received {
     /// Our own objects, behind them.
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
-    names_bases_by_id: bool,
 }
 
-/// Writes a pack as it comes, with the objects of our own behind it.
-fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer) -> Result<Received, GitError> {
+/// Writes a pack as it comes, with the objects of our own behind it; none if the pack is unusual.
+fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer) -> Result<Option<Received>, GitError> {
+    let failed = || GitError::io("write", path);
+    let file = File::options().read(true).write(true).create_new(true).open(path).map_err(failed())?;
+    write_to(answer, own, file, path, transfer)
+}
+
+fn write_to(
+    answer: impl Read,
+    own: &[NewObject],
+    file: File,
+    path: &Path,
+    transfer: &Transfer,
+) -> Result<Option<Received>, GitError> {
     let failed = || GitError::io("write", path);
     let mut lines = StreamingPeekableIter::new(answer, &[PacketLineRef::Flush], false);
     acknowledged(&mut lines)?;
@@ -131,9 +144,9 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
         let (_, objects) = header::decode(&first).map_err(|error| broken(&error))?;
         transfer.total_objects.store(objects as usize, Ordering::Relaxed);
         let all = pack::count_of(objects as usize + own.len())?;
-        let file = File::options().read(true).write(true).create_new(true).open(path).map_err(failed())?;
         let mut copy = Copy::begin(file, &pack::header(all)).map_err(failed())?;
-        let arriving = Arriving { reader: pack, copy: &mut copy };
+        let failure = Cell::new(None);
+        let arriving = Arriving { reader: pack, copy: &mut copy, failure: &failure };
         let entries = BytesToEntriesIter::new_from_header(
             BufReader::with_capacity(PIECE_BYTES, first.chain(arriving)),
             Mode::Verify,
@@ -142,10 +155,17 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
         );
         let mut rows = Vec::new();
         let mut entries_end = HEADER_BYTES;
-        let mut names_bases_by_id = false;
         for entry in entries.map_err(|error| broken(&error))? {
-            let entry = entry.map_err(|error| broken(&error))?;
-            names_bases_by_id |= matches!(entry.header, Header::RefDelta { .. });
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let of_ours = failure.take();
+                    return Err(of_ours.map_or_else(|| broken(&error), failed()));
+                }
+            };
+            if is_unusual(&entry) {
+                return Ok(None);
+            }
             entries_end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
             rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
             transfer.received_objects.store(rows.len(), Ordering::Relaxed);
@@ -157,7 +177,7 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
         let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
         let own = own.map_err(failed())?;
         let checksum = copy.end(&appended).map_err(failed())?;
-        Ok(Received { rows, entries_end, own, checksum, names_bases_by_id })
+        Ok(Some(Received { rows, entries_end, own, checksum }))
     })();
     match remote_error {
         Some(text) => Err(GitError::Remote(text)),
@@ -165,13 +185,20 @@ fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer)
     }
 }
 
+/// Says whether an entry is one whose base is named by its id, which would have to be looked for, or whose length is
+/// written in more bytes than it takes, which gitoxide leaves out of the checksum in the index.
+fn is_unusual(entry: &gix_pack::data::input::Entry) -> bool {
+    matches!(entry.header, Header::RefDelta { .. })
+        || usize::from(entry.header_size) != entry.header.size(entry.decompressed_size)
+}
+
 /// Reads what comes before the pack: that there is nothing in common.
 fn acknowledged(lines: &mut StreamingPeekableIter<impl Read>) -> Result<(), GitError> {
     let line = match lines.read_line() {
         Some(Ok(Ok(line))) => line,
         Some(Ok(Err(error))) => return Err(broken(&error)),
-        Some(Err(error)) => return Err(broken(&error)),
-        None => return Err(GitError::Connection("the answer has no pack".to_owned())),
+        Some(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(broken(&error)),
+        Some(Err(_)) | None => return Err(GitError::Connection("the answer has no pack".to_owned())),
     };
     let text = String::from_utf8_lossy(line.as_slice().unwrap_or_default()).into_owned();
     match text.trim_end() {
@@ -184,7 +211,8 @@ fn acknowledged(lines: &mut StreamingPeekableIter<impl Read>) -> Result<(), GitE
 }
 
 fn broken(error: &dyn std::fmt::Display) -> GitError {
-    GitError::BrokenPack(printable(&error.to_string(), 160))
+    // Only so does gitoxide tell the causes.
+    GitError::BrokenPack(printable(&format!("{error:#}"), 200))
 }
 
 /// The pack in scratch as it grows: all but the checksum at its end, which is to be another.
@@ -233,12 +261,17 @@ impl Copy {
 struct Arriving<'a, R> {
     reader: R,
     copy: &'a mut Copy,
+    /// Why it could not be copied: to the reader that is no fault of the pack.
+    failure: &'a Cell<Option<io::Error>>,
 }
 
 impl<R: Read> Read for Arriving<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(out)?;
-        self.copy.take(&out[..count])?;
+        self.copy.take(&out[..count]).map_err(|error| {
+            self.failure.set(Some(error));
+            io::ErrorKind::Other
+        })?;
         Ok(count)
     }
 }
@@ -293,7 +326,7 @@ fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &Cancellati
                 thread_limit: None,
                 should_interrupt: stop,
                 object_hash: Sha1,
-                alloc_limit_bytes: Some(OBJECT_BYTES_MAX),
+                alloc_limit_bytes: None,
             },
         )
     })();
@@ -353,6 +386,13 @@ mod tests {
 
     /// Makes a pack with deltas, as a server with or without `ofs-delta` would.
     fn pack_of_git(arguments: &[&str]) -> Vec<u8> {
+        let version = |version: usize| -> String {
+            (0..200).map(|line| format!("line {}\n", line * 7919 + version / (line + 1))).collect()
+        };
+        pack_of(&[version(0), version(1), version(2)], arguments)
+    }
+
+    fn pack_of(files: &[String], arguments: &[&str]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let git = |arguments: &[&str], input: &[u8]| -> Vec<u8> {
             let mut git = Command::new("git");
@@ -362,11 +402,8 @@ mod tests {
             git.wait_with_output().unwrap().stdout
         };
         git(&["init", "--quiet", "--bare"], b"");
-        let mut oids = Vec::new();
-        for version in 0..3 {
-            let lines: String = (0..200).map(|line| format!("line {}\n", line * 7919 + version / (line + 1))).collect();
-            oids.extend(git(&["hash-object", "-w", "--stdin"], lines.as_bytes()));
-        }
+        let hash = |file: &String| git(&["hash-object", "-w", "--stdin"], file.as_bytes());
+        let oids: Vec<u8> = files.iter().flat_map(hash).collect();
         git(&[&["pack-objects", "--stdout", "--quiet"], arguments].concat(), &oids)
     }
 
@@ -390,7 +427,7 @@ mod tests {
         vec![NewObject::new(ObjectType::Blob, b"ref: refs/heads/main\n".to_vec()).unwrap()]
     }
 
-    fn write_into_scratch(answer: &[u8]) -> (Result<Received, GitError>, tempfile::TempDir) {
+    fn write_into_scratch(answer: &[u8]) -> (Result<Option<Received>, GitError>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let written = write(answer, &own(), &folder.path().join("growing.pack"), &Transfer::default());
         (written, folder)
@@ -399,8 +436,7 @@ mod tests {
     #[test]
     fn a_pack_arrives_with_our_objects_behind_it() {
         let (received, folder) = write_into_scratch(&answer(&pack_of_git(&["--delta-base-offset"])));
-        let received = received.unwrap();
-        assert!(!received.names_bases_by_id);
+        let received = received.unwrap().unwrap();
         let growing = folder.path().join("growing.pack");
         let cancel = CancellationToken::new();
         let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel).unwrap();
@@ -413,8 +449,19 @@ mod tests {
     }
 
     #[test]
-    fn bases_named_by_id_are_noticed() {
-        assert!(write_into_scratch(&answer(&pack_of_git(&[]))).0.unwrap().names_bases_by_id);
+    fn bases_named_by_id_are_for_libgit2() {
+        assert!(write_into_scratch(&answer(&pack_of_git(&[]))).0.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_full_disk_is_no_broken_pack() {
+        let digits: String = (0..400_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let answer = answer(&pack_of(&[digits], &["--delta-base-offset"]));
+        let full = Path::new("/dev/full");
+        let file = File::options().write(true).open(full).unwrap();
+        let written = write_to(answer.as_slice(), &own(), file, full, &Transfer::default());
+        let Err(GitError::Io { source, .. }) = written else { panic!("{:?}", written.err()) };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

@@ -72,11 +72,9 @@ pub(super) fn salvage(
         }
     }
     let is_whole = is_whole && retained.len() == chain.len();
-    if !is_whole {
-        // They are made anew, and as they were they name a parent that is lost.
-        for snapshot in &retained {
-            carrier.carried.remove(&snapshot.oid);
-        }
+    if is_whole {
+        let missing = |oid: &Oid| !there.exists(*oid);
+        carrier.carried.extend(retained.iter().map(|snapshot| snapshot.oid).filter(missing));
     }
     let folder = fresh.path().join("objects/pack");
     if !carrier.carried.is_empty() {
@@ -178,7 +176,8 @@ impl Carrier<'_> {
         }
     }
 
-    /// Takes over a snapshot's own objects and everything that it names; returns what it names, or what is in the way.
+    /// Takes over what a snapshot's tree needs and everything that it names; returns what it names, or what is in the way.
+    /// The commit itself is left: if the chain is broken, it names a parent that is lost, and is made anew.
     fn carry_snapshot(&mut self, repository: &Repository, oid: Oid) -> Result<Result<Vec<Target>, String>, GitError> {
         let content = match snapshot::content(repository, oid) {
             Ok(content) => content,
@@ -190,13 +189,9 @@ impl Carrier<'_> {
                 return Ok(Err(problem));
             }
         }
-        // Its parents are carried over for themselves.
         let tree = repository.find_commit(oid)?.tree_id();
         if let Some(problem) = self.carry(tree)? {
             return Ok(Err(problem));
-        }
-        if !self.there.exists(oid) {
-            self.carried.insert(oid);
         }
         Ok(Ok(targets))
     }

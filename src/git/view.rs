@@ -76,7 +76,14 @@ pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Linked, GitError> {
     let mut linked = Linked::default();
     for pack in pack::packs_in(&mirror.join("objects/pack"))? {
         let local = pack.within(folder);
-        let idx = read_at_once(&pack.idx).map_err(GitError::io("read", &pack.idx))?;
+        let idx = match read_at_once(&pack.idx) {
+            Ok(idx) => idx,
+            Err(error) => {
+                let problem = format!("{} cannot be read: {error}", pack::name_of(&pack.idx));
+                linked.refused.push((pack, problem));
+                continue;
+            }
+        };
         fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
         match pack::check_offsets(&Pack { pack: pack.pack.clone(), idx: local.idx.clone() }) {
             Ok(_) => {

@@ -245,8 +245,12 @@ fn restore_newest(
     Ok((snapshot.time, restored))
 }
 
+/// A mirror that was read less than this part of the time ago is not read again, so that a run soon after another, such
+/// as one before a migration, does not read the same mirror as that.
+const REREAD_PART: i32 = 16;
+
 /// Chooses the mirrors to read in a run: so many that all of them are read in the given time, those read longest ago
-/// first; with them whatever is overdue or was damaged. One that was never read does not wait for long.
+/// first; with them whatever is overdue or was damaged.
 pub(super) fn due(
     index: &Index,
     since_last_run: chrono::TimeDelta,
@@ -257,25 +261,18 @@ pub(super) fn due(
     let mut by_age: Vec<(Option<DateTime<Utc>>, RepositoryId, &FullName)> =
         index.mirrors.iter().map(|(id, mirror)| (mirror.verified_at, *id, &mirror.full_name)).collect();
     by_age.sort_unstable();
-    // What a run does not read because its share is less than half a mirror adds up to the next.
-    let newest = by_age.iter().filter_map(|(at, ..)| *at).max();
-    let never_read = by_age.iter().filter(|(at, ..)| at.is_none()).count();
-    let by_turn = share(by_age.len(), newest.map_or(since_last_run, |at| now - at), full_every).round();
-    let unread = share(by_age.len(), since_last_run, full_every).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between nothing and all of them")]
-    let share = (by_turn as usize).max((unread as usize).min(never_read));
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+    let share = {
+        let part = since_last_run.num_milliseconds().max(0) as f64 / (full_every.num_milliseconds().max(1) as f64);
+        (by_age.len() as f64 * part.min(1.0)).ceil() as usize
+    };
+    let was_just_read = |at: &Option<DateTime<Utc>>| at.is_some_and(|at| now - at < full_every / REREAD_PART);
     let is_urgent = |at: &Option<DateTime<Utc>>, id: &RepositoryId| {
         at.is_some_and(|at| now - at >= full_every) || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
     };
+    let has_turn = |turn: usize, at: &Option<DateTime<Utc>>| turn < share && !was_just_read(at);
     let chosen = by_age.iter().enumerate();
-    chosen.filter(|(turn, (at, id, _))| *turn < share || is_urgent(at, id)).map(|(_, (_, id, _))| *id).collect()
-}
-
-/// Returns how many of some mirrors are to be read after a while.
-#[expect(clippy::cast_precision_loss, reason = "a share")]
-fn share(mirrors: usize, since: chrono::TimeDelta, full_every: chrono::TimeDelta) -> f64 {
-    let part = since.num_milliseconds().max(0) as f64 / (full_every.num_milliseconds().max(1) as f64);
-    mirrors as f64 * part.min(1.0)
+    chosen.filter(|(turn, (at, id, _))| has_turn(*turn, at) || is_urgent(at, id)).map(|(_, (_, id, _))| *id).collect()
 }
 
 #[cfg(test)]
@@ -321,16 +318,7 @@ mod tests {
         assert_eq!(due(&index, minute, twelve_weeks(), now), [RepositoryId(1)], "it was never read");
         index.verified(&Verified { id: RepositoryId(1), at: now, damage: None });
         assert!(due(&index, minute, twelve_weeks(), now + minute).is_empty());
-        // Weekly runs do not read the only mirror every week.
-        let read = (1..=24).filter(|week| {
-            let now = now + WEEK * *week;
-            let due = due(&index, WEEK, twelve_weeks(), now);
-            for id in &due {
-                index.verified(&Verified { id: *id, at: now, damage: None });
-            }
-            !due.is_empty()
-        });
-        assert_eq!(read.count(), 4);
+        assert_eq!(due(&index, WEEK, twelve_weeks(), now + WEEK), [RepositoryId(1)]);
     }
 
     #[test]

@@ -137,9 +137,9 @@ impl Ledger {
     pub fn sync(&self) -> Result<(), StoreError> {
         let (done, synced) = sync_channel(1);
         self.order(Order::Sync(done))?;
-        // Without an answer the thread has failed, and said why.
-        let _ = synced.recv();
-        self.check()
+        let answered = synced.recv();
+        self.check()?;
+        answered.map_err(|_| self.error(io::Error::other("its thread has ended")))
     }
 
     fn order(&self, order: Order) -> Result<(), StoreError> {

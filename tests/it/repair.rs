@@ -121,3 +121,21 @@ fn a_repair_needs_names_and_a_repository_on_github() {
         git(&mirror, &["cat-file", "-e", tip]);
     }
 }
+
+/// Regression: the chain of snapshots was found by its objects and made anew, and the tip of before was kept by name alone.
+#[test]
+fn a_snapshots_ref_of_another_name_costs_nothing() {
+    let world = World::new();
+    let (mirror, tips) = with_history(&world);
+    let before = snapshots(&world);
+    let packed = fs::read_to_string(mirror.join("packed-refs")).unwrap();
+    fs::write(mirror.join("packed-refs"), packed.replace("refs/ghbk/snapshots", "refs/ghbk/snapshott")).unwrap();
+    world.run(&["verify"]).expect(1);
+    world.run(&["run", "--repair", "acme/site"]).expect(0);
+    assert_eq!(damage(&mirror), [""; 0]);
+    for tip in &tips {
+        git(&mirror, &["cat-file", "-e", tip]);
+    }
+    assert!(snapshots(&world) >= before);
+    world.assert_mirrors("acme/site");
+}

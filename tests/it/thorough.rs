@@ -89,7 +89,7 @@ fn sixty_weeks_of_changes_stay_small_and_cheap() {
         crate::world::noise(seed, WEEKLY_BYTES)
     };
     let idle = |world: &World| -> usize {
-        let calls = crate::store_operations::calls_of_a_run(world);
+        let calls = crate::store_operations::calls_of_a_run(world, "unchanged");
         // The packs are read by the verification whose turn it is, however old they are.
         calls.iter().filter(|call| !call.contains("objects/pack")).count()
     };
