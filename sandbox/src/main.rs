@@ -67,7 +67,7 @@ struct Serve {
     /// Serves over TLS, and writes the certificate that clients must trust to this file.
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
-    /// Keeps git's answers and gives them again while a repository is unchanged, for benchmarks of clients.
+    /// Keeps git's answers and gives them again when a repository is what it was, for benchmarks of clients.
     #[arg(long)]
     keep_answers: bool,
     /// The identifier of a GitHub App to accept.

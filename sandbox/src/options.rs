@@ -23,7 +23,7 @@ pub struct Options {
     pub app: Option<AppOptions>,
     /// Whether everything is served over TLS, with a certificate made for this sandbox.
     pub tls: bool,
-    /// Whether git's answers are kept and given again while a repository is unchanged: a benchmark of clients should
+    /// Whether git's answers are kept and given again when a repository is what it was: a benchmark of clients should
     /// not wait for the server's processes.
     pub keep_answers: bool,
 }
