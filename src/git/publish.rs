@@ -1,7 +1,7 @@
 //! Publish: staged packs and new refs become visible on the store, in an order that a crash cannot harm.
 //!
-//! Writes inside one mirror, nowhere else; no network. All files are written under temporary names, synced and read back;
-//! then pack, idx, `packed-refs` and HEAD are renamed, in this order. At any moment the refs are the old ones or the new
+//! Writes inside one mirror, nowhere else; no network. In a mirror that is there all files are written under temporary
+//! names, synced and read back; then pack, idx, `packed-refs` and HEAD are renamed, in this order. At any moment the refs are the old ones or the new
 //! ones, at worst with a pack that nothing refers to, or with the HEAD of before.
 
 use std::fs;

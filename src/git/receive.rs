@@ -1,9 +1,9 @@
-//! Receive: a whole repository in one pack, indexed and examined in one pass.
+//! Receive: a whole repository in one pack, indexed and examined at once.
 //!
 //! Blocking; reads the network through [`transport`], writes to scratch. For a first mirror there is nothing to
 //! negotiate, so libgit2 is not asked: gitoxide unpacks on all processors what libgit2 unpacks on one, and what every
-//! object refers to is noted while it is unpacked anyway. The snapshot's objects are known beforehand and go into the same
-//! file as it arrives. Source of the formats: git's documentation, `gitprotocol-pack` ("Packfile Negotiation") and
+//! object refers to is noted while it is hashed. The snapshot's objects are known beforehand and go into the same file as
+//! it arrives. Source of the formats: git's documentation, `gitprotocol-pack` ("Packfile Negotiation") and
 //! `gitformat-pack`. What a newcomer would get wrong: the checksum of a pack covers the number of objects at its start,
 //! so that number must be right before the first byte is written.
 
