@@ -27,7 +27,8 @@ const PIECE_BYTES: usize = 1 << 20;
 /// What the system says; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
 pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
+    let length = usize::try_from(rustix::fs::fstat(&file)?.st_size).map_err(io::Error::other)?;
     // One byte more than there should be: a read that does not fill it has seen the end.
     let mut bytes = vec![0; length + 1];
     let mut filled = 0;
