@@ -39,6 +39,9 @@ pub mod error;
 pub mod logging;
 pub mod signals;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod clock;
 pub mod moment;
 pub mod names;

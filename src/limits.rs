@@ -176,7 +176,7 @@ impl Refusal {
         {
             let now = u64::try_from(now.timestamp()).unwrap_or_default();
             // A second more: the clocks differ.
-            return Some(Self::Wait(Duration::from_secs(reset.saturating_sub(now) + 1)));
+            return Some(Self::Wait(Duration::from_secs(reset.saturating_sub(now).saturating_add(1))));
         }
         let said = body.to_ascii_lowercase();
         let limited = ["rate limit", "abuse detection"].iter().any(|sign| said.contains(sign));

@@ -324,6 +324,13 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Says whether something may be on the store that no outcome tells of, or may lie half-way to its place: after an end
+    /// before its time, or when writing to a mirror or moving one failed.
+    pub fn may_leave_work(&self) -> bool {
+        let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move);
+        !matches!(self.status, RunStatus::Ok | RunStatus::Partial) || self.failures.iter().any(on_store)
+    }
+
     /// Says whether the run was over everything.
     pub fn is_full(&self) -> bool {
         self.selection.is_empty() && !self.is_narrowed

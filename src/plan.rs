@@ -140,6 +140,26 @@ fn move_mirrors(plan: &mut Plan, index: &Index) {
             });
         }
     }
+    plan.moves.extend(strays(plan, index));
+}
+
+/// Finds mirrors that an interrupted run left between two names and that no step of this one takes: they go home, or into
+/// the attic if somebody else lives there.
+fn strays(plan: &Plan, index: &Index) -> Vec<Move> {
+    let taken: BTreeSet<RepositoryId> = plan.steps.iter().map(|step| step.repository.id).collect();
+    let claimed: BTreeSet<PathBuf> = plan.steps.iter().map(|step| layout::place(&step.repository.full_name)).collect();
+    let occupied: BTreeSet<&PathBuf> = index.mirrors.values().map(|mirror| &mirror.place).collect();
+    let is_stray =
+        |id: &RepositoryId, mirror: &IndexedMirror| mirror.place == layout::moving(*id) && !taken.contains(id);
+    let strays = index.mirrors.iter().filter(|(id, mirror)| is_stray(id, mirror));
+    strays
+        .map(|(id, mirror)| {
+            let home = layout::place(&mirror.full_name);
+            let is_free = !claimed.contains(&home) && !occupied.contains(&home);
+            let to = if is_free { home } else { layout::attic(&mirror.full_name, *id) };
+            Move { id: *id, from: mirror.place.clone(), to, new_name: None }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ mod adoption;
 mod mirror;
 mod proof;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,7 +32,7 @@ use crate::outcome::{
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Verified, ends_the_run, latest_run, layout,
+    Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run, latest_run, layout,
 };
 
 pub use adoption::Adoption;
@@ -69,6 +69,8 @@ pub struct Session {
     index: Index,
     ledger: Ledger,
     warnings: Vec<String>,
+    /// Mirrors whose packs are to be merged though nothing is new.
+    crowded: HashSet<PathBuf>,
     lock: Arc<Lock>,
     clock: Clock,
 }
@@ -98,7 +100,13 @@ impl Outside {
         };
         let credentials = Arc::new(credentials);
         let gate = Arc::new(Gate::new(&config.limits));
-        let server = Arc::new(GitServer::new(&api_url, http.clone(), Arc::clone(&credentials), Arc::clone(&gate)));
+        let server = Arc::new(GitServer::new(
+            &api_url,
+            http.clone(),
+            Arc::clone(&credentials),
+            Arc::clone(&gate),
+            config.limits.repository_size,
+        ));
         let github = GitHub::new(
             api_url,
             http,
@@ -154,15 +162,25 @@ impl Session {
         store.prepare()?;
         let lock = Lock::take(&store, now)?;
         let newest: Option<RunRecord> = latest_run(&store)?;
-        let index = Index::load(&store, newest.as_ref())?;
         let mut warnings = Vec::new();
-        if let Some(interrupted) = newest.filter(|record| record.summary.is_none()) {
-            let removed = store.sweep()?;
-            warnings.push(format!(
-                "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
-                interrupted.started_at.format("%Y-%m-%d %H:%M UTC")
-            ));
+        let mut crowded = HashSet::new();
+        let sweep = || store.sweep(&config.store.scratch, config.store.packs_max);
+        match &newest {
+            Some(RunRecord { summary: None, started_at, .. }) => {
+                let Swept { removed, crowded: found } = sweep()?;
+                crowded = found;
+                warnings.push(format!(
+                    "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
+                    started_at.format("%Y-%m-%d %H:%M UTC")
+                ));
+            }
+            Some(RunRecord { summary: Some(summary), .. }) if summary.may_leave_work() => {
+                crowded = sweep()?.crowded;
+            }
+            _ => {}
         }
+        // After the sweep, which may have put a mirror into its place.
+        let index = Index::load(&store, newest.as_ref())?;
         crate::scratch::sweep(&config.store.scratch);
         let run_id = RunId::at(now);
         let header = Record::Run {
@@ -183,6 +201,7 @@ impl Session {
             index,
             ledger,
             warnings,
+            crowded,
             lock: Arc::new(lock),
             clock,
         })
@@ -244,6 +263,7 @@ impl Session {
         }
         let mut plan = plan(&inventory, &self.index);
         tally.failures.append(&mut plan.conflicts);
+        self.refuse_linked_owners(&mut plan, &mut tally);
         self.warn_of_clones(&plan, &mut tally);
         self.move_mirrors(&mut plan, &mut tally);
         self.write(&Record::Plan { repositories: plan.steps.len() as u64 })?;
@@ -264,6 +284,19 @@ impl Session {
             None => RunStatus::Partial,
         };
         self.close(tally, status)
+    }
+
+    /// Leaves out owners whose folder is a symbolic link: somebody else decides where that leads.
+    fn refuse_linked_owners(&self, plan: &mut Plan, tally: &mut Tally) {
+        let owners: BTreeSet<String> =
+            plan.steps.iter().map(|step| step.repository.full_name.owner().to_owned()).collect();
+        for owner in owners {
+            let Err(error) = self.store.refuse_link(Path::new(&owner)) else { continue };
+            plan.steps.retain(|step| step.repository.full_name.owner() != owner);
+            plan.moves.retain(|step| !step.from.starts_with(&owner) && !step.to.starts_with(&owner));
+            let (hint, error) = (error.hint(), error.to_string());
+            tally.failures.push(Failure { repository: owner, stage: Stage::Setup, error, hint });
+        }
     }
 
     /// Says that what is about to be fetched may be there already, as a clone of another tool.
@@ -305,6 +338,7 @@ impl Session {
             config: Arc::clone(&self.config),
             run_id: self.run_id.clone(),
             repair: self.request.repair,
+            crowded: self.crowded.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
             server: Arc::clone(&outside.server),
@@ -443,8 +477,8 @@ impl Session {
         self.write(&Record::Summary(summary.clone()))?;
         self.ledger.sync()?;
         self.index.close(&summary);
-        if !matches!(status, RunStatus::Ok | RunStatus::Partial) {
-            // Something may be published without an outcome; the next run looks for itself.
+        if summary.may_leave_work() {
+            // The next run looks for itself.
             self.index.run_id = None;
         }
         if let Err(error) = self.index.save(&self.store) {

@@ -1,4 +1,4 @@
-//! Folders on local disk for work under way.
+//! Folders for work under way: on local disk, or beside what is being restored.
 //!
 //! Each is removed when its owner is done; that of a killed process is removed by the next run. A lock on the folder
 //! itself tells the two apart, because several processes may share a disk. systemd-tmpfiles leaves locked folders
@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use crate::outcome::{Failure, Stage};
 
 const PREFIX: &str = "ghbk-scratch-";
+/// Beside what is being restored, where it should not catch the eye.
+const HIDDEN_PREFIX: &str = ".ghbk-restore-";
 
 /// Owns the folder; dropping it removes it.
 #[derive(Debug)]
@@ -24,15 +26,28 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn create(parent: &Path) -> io::Result<Self> {
+        Self::with_prefix(PREFIX, parent)
+    }
+
+    /// Makes a hidden folder where something is to be restored, on whatever file system that is.
+    pub(crate) fn create_hidden(parent: &Path) -> io::Result<Self> {
+        Self::with_prefix(HIDDEN_PREFIX, parent)
+    }
+
+    fn with_prefix(prefix: &str, parent: &Path) -> io::Result<Self> {
         loop {
-            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
             // A sweep that comes between the two lines takes the folder for abandoned and removes it.
             let lock = match File::open(folder.path()) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            lock.lock()?;
+            match lock.lock() {
+                // NFS locks no folders; what nobody can lock is never swept.
+                Err(_) if prefix == HIDDEN_PREFIX => return Ok(Self { folder, _lock: lock }),
+                locked => locked?,
+            }
             if is_at(&lock, folder.path())? {
                 return Ok(Self { folder, _lock: lock });
             }
@@ -68,7 +83,8 @@ pub(crate) fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let name = entry.file_name();
+        if ![PREFIX, HIDDEN_PREFIX].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             continue;
         }
         // What cannot be opened is another user's.

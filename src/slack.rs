@@ -66,11 +66,27 @@ async fn send_once(
     }
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
     // A proxy's error page may quote the address.
-    let reason = redact(&response.text().await.unwrap_or_default(), webhook_url);
+    let reason = beginning_of(response).await;
+    let reason = redact(&reason, webhook_url);
     let pause = match status {
         StatusCode::TOO_MANY_REQUESTS => Some(retry_after.map_or(PAUSE, Duration::from_secs).min(RETRY_AFTER_MAX)),
         status if status.is_server_error() => Some(PAUSE),
         _ => None,
     };
     Err((SlackError::Refused { status, reason: printable(&reason, 100) }, pause))
+}
+
+/// Slack answers in a word.
+const REASON_MAX_BYTES: usize = 8 * 1024;
+
+/// Reads the first bytes of an answer; what comes after them, or cannot be read, explains nothing.
+async fn beginning_of(mut response: reqwest::Response) -> String {
+    let mut body = Vec::new();
+    while body.len() < REASON_MAX_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(REASON_MAX_BYTES);
+    String::from_utf8_lossy(&body).into_owned()
 }

@@ -20,7 +20,7 @@ use crate::report::summary;
 use crate::run::{Adoption, Outside, Request, Session};
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
-use crate::store::{Index, MirrorKind};
+use crate::store::{Index, MirrorKind, layout};
 
 /// What is known of a clone before anything is done.
 #[derive(Debug, Serialize)]
@@ -109,6 +109,9 @@ async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repositor
 fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<String> {
     let id = adoption.repository.id;
     let mirror = index.mirrors.get(&id);
+    if mirror.is_some_and(|mirror| mirror.place.starts_with(layout::OWN_FOLDER)) {
+        return Some("its adoption was interrupted; `ghbk run` finishes it".to_owned());
+    }
     if mirror.is_some_and(|mirror| adoption.kind == MirrorKind::Code || mirror.wiki_head.is_some()) {
         return Some("the repository has a mirror already".to_owned());
     }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use secrecy::SecretString;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -24,6 +23,7 @@ use crate::git::server::git_base;
 use crate::git::snapshot::content;
 use crate::github::http_client;
 use crate::report::restore::{Pushed, Report, text};
+use crate::scratch::{self, Scratch};
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
 use crate::store::{MirrorKind, Store};
@@ -83,7 +83,7 @@ struct Built {
     refs: Refs,
     /// Where it lies; in a folder that goes away with this, if no destination was named.
     repository: PathBuf,
-    _temporary: Option<TempDir>,
+    _temporary: Option<Scratch>,
 }
 
 /// Where to send it, and with what token.
@@ -129,7 +129,7 @@ fn failed_push(error: &GitError) -> Error {
 }
 
 async fn push(context: &Context, built: Built, target: Target) -> Result<Report, Error> {
-    let scratch = tempfile::Builder::new().prefix("ghbk-push-").tempdir_in(&context.config.store.scratch);
+    let scratch = Scratch::create(&context.config.store.scratch);
     let scratch = scratch.map_err(|error| {
         let message = format!("cannot create a folder in {}: {error}", context.config.store.scratch.display());
         Error::new(Exit::Impossible, message, "set store.scratch to a folder on local disk that ghbk may write to")
@@ -180,7 +180,8 @@ fn build(
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
     };
     std::fs::create_dir_all(parent).map_err(folder_failed)?;
-    let staging = tempfile::Builder::new().prefix(".ghbk-restore-").tempdir_in(parent).map_err(folder_failed)?;
+    scratch::sweep(parent);
+    let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
     // The temporary folder is for its owner alone; what is restored has the rights that the umask gives.
     let building = staging.path().join("repository");
     std::fs::create_dir(&building).map_err(folder_failed)?;

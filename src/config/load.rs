@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use bytesize::ByteSize;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -123,7 +124,17 @@ pub fn load(
             Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
         }
     }
-    let mut document = Document { text: &text, origin: &origin, overridden: Vec::new() };
+    load_text(&text, &origin, env, overrides)
+}
+
+/// Reads and checks the text of a configuration; `origin` is where it is from.
+pub(crate) fn load_text(
+    text: &str,
+    origin: &str,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigError> {
+    let mut document = Document { text, origin, overridden: Vec::new() };
     let mut problems = Vec::new();
     let mut env: Vec<_> = env.into_iter().filter(|(name, _)| is_override(name)).collect();
     env.sort();
@@ -440,10 +451,18 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
     if limits.bandwidth.is_some_and(|rate| rate.as_u64() < MIN_BANDWIDTH_BYTES_PER_SECOND) {
         complain("limits.bandwidth", "must be at least 16KiB".to_owned(), Some("bytes a second, as in \"50MiB\""));
     }
+    for (key, size) in [("limits.repository_size", limits.repository_size), ("limits.object_size", limits.object_size)]
+    {
+        if size < MIN_SIZE {
+            complain(key, format!("must be at least {MIN_SIZE}"), Some("bytes, as in \"20GiB\""));
+        }
+    }
 }
 
 /// GitHub's secondary limit is 100 concurrent requests for REST and git together.
 const MAX_CONCURRENCY: usize = 64;
+/// Less would refuse ordinary repositories.
+const MIN_SIZE: ByteSize = ByteSize::mib(1);
 /// Less would let a single network read outlast the stall timeout.
 const MIN_BANDWIDTH_BYTES_PER_SECOND: u64 = 16 * 1024;
 
@@ -483,7 +502,7 @@ pub fn check_server_url(url: &url::Url) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    fn load_file(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
@@ -492,7 +511,7 @@ mod tests {
     }
 
     fn complaint(text: &str, env: &[(&str, &str)]) -> String {
-        let error = load_text(text, env).unwrap_err().to_string();
+        let error = load_file(text, env).unwrap_err().to_string();
         let folder = error.lines().find_map(|line| line.trim().split("config.toml").next()).unwrap_or_default();
         let folder = folder.to_owned();
         error.lines().map(|line| line.replace(folder.trim(), "")).collect::<Vec<_>>().join("\n")
@@ -503,7 +522,7 @@ mod tests {
         let text = "[stroe]\nroot = \"/x\"\n[github]\nowner = [\"acme\"]\nauth = \"tokn\"\nforks = \"yes\"\n\
             exclude = [\"[a\"]\napi_url = \"http://example.com\"\n[limits]\nconcurrency = 0\n\
             repository_timeout = \"soon\"\n[schedule]\ncron = \"every sunday\"\ntimezone = \"Asia/Tokio\"\n";
-        let error = load_text(text, &[]).unwrap_err();
+        let error = load_file(text, &[]).unwrap_err();
         let ConfigError::Mistakes(problems) = error else { panic!("{error}") };
         let words: Vec<String> = problems
             .iter()
@@ -532,28 +551,28 @@ mod tests {
             ("GHBK_LIMITS__BANDWIDTH", "50MiB"),
             ("GHBK_SLACK__NOTIFY", "never"),
         ];
-        let config = load_text("[limits]\nconcurrency = 7\n", &env).unwrap();
+        let config = load_file("[limits]\nconcurrency = 7\n", &env).unwrap();
         assert_eq!(config.store.root, PathBuf::from("/data"));
         assert_eq!(config.github.owners, ["acme", "b"]);
         assert_eq!(config.limits.concurrency, 3);
         assert_eq!(config.limits.stall_timeout.as_secs(), 5);
         assert_eq!(config.limits.bandwidth.unwrap().as_u64(), 50 * 1024 * 1024);
-        let error = load_text("", &[("GHBK_LIMITS__CONCURENCY", "3")]).unwrap_err().to_string();
+        let error = load_file("", &[("GHBK_LIMITS__CONCURENCY", "3")]).unwrap_err().to_string();
         assert!(error.contains("GHBK_LIMITS__CONCURENCY") && error.contains("`concurrency`"), "{error}");
     }
 
     #[test]
     fn the_mount_is_demanded_for_the_deployment_s_root_alone() {
-        assert!(load_text("", &[]).unwrap().store.requires_mount());
-        assert!(!load_text("", &[("GHBK_STORE__ROOT", "/data")]).unwrap().store.requires_mount());
+        assert!(load_file("", &[]).unwrap().store.requires_mount());
+        assert!(!load_file("", &[("GHBK_STORE__ROOT", "/data")]).unwrap().store.requires_mount());
         let both = [("GHBK_STORE__ROOT", "/data"), ("GHBK_STORE__REQUIRE_MOUNT", "true")];
-        assert!(load_text("", &both).unwrap().store.requires_mount());
+        assert!(load_file("", &both).unwrap().store.requires_mount());
     }
 
     #[test]
     fn the_example_documents_every_key_with_its_default() {
         let example = include_str!("../../config.example.toml");
-        let parsed = load_text(example, &[]).unwrap();
+        let parsed = load_file(example, &[]).unwrap();
         let default = Config {
             github: crate::config::GitHubConfig { owners: vec!["acme".into()], ..Default::default() },
             ..Default::default()
@@ -567,7 +586,7 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        load_text(&uncommented, &[]).unwrap();
+        load_file(&uncommented, &[]).unwrap();
         for known in known_keys() {
             let (table, key) = known.split_once('.').unwrap();
             let section = uncommented.split(&format!("[{table}]")).nth(1).unwrap().split("\n[").next().unwrap();

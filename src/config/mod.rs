@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use load::load_text;
 pub use load::{ConfigError, ConfigProblem, Overrides, Place, check_server_url, load};
 
 /// Where the configuration lies unless `--config` says otherwise.
@@ -205,6 +207,10 @@ pub struct LimitsConfig {
     pub git_operations_per_minute: u32,
     /// Bytes received from the git server in a second, all repositories together; none: as fast as it goes.
     pub bandwidth: Option<ByteSize>,
+    /// How large a repository may be: what one answer of the git server may hold.
+    pub repository_size: ByteSize,
+    /// How large one object in a received pack may be, unpacked: each is in memory as a whole for a moment.
+    pub object_size: ByteSize,
     /// How long one repository (with its wiki) may take.
     #[serde(with = "humantime_serde")]
     pub repository_timeout: Duration,
@@ -227,6 +233,10 @@ impl Default for LimitsConfig {
             // About 15 reads a second for one repository is what GitHub recommends; a mirror takes two requests.
             git_operations_per_minute: 900,
             bandwidth: None,
+            // GitHub recommends 10 GB at most.
+            repository_size: ByteSize::gib(20),
+            // GitHub refuses files above 100 MiB; servers of one's own may allow more.
+            object_size: ByteSize::mib(512),
             repository_timeout: Duration::from_hours(2),
             stall_timeout: Duration::from_mins(1),
             retries: 4,

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -45,10 +46,23 @@ struct ForeignRefs {
 
 impl ForeignClone {
     /// Recognises a clone; none if the folder is no git repository.
-    pub fn at(folder: &Path) -> Option<Self> {
-        let is_git_dir = |path: &Path| path.join("HEAD").is_file() && path.join("objects").is_dir();
-        let git_dir = [folder.to_owned(), folder.join(".git")].into_iter().find(|path| is_git_dir(path))?;
-        Some(Self { folder: folder.to_owned(), git_dir })
+    ///
+    /// # Errors
+    /// What the system says if it cannot be examined.
+    pub fn at(folder: &Path) -> io::Result<Option<Self>> {
+        for git_dir in [folder.to_owned(), folder.join(".git")] {
+            let has = |name: &str, is_right: fn(&fs::Metadata) -> bool| match fs::metadata(git_dir.join(name)) {
+                Ok(metadata) => Ok(is_right(&metadata)),
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            };
+            if has("HEAD", fs::Metadata::is_file)? && has("objects", fs::Metadata::is_dir)? {
+                return Ok(Some(Self { folder: folder.to_owned(), git_dir }));
+            }
+        }
+        Ok(None)
     }
 
     /// Says whether it has no working tree.

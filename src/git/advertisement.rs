@@ -148,14 +148,14 @@ pub(super) fn push_line(out: &mut Vec<u8>, payload: &[u8]) {
 
 /// What a repository that is to be pushed to has.
 #[derive(Debug, Default)]
-pub(super) struct ReceiverAdvertisement {
+pub(crate) struct ReceiverAdvertisement {
     pub(super) refs: Vec<(String, Oid)>,
     capabilities: String,
 }
 
 impl ReceiverAdvertisement {
     /// Reads the body of `GET info/refs?service=git-receive-pack`.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, GitError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, GitError> {
         let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
         let mut lines = PktLines::announced(body, "git-receive-pack")?;
         let mut advertisement = Self::default();
@@ -185,7 +185,7 @@ impl ReceiverAdvertisement {
 }
 
 /// Reads the lines of a report up to its flush.
-pub(super) fn report_lines(body: &[u8]) -> Result<Vec<Vec<u8>>, GitError> {
+pub(crate) fn report_lines(body: &[u8]) -> Result<Vec<Vec<u8>>, GitError> {
     let mut lines = PktLines { rest: body };
     let mut report = Vec::new();
     while let Some(line) = lines.next_line()? {

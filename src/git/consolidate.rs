@@ -51,7 +51,7 @@ pub fn consolidate(
 ) -> Result<Option<Consolidated>, GitError> {
     let mut packs = packs_in(&mirror.join("objects/pack"))?;
     // Whoever put a `.keep` beside a pack wants it to stay.
-    packs.retain(|pack| !pack.pack.with_extension("keep").exists());
+    packs.retain(|pack| matches!(pack.pack.with_extension("keep").try_exists(), Ok(false)));
     if packs.len() <= policy.packs_max {
         return Ok(None);
     }
@@ -146,7 +146,7 @@ fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &Cancel
         return Err(GitError::Incomplete(*missing));
     }
     pack::check_files(&merged)?;
-    pack::examine(&merged, pack::Depth::Hash, cancel)?;
+    pack::examine(&merged, pack::Depth::Hash, None, cancel)?;
     Ok(merged)
 }
 

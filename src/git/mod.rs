@@ -73,6 +73,17 @@ pub enum GitError {
     /// What was received as a pack is none, or holds an object that is none.
     #[error("the pack received is broken: {0}")]
     BrokenPack(String),
+    /// What the server sends is more than a repository may be.
+    #[error("it is larger than limits.repository_size allows: {0}")]
+    TooLarge(bytesize::ByteSize),
+    /// An object in the pack received is more than one may be.
+    #[error("it holds an object of {bytes}, and limits.object_size allows {allowed}")]
+    ObjectTooLarge {
+        /// The size that the pack gives.
+        bytes: bytesize::ByteSize,
+        /// The largest allowed.
+        allowed: bytesize::ByteSize,
+    },
     /// The store no longer has what is to be restored.
     #[error("the store has lost {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Lost(Vec<references::LostObject>),
@@ -150,6 +161,10 @@ impl GitError {
             Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
             Self::Protocol(_) | Self::Incomplete(_) | Self::BrokenPack(_) => {
                 "run again; if it persists, try `git clone --mirror` and report it"
+            }
+            Self::TooLarge(_) => "raise limits.repository_size if store and scratch have room, or exclude it",
+            Self::ObjectTooLarge { .. } => {
+                "raise limits.object_size if there is memory for it, or exclude the repository"
             }
             Self::Lost(_) => {
                 "restore another point in time (`ghbk snapshots`), or the store's files from a backup of its file system"

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytesize::ByteSize;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use git2::{ObjectType, Oid, Repository};
@@ -391,9 +392,16 @@ pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
 
 /// Unpacks every object of a pack whose checksums are right, on all processors, and collects what it refers to.
 ///
+/// `object_size_max` is for a pack that a server sent; what is stored has passed that once.
+///
 /// # Errors
 /// [`GitError::Damaged`] at the first object that cannot be unpacked or is not what its id says.
-pub(super) fn examine(pack: &Pack, depth: Depth, cancel: &CancellationToken) -> Result<Examined, GitError> {
+pub(super) fn examine(
+    pack: &Pack,
+    depth: Depth,
+    object_size_max: Option<ByteSize>,
+    cancel: &CancellationToken,
+) -> Result<Examined, GitError> {
     let index = pack.index()?;
     let data = gix_pack::data::File::at(&pack.pack, Sha1).map_err(|error| damaged(&pack.pack, &error))?;
     if index.num_objects() == 0 {
@@ -406,6 +414,7 @@ pub(super) fn examine(pack: &Pack, depth: Depth, cancel: &CancellationToken) -> 
         Depth::Unpack => SafetyCheck::SkipFileAndObjectChecksumVerification,
         Depth::Hash => SafetyCheck::SkipFileChecksumVerification,
     };
+    let alloc_limit_bytes = object_size_max.and_then(|bytes| usize::try_from(bytes.as_u64()).ok());
     let interrupt = AtomicBool::new(false);
     let (stop, first_malformed) = (&interrupt, &malformed);
     let outcome = index.traverse(
@@ -423,7 +432,7 @@ pub(super) fn examine(pack: &Pack, depth: Depth, cancel: &CancellationToken) -> 
             }
             Ok(())
         },
-        Options { check, ..Options::default() },
+        Options { check, alloc_limit_bytes, ..Options::default() },
     );
     if cancel.is_cancelled() {
         return Err(GitError::Cancelled);
@@ -443,7 +452,7 @@ pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
     let mut objects = 0;
     for pack in packs {
         check_files(pack)?;
-        let examined = examine(pack, Depth::Hash, cancel)?;
+        let examined = examine(pack, Depth::Hash, None, cancel)?;
         objects += examined.objects;
         open.extend(examined.needs);
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytesize::ByteSize;
 use git2::{ObjectType, Oid};
 use gix_hash::Kind::Sha1;
 use gix_pack::cache::delta::{Tree, traverse};
@@ -57,10 +58,11 @@ pub(super) fn receive(
     own: &[NewObject],
     folder: &Path,
     transfer: &Transfer,
+    object_size_max: ByteSize,
 ) -> Result<Option<Pack>, GitError> {
     let (failure, cancel) = (session.failure.clone(), session.cancel.clone());
     let growing = folder.join("growing.pack");
-    let received = write(transport::exchange(session, request(wanted)), own, &growing, transfer);
+    let received = write(transport::exchange(session, request(wanted)), own, &growing, transfer, object_size_max);
     let received = received.map_err(|error| {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
@@ -70,7 +72,8 @@ pub(super) fn receive(
         std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
         return Ok(None);
     };
-    let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel)?;
+    let Examined { mut rows, needs } =
+        examine(&growing, received.rows, received.entries_end, object_size_max, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
@@ -114,10 +117,16 @@ struct Received {
 }
 
 /// Writes a pack as it comes, with the objects of our own behind it; none if the pack is unusual.
-fn write(answer: impl Read, own: &[NewObject], path: &Path, transfer: &Transfer) -> Result<Option<Received>, GitError> {
+fn write(
+    answer: impl Read,
+    own: &[NewObject],
+    path: &Path,
+    transfer: &Transfer,
+    object_size_max: ByteSize,
+) -> Result<Option<Received>, GitError> {
     let failed = || GitError::io("write", path);
     let file = File::options().read(true).write(true).create_new(true).open(path).map_err(failed())?;
-    write_to(answer, own, file, path, transfer)
+    write_to(answer, own, file, path, transfer, object_size_max)
 }
 
 fn write_to(
@@ -126,6 +135,7 @@ fn write_to(
     file: File,
     path: &Path,
     transfer: &Transfer,
+    object_size_max: ByteSize,
 ) -> Result<Option<Received>, GitError> {
     let failed = || GitError::io("write", path);
     let mut lines = StreamingPeekableIter::new(answer, &[PacketLineRef::Flush], false);
@@ -163,6 +173,11 @@ fn write_to(
                     return Err(of_ours.map_or_else(|| broken(&error), failed()));
                 }
             };
+            // Of a delta it is the size of what makes the object; that of the object is looked at later.
+            if entry.decompressed_size > object_size_max.as_u64() {
+                let bytes = ByteSize(entry.decompressed_size);
+                return Err(GitError::ObjectTooLarge { bytes, allowed: object_size_max });
+            }
             if is_unusual(&entry) {
                 return Ok(None);
             }
@@ -284,7 +299,13 @@ struct Examined {
 }
 
 /// Unpacks and hashes every object, on all processors.
-fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &CancellationToken) -> Result<Examined, GitError> {
+fn examine(
+    growing: &Path,
+    rows: Vec<Row>,
+    entries_end: u64,
+    object_size_max: ByteSize,
+    cancel: &CancellationToken,
+) -> Result<Examined, GitError> {
     let interrupt = AtomicBool::new(false);
     let malformed = Mutex::new(None);
     let needs = Mutex::new(Vec::new());
@@ -326,7 +347,7 @@ fn examine(growing: &Path, rows: Vec<Row>, entries_end: u64, cancel: &Cancellati
                 thread_limit: None,
                 should_interrupt: stop,
                 object_hash: Sha1,
-                alloc_limit_bytes: None,
+                alloc_limit_bytes: usize::try_from(object_size_max.as_u64()).ok(),
             },
         )
     })();
@@ -384,6 +405,8 @@ mod tests {
 
     use super::*;
 
+    const LARGE: ByteSize = ByteSize::mib(1);
+
     /// Makes a pack with deltas, as a server with or without `ofs-delta` would.
     fn pack_of_git(arguments: &[&str]) -> Vec<u8> {
         let version = |version: usize| -> String {
@@ -429,7 +452,7 @@ mod tests {
 
     fn write_into_scratch(answer: &[u8]) -> (Result<Option<Received>, GitError>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let written = write(answer, &own(), &folder.path().join("growing.pack"), &Transfer::default());
+        let written = write(answer, &own(), &folder.path().join("growing.pack"), &Transfer::default(), LARGE);
         (written, folder)
     }
 
@@ -439,7 +462,8 @@ mod tests {
         let received = received.unwrap().unwrap();
         let growing = folder.path().join("growing.pack");
         let cancel = CancellationToken::new();
-        let Examined { mut rows, needs } = examine(&growing, received.rows, received.entries_end, &cancel).unwrap();
+        let Examined { mut rows, needs } =
+            examine(&growing, received.rows, received.entries_end, LARGE, &cancel).unwrap();
         assert_eq!((rows.len(), needs.iter().map(HashSet::len).sum::<usize>()), (3, 0));
         rows.extend(received.own);
         let pack = pack::name(&growing, rows, received.checksum, folder.path()).unwrap();
@@ -459,7 +483,7 @@ mod tests {
         let answer = answer(&pack_of(&[digits], &["--delta-base-offset"]));
         let full = Path::new("/dev/full");
         let file = File::options().write(true).open(full).unwrap();
-        let written = write_to(answer.as_slice(), &own(), file, full, &Transfer::default());
+        let written = write_to(answer.as_slice(), &own(), file, full, &Transfer::default(), LARGE);
         let Err(GitError::Io { source, .. }) = written else { panic!("{:?}", written.err()) };
         assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }

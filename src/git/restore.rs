@@ -67,11 +67,13 @@ pub fn restore(
         copy_packs(&view.packs(), &packs, cancel).and_then(|()| pack::prove(&packs_in(&packs)?, &needed, cancel));
     let (objects, around_damage) = match copied {
         Ok(objects) => (objects, !view.damage().is_empty()),
-        Err(GitError::Damaged(_) | GitError::Incomplete(_)) => {
+        Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
             fs::remove_dir_all(&packs).map_err(GitError::io("remove", &packs))?;
             fs::create_dir(&packs).map_err(GitError::io("create", &packs))?;
             collect(view, &needed, &packs, cancel)?;
-            (pack::prove(&packs_in(&packs)?, &needed, cancel)?, true)
+            // What retention dropped may be there in part, after an interruption, and refers to what is gone.
+            let around_damage = !matches!(error, GitError::Incomplete(_)) || !view.damage().is_empty();
+            (pack::prove(&packs_in(&packs)?, &needed, cancel)?, around_damage)
         }
         Err(error) => return Err(error),
     };

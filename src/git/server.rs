@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use futures_util::StreamExt;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode};
@@ -27,10 +28,11 @@ pub struct GitServer {
     base: Url,
     credentials: Arc<Credentials>,
     gate: Arc<Gate>,
+    repository_size_max: ByteSize,
 }
 
-/// A hundred thousand refs are ten megabytes; more than this is no repository but an attack on memory.
-pub(super) const ADVERTISEMENT_MAX_BYTES: usize = 512 * 1024 * 1024;
+/// A hundred thousand refs are seven megabytes; more than this is no repository but an attack on memory.
+pub(super) const ADVERTISEMENT_MAX_BYTES: usize = 128 * 1024 * 1024;
 /// GitHub answers errors in a line or two.
 const ERROR_BODY_MAX_BYTES: usize = 8 * 1024;
 const REDIRECTS_MAX: usize = 5;
@@ -39,8 +41,16 @@ pub(super) const TOKEN_USER: &str = "x-access-token";
 
 impl GitServer {
     /// Prepares for the server that belongs to a REST API's address.
-    pub fn new(api_url: &Url, client: Client, credentials: Arc<Credentials>, gate: Arc<Gate>) -> Self {
-        Self { client, base: git_base(api_url), credentials, gate }
+    ///
+    /// An answer with a pack may hold `repository_size_max`.
+    pub fn new(
+        api_url: &Url,
+        client: Client,
+        credentials: Arc<Credentials>,
+        gate: Arc<Gate>,
+        repository_size_max: ByteSize,
+    ) -> Self {
+        Self { client, base: git_base(api_url), credentials, gate, repository_size_max }
     }
 
     /// Returns the host, with the port if it is not the usual one.
@@ -102,8 +112,13 @@ impl GitServer {
             .await
             .map_err(connection)?;
         let mut chunks = accept(response, "application/x-git-upload-pack-result", &token).await?.bytes_stream();
+        let mut answered_bytes = 0;
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(connection)?;
+            answered_bytes += chunk.len() as u64;
+            if answered_bytes > self.repository_size_max.as_u64() {
+                return Err(GitError::TooLarge(self.repository_size_max));
+            }
             received_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             self.gate.pass_bytes(chunk.len()).await;
             if sink.send(Ok(chunk)).await.is_err() {

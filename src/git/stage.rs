@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use bytesize::ByteSize;
 use git2::{FetchOptions, Oid, RemoteCallbacks, Repository};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -57,6 +58,8 @@ pub struct Download<'a> {
     pub scratch: &'a Path,
     /// Where progress is counted.
     pub transfer: Arc<Transfer>,
+    /// How large an object may be, unpacked.
+    pub object_size_max: ByteSize,
     /// Ends the download early.
     pub cancel: CancellationToken,
 }
@@ -105,7 +108,8 @@ fn stage_first(download: &Download<'_>) -> Result<Option<Staged>, GitError> {
     let (snapshot, objects) = snapshot::make(&repository, None, &refs, download.head, &[], download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
     let folder = download.scratch.join("objects/pack");
-    let pack = receive::receive(session(download, &wanted), &wanted, &objects, &folder, &download.transfer)?;
+    let limit = download.object_size_max;
+    let pack = receive::receive(session(download, &wanted), &wanted, &objects, &folder, &download.transfer, limit)?;
     Ok(pack.map(|pack| Staged {
         packs: vec![pack],
         stored_packs: 0,
@@ -205,7 +209,7 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
     }
     let mut packs = pack::packs_in(&download.scratch.join("objects/pack"))?;
     packs.retain(|pack| !view::is_link(&pack.pack));
-    check_complete(repository, &packs, wanted, &download.cancel)?;
+    check_complete(repository, &packs, wanted, download)?;
     Ok(packs.into_iter().next())
 }
 
@@ -263,7 +267,7 @@ fn check_complete(
     repository: &Repository,
     packs: &[Pack],
     wanted: &[Oid],
-    cancel: &CancellationToken,
+    download: &Download<'_>,
 ) -> Result<(), GitError> {
     let odb = repository.odb()?;
     odb.refresh()?;
@@ -272,7 +276,13 @@ fn check_complete(
         return Err(GitError::Incomplete(*missing));
     }
     for pack in packs {
-        let examined = pack::examine(pack, Depth::Unpack, cancel)?;
+        let examined = pack::examine(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
+        // Hashed: neither libgit2 nor unpacking notices an object that is shorter than its entry says.
+        let examined = examined.map_err(|error| match error {
+            // It is in scratch, not in the mirror.
+            GitError::Damaged(what) => GitError::BrokenPack(what),
+            error => error,
+        })?;
         if let Some(missing) = examined.needs.iter().find(missing) {
             return Err(GitError::Incomplete(*missing));
         }

@@ -153,7 +153,8 @@ impl Findings {
 
     /// Finds what ghbk never writes and git would obey.
     fn strangers(&mut self, mirror: &Path) -> Result<(), GitError> {
-        if mirror.join("objects/info/alternates").exists() {
+        let alternates = mirror.join("objects/info/alternates");
+        if alternates.try_exists().map_err(GitError::io("examine", &alternates))? {
             self.add(None, "objects/info/alternates makes it depend on another repository".to_owned());
         }
         let mut folders = vec![mirror.join("refs")];
@@ -164,8 +165,9 @@ impl Findings {
                 Err(error) => return Err(GitError::io("read", &folder)(error)),
             };
             for entry in entries {
-                let path = entry.map_err(GitError::io("read", &folder))?.path();
-                if path.is_dir() {
+                let entry = entry.map_err(GitError::io("read", &folder))?;
+                let path = entry.path();
+                if entry.file_type().map_err(GitError::io("examine", &path))?.is_dir() {
                     folders.push(path);
                 } else {
                     let name = path.strip_prefix(mirror).unwrap_or(&path).display().to_string();
@@ -195,7 +197,7 @@ impl Findings {
             self.report.packs += 1;
             self.report.bytes += pack.bytes().unwrap_or_default();
             // Only what its checksum vouches for is unpacked by many threads at once.
-            match pack::check_files(&pack).and_then(|()| pack::examine(&pack, depth, cancel)) {
+            match pack::check_files(&pack).and_then(|()| pack::examine(&pack, depth, None, cancel)) {
                 Ok(examined) => {
                     self.report.objects += examined.objects;
                     packs.needs.extend(examined.needs);
@@ -235,15 +237,19 @@ impl Findings {
         let read = || -> Result<_, GitError> {
             let history = snapshot::history(repository, newest.oid)?;
             let content = snapshot::content(repository, newest.oid)?;
-            Ok((history.len() as u64, content, snapshot::targets(repository, &history)?))
+            let targets = snapshot::targets(repository, &history)?;
+            Ok((history, content, targets))
         };
         match read() {
-            Ok((snapshots, content, targets)) => {
-                self.report.snapshots = snapshots;
+            Ok((history, content, targets)) => {
+                self.report.snapshots = history.len() as u64;
                 if content.refs != refs.of_remote() {
                     self.add(None, "packed-refs differs from the newest snapshot".to_owned());
                 }
-                if head.is_some_and(|head| head != content.head) {
+                // HEAD is published last: after an interruption it may be that of before, and the next run renews it.
+                let before = || snapshot::content(repository, history.get(1)?.oid).ok();
+                let is_of_before = |head: &str| before().is_some_and(|content| content.head == head);
+                if head.is_some_and(|head| head != content.head && !is_of_before(head)) {
                     self.add(None, "HEAD differs from the newest snapshot".to_owned());
                 }
                 targets

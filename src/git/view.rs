@@ -109,7 +109,7 @@ fn index_anew(pack: &Pack, folder: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Says whether a file of a folder is only linked there.
-pub(super) fn is_link(path: &Path) -> bool {
+/// Says whether a file or folder is only linked there.
+pub(crate) fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use octocrab::{FromResponse, Octocrab, Page};
 use reqwest::StatusCode;
 use reqwest::header::LOCATION;
@@ -118,7 +119,8 @@ impl GitHub {
         with_retries(&self.gate, self.retries, async || {
             let response = self.send(url, what).await?;
             let headers = response.headers().clone();
-            let object = self.within_time(<T as FromResponse>::from_response(response), what).await?;
+            let object = <T as FromResponse>::from_response(response).await;
+            let object = object.map_err(|error| from_octocrab(error, what))?;
             Ok((object, headers))
         })
         .await
@@ -129,7 +131,7 @@ impl GitHub {
         with_retries(&self.gate, self.retries, async || {
             let response = self.send(url, what).await?;
             let headers = response.headers().clone();
-            let page = self.within_time(Page::<T>::from_response(response), what).await?;
+            let page = Page::<T>::from_response(response).await.map_err(|error| from_octocrab(error, what))?;
             let next = page.next.map(|uri| self.own(&uri.to_string(), what)).transpose()?;
             Ok(PageOf { items: page.items, total_count: page.total_count, next, headers })
         })
@@ -137,15 +139,9 @@ impl GitHub {
     }
 
     /// Bounds what the network may take; time spent waiting for the gate does not count.
-    async fn within_time<T>(
-        &self,
-        exchange: impl Future<Output = octocrab::Result<T>>,
-        what: &str,
-    ) -> Result<T, GitHubError> {
-        match tokio::time::timeout(self.request_timeout, exchange).await {
-            Ok(result) => result.map_err(|error| from_octocrab(error, what)),
-            Err(_) => Err(GitHubError::Connection("no answer in time".to_owned())),
-        }
+    async fn within_time<T>(&self, exchange: impl Future<Output = Result<T, GitHubError>>) -> Result<T, GitHubError> {
+        let within = tokio::time::timeout(self.request_timeout, exchange).await;
+        within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))
     }
 
     /// Sends a GET and turns every status but 200 into an error; a moved repository is followed.
@@ -156,7 +152,11 @@ impl GitHub {
             self.gate.before_api().await;
             let token = self.credentials.token().await?;
             let octocrab = self.octocrab(&token).await?;
-            let response = self.within_time(octocrab._get(url.as_str()), what).await?;
+            let exchange = async {
+                let response = octocrab._get(url.as_str()).await.map_err(|error| from_octocrab(error, what))?;
+                whole(response, what).await
+            };
+            let response = self.within_time(exchange).await?;
             let status = response.status();
             tracing::debug!(%url, status = status.as_u16(), "answered");
             if status.is_success() {
@@ -168,7 +168,7 @@ impl GitHub {
                 continue;
             }
             let headers = response.headers().clone();
-            let body = self.within_time(octocrab.body_to_string(response), what).await.unwrap_or_default();
+            let body = octocrab.body_to_string(response).await.unwrap_or_default();
             return Err(refused(status, &headers, &redact(&body, &token), what));
         }
         Err(GitHubError::Unreadable { what: what.to_owned(), reason: "too many redirects".to_owned() })
@@ -201,6 +201,26 @@ impl GitHub {
         *current = Some((token.clone(), octocrab.clone()));
         Ok(octocrab)
     }
+}
+
+/// A page of a hundred repositories has less than a megabyte.
+const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Reads an answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few kilobytes.
+async fn whole(response: Response, what: &str) -> Result<Response, GitHubError> {
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let reason = format!("an answer of more than {ANSWER_MAX_BYTES} bytes");
+            return GitHubError::Unreadable { what: what.to_owned(), reason };
+        }
+        match error.downcast::<octocrab::Error>() {
+            Ok(error) => from_octocrab(*error, what),
+            Err(error) => GitHubError::Connection(printable(&chain(&*error), ERROR_MESSAGE_MAX_CHARS)),
+        }
+    })?;
+    let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed();
+    Ok(Response::from_parts(parts, body))
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap, body: &str, what: &str) -> GitHubError {

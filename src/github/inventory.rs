@@ -73,6 +73,14 @@ impl Listed {
     }
 }
 
+/// Reads a page of a listing, and says of each repository whether its name is one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_listing(
+    bytes: &[u8],
+) -> serde_json::Result<impl Iterator<Item = Result<Repository, crate::names::InvalidName>>> {
+    Ok(serde_json::from_slice::<Vec<Listed>>(bytes)?.into_iter().map(Listed::check))
+}
+
 /// Reports something that could not be listed.
 #[derive(Clone, Debug)]
 pub struct ListingFailure {
@@ -431,11 +439,10 @@ const PAGES_MAX: usize = 2_000;
 
 async fn read_pages(github: &GitHub, first: Url, owner: &str, listing: &mut Listing) -> Result<(), GitHubError> {
     let mut next = Some(first);
-    let mut number = 0;
+    let mut read = HashSet::new();
     while let Some(url) = next {
-        number += 1;
-        let what = format!("page {number} of the repositories of {owner}");
-        if number > PAGES_MAX {
+        let what = format!("page {} of the repositories of {owner}", read.len() + 1);
+        if read.len() >= PAGES_MAX || !read.insert(url.clone()) {
             return Err(GitHubError::Unreadable { what, reason: "the listing does not end".to_owned() });
         }
         let page: PageOf<Listed> = github.page(&url, &what).await?;

@@ -13,6 +13,8 @@ use crate::limits::{Refusal, Retry, Retryable};
 
 pub use client::{GitHub, Identity, http_client};
 pub use credentials::{AppIdentity, Credentials};
+#[cfg(any(test, fuzzing))]
+pub(crate) use inventory::read_listing;
 pub use inventory::{Filter, Inventory, ListingFailure, Repository, list, look_up};
 
 /// Says what went wrong between us and GitHub's REST API.

@@ -172,7 +172,7 @@ impl Work {
         let _lock = Arc::clone(&self.lock);
         let Occasion { id, full_name, run_id, .. } = &self.occasion;
         let target = self.store.mirror_at(&layout::place(full_name), self.kind);
-        if target.exists() && target.path() != clone.folder {
+        if target.exists().map_err(GitError::io("examine", target.path()))? && target.path() != clone.folder {
             return Err(GitError::NotAdoptable("the repository has a mirror already"));
         }
         let holds = self.store.holds_repositories(&clone.folder);

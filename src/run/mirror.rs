@@ -1,5 +1,6 @@
 //! One repository, with its wiki: ask, compare, stage, publish.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,12 +20,13 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
+use crate::git::view::is_link;
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
-use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
+use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
 
 /// Holds what every repository's work shares.
 pub(super) struct Worker {
@@ -32,6 +34,8 @@ pub(super) struct Worker {
     pub(super) run_id: RunId,
     /// Whether mirrors are made anew.
     pub(super) repair: bool,
+    /// Mirrors whose packs are to be merged though nothing is new.
+    pub(super) crowded: HashSet<PathBuf>,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) server: Arc<GitServer>,
@@ -87,6 +91,17 @@ struct Changed {
     /// What a repair could not read.
     lost: Vec<String>,
     warnings: Vec<String>,
+}
+
+impl Changed {
+    /// Notes what came of merging packs. What is published is published; packs that stay many are no failure of the backup.
+    fn note_merged(&mut self, merged: Result<Option<Consolidated>, GitError>, name: &str) {
+        match merged {
+            Ok(consolidated) => self.consolidated = consolidated.unwrap_or_default(),
+            Err(GitError::Cancelled) => {}
+            Err(error) => self.warnings.push(format!("{name}: its packs could not be merged: {error}")),
+        }
+    }
 }
 
 type PartResult = Result<Synced, (Stage, GitError)>;
@@ -184,7 +199,11 @@ impl Worker {
         };
         match attempt {
             Attempt::Unchanged { head, unusable } => {
-                Ok(Synced { state: State::Unchanged, head, unusable, changed: Changed::default() })
+                let mut changed = Changed::default();
+                if self.crowded.contains(mirror.path()) {
+                    self.merge_again(part, mirror, cancel, &mut changed).await;
+                }
+                Ok(Synced { state: State::Unchanged, head, unusable, changed })
             }
             Attempt::Changed(change) => {
                 self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
@@ -203,7 +222,8 @@ impl Worker {
         let observed_at = self.clock.now();
         let name = part.name();
         let advertise = self.server.advertise(&name);
-        let damaged = (self.repair && mirror.exists()).then(|| mirror.path().to_owned());
+        let exists = || mirror.exists().map_err(GitError::io("examine", mirror.path()));
+        let damaged = (self.repair && exists()?).then(|| mirror.path().to_owned());
         let ((advertisement, repository_url), stored) = if damaged.is_some() {
             (advertise.await?, None)
         } else if part.stored_head.is_some() {
@@ -233,6 +253,7 @@ impl Worker {
         let server = Arc::clone(&self.server);
         let folder = mirror.path().to_owned();
         let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
+        let object_size_max = self.config.limits.object_size;
         let change = blocking(move || {
             let nothing = Refs::default();
             let stored_refs = stored.as_ref().map_or(&nothing, |stored| &stored.refs);
@@ -246,6 +267,7 @@ impl Worker {
                 mirror: stored.is_some().then_some(folder),
                 scratch: scratch.path(),
                 transfer,
+                object_size_max,
                 cancel,
             };
             let staged = match &damaged {
@@ -255,6 +277,26 @@ impl Worker {
             Ok(Change { stored, is_repair: damaged.is_some(), staged, head, unusable: advertisement.unusable, scratch })
         });
         Ok(Attempt::Changed(Box::new(change.await?)))
+    }
+
+    fn policy(&self) -> Policy {
+        let keep = self.config.retention.keep.and_then(|keep| chrono::TimeDelta::from_std(keep).ok());
+        Policy {
+            packs_max: self.config.store.packs_max,
+            keep_since: keep.and_then(|keep| self.clock.now().checked_sub_signed(keep)),
+        }
+    }
+
+    /// Merges the packs of a mirror whose merging was interrupted.
+    async fn merge_again(&self, part: &Part<'_>, mirror: Mirror, cancel: &CancellationToken, changed: &mut Changed) {
+        let (lock, policy, name) = (Arc::clone(&self.lock), self.policy(), part.name());
+        let (parent, cancel) = (self.scratch.clone(), cancel.clone());
+        let merged = blocking(move || {
+            let _lock = lock;
+            let scratch = temporary_folder("stage-", &parent)?;
+            consolidate(mirror.path(), scratch.path(), policy, &cancel)
+        });
+        changed.note_merged(merged.await, &name);
     }
 
     async fn publish(
@@ -267,12 +309,8 @@ impl Worker {
         let store = self.store.clone();
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
         let (id, full_name, name) = (part.id, part.full_name.clone(), part.name());
-        let keep = self.config.retention.keep.and_then(|keep| chrono::TimeDelta::from_std(keep).ok());
         let aside = store.mirror_at(&layout::damaged(part.full_name, part.id, &self.run_id), part.kind);
-        let policy = Policy {
-            packs_max: self.config.store.packs_max,
-            keep_since: keep.and_then(|keep| self.clock.now().checked_sub_signed(keep)),
-        };
+        let policy = self.policy();
         let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
         let was_known = part.stored_head.is_some();
@@ -282,6 +320,10 @@ impl Worker {
             let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
+            // A new mirror is renamed into its place, which a link in the way refuses.
+            if (is_repair || stored.is_some()) && is_link(mirror.path()) {
+                return Err(GitError::InTheWay(mirror.path().to_owned()));
+            }
             let state = if is_repair {
                 let old = (mirror.path(), aside.path());
                 store.replace_mirror(&building, &mirror, old, (id, &full_name), &publication)?;
@@ -318,12 +360,7 @@ impl Worker {
                 ));
             }
             if staged.stored_packs + staged.packs.len() > policy.packs_max {
-                // What is published is published; packs that stay many are no failure of the backup.
-                match consolidate(mirror.path(), scratch.path(), policy, &cancel) {
-                    Ok(consolidated) => changed.consolidated = consolidated.unwrap_or_default(),
-                    Err(GitError::Cancelled) => {}
-                    Err(error) => changed.warnings.push(format!("{name}: its packs could not be merged: {error}")),
-                }
+                changed.note_merged(consolidate(mirror.path(), scratch.path(), policy, &cancel), &name);
             }
             Ok(Synced { state, head, unusable, changed })
         })
@@ -440,14 +477,23 @@ async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>,
             return Ok(refs?.map(|refs| Stored { refs, head: known_head }));
         }
         // Only a mirror that the index does not know can belong to somebody else.
-        if mirror.identity().is_none_or(|(owner, _)| owner != id) {
+        let identity = mirror.identity().map_err(of_store)?;
+        if identity.is_none_or(|(owner, _)| owner != id) {
             return Err(GitError::InTheWay(mirror.path().to_owned()));
         }
         let Some(refs) = refs? else { return Ok(None) };
-        let head = mirror.head();
+        let head = mirror.head().map_err(of_store)?;
         Ok(Some(Stored { refs, head }))
     })
     .await
+}
+
+/// Words a failure of the store as one of its mirror.
+fn of_store(error: StoreError) -> GitError {
+    match error {
+        StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
+        error => GitError::Task(error.to_string()),
+    }
 }
 
 /// Decides what HEAD says: what the server advertises, else what the API says, else what it said before.

@@ -213,7 +213,8 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads a record as far as it goes; none if it does not begin with its header.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
         let Some(Record::Run { run_id, started_at, selection, is_narrowed, .. }) = lines.next() else { return None };
         let mut record = Self {

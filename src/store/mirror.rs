@@ -12,13 +12,15 @@ use super::layout::MirrorKind;
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
 use crate::git::adopt::ForeignClone;
-use crate::git::files::{TEMPORARY_PREFIX, read_at_once, sync_folder};
+use crate::git::files::{TEMPORARY_PREFIX, read_at_once, replace, sync_folder};
 use crate::git::publish::{self, Publication};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::snapshot::{Snapshot, history};
 use crate::git::transport::set_up_libgit2;
+use crate::git::verify::{Thoroughness, verify};
 use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
+use tokio_util::sync::CancellationToken;
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]
@@ -48,8 +50,12 @@ impl Mirror {
     }
 
     /// Says whether the folder is there.
-    pub fn exists(&self) -> bool {
-        self.path.is_dir()
+    ///
+    /// # Errors
+    /// What the system says if it cannot tell: a mirror that cannot be looked at must not pass for one that is not there,
+    /// because a new one would take its place.
+    pub fn exists(&self) -> io::Result<bool> {
+        is_folder(&self.path)
     }
 
     /// Reads the stored refs; none if there is no such mirror.
@@ -60,9 +66,12 @@ impl Mirror {
         let path = self.path.join("packed-refs");
         match read_at_once(&path) {
             Ok(bytes) => Refs::parse_packed(&bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.exists() => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(GitError::Damaged("it has no packed-refs".to_owned()))
+                if self.exists().map_err(GitError::io("examine", &self.path))? {
+                    Err(GitError::Damaged("it has no packed-refs".to_owned()))
+                } else {
+                    Ok(None)
+                }
             }
             Err(error) => Err(GitError::io("read", &path)(error)),
         }
@@ -81,26 +90,80 @@ impl Mirror {
     }
 
     /// Reads HEAD; none if it is missing or empty.
-    pub fn head(&self) -> Option<String> {
-        let text = fs::read_to_string(self.path.join("HEAD")).ok()?;
-        Some(text.trim_end().to_owned()).filter(|head| !head.is_empty())
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn head(&self) -> Result<Option<String>, StoreError> {
+        let path = self.path.join("HEAD");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                Ok(Some(head).filter(|head| !head.is_empty()))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
     }
 
-    /// Reads whose mirror it is.
-    pub fn identity(&self) -> Option<(RepositoryId, FullName)> {
+    /// Reads whose mirror it is; none if it is none of ghbk's.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be read, which says nothing about whose it is.
+    pub fn identity(&self) -> Result<Option<(RepositoryId, FullName)>, StoreError> {
         set_up_libgit2();
-        let config = git2::Config::open(&self.path.join("config")).ok()?.snapshot().ok()?;
-        let id = u64::try_from(config.get_i64("ghbk.id").ok()?).ok()?;
-        Some((RepositoryId(id), config.get_str("ghbk.fullName").ok()?.parse().ok()?))
+        let path = self.path.join("config");
+        // libgit2 does not tell what cannot be read from what cannot be understood. What can be read now may not have been
+        // then, so it gets a second chance.
+        for _ in 0..2 {
+            if let Some(identity) = parse_identity(&path) {
+                return Ok(Some(identity));
+            }
+            match fs::read(&path) {
+                Ok(_) => {}
+                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) => return Err(StoreError::io("read", &path)(error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Writes the new name into `config`.
+    ///
+    /// In a copy, which then replaces it: killed in between, git would leave a lock that no later run could take.
     fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
-        git2::Config::open(&path)
+        let failed = |doing| StoreError::io(doing, &path);
+        let folder = tempfile::tempdir().map_err(failed("copy"))?;
+        let copy = folder.path().join("config");
+        fs::copy(&path, &copy).map_err(failed("copy"))?;
+        git2::Config::open(&copy)
             .and_then(|mut config| config.set_str("ghbk.fullName", &name.to_string()))
-            .map_err(|error| StoreError::io("write", &path)(io::Error::other(error.message().to_owned())))
+            .map_err(|error| failed("edit")(io::Error::other(error.message().to_owned())))?;
+        let edited = fs::read(&copy).map_err(failed("copy"))?;
+        replace(&self.path, "config", &edited).map_err(|error| match error {
+            GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+            error => failed("write")(io::Error::other(error.to_string())),
+        })
+    }
+}
+
+fn parse_identity(config: &Path) -> Option<(RepositoryId, FullName)> {
+    let config = git2::Config::open(config).ok()?.snapshot().ok()?;
+    let id = u64::try_from(config.get_i64("ghbk.id").ok()?).ok()?;
+    Some((RepositoryId(id), config.get_str("ghbk.fullName").ok()?.parse().ok()?))
+}
+
+/// Says whether an error means that there is no such thing.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -150,7 +213,7 @@ impl Store {
     ) -> Result<(), GitError> {
         build(building, identity, publication)?;
         // A mirror between two places is found by a scan; one that is being built is swept.
-        let between = building.path().file_name().map(|name| self.own("moving").join(name));
+        let between = building.path().file_name().map(|name| self.own(REPLACING).join(name));
         let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
         for (from, to) in [(building.path(), between.as_path()), (old, aside), (&between, target.path())] {
             let parent = to.parent().unwrap_or(&self.root);
@@ -167,7 +230,12 @@ impl Store {
     /// [`StoreError::Io`] if it cannot be read.
     pub fn holds_repositories(&self, folder: &Path) -> Result<bool, StoreError> {
         let names = names_in(folder)?;
-        Ok(names.iter().filter(|name| *name != ".git").any(|name| ForeignClone::at(&folder.join(name)).is_some()))
+        for name in names.iter().filter(|name| *name != ".git") {
+            if foreign_clone(&folder.join(name))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
@@ -182,7 +250,7 @@ impl Store {
         let mut found = Vec::new();
         for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
             let folder = self.root.join(name);
-            let clone = ForeignClone::at(&folder);
+            let clone = foreign_clone(&folder)?;
             let is_bare = clone.as_ref().is_some_and(ForeignClone::is_bare);
             found.extend(clone);
             if is_bare {
@@ -192,10 +260,9 @@ impl Store {
             for name in names_in(&folder)?.into_iter().filter(|name| name != ".git") {
                 let path = folder.join(name);
                 // A mirror that the index does not know says itself that it is one.
-                let is_ours = || Mirror { path: path.clone() }.identity().is_some();
                 if !ours.contains(&path)
-                    && let Some(clone) = ForeignClone::at(&path)
-                    && !is_ours()
+                    && let Some(clone) = foreign_clone(&path)?
+                    && (Mirror { path }).identity()?.is_none()
                 {
                     found.push(clone);
                 }
@@ -210,30 +277,47 @@ impl Store {
     /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
     pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
         // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
-        for kind in [MirrorKind::Wiki, MirrorKind::Code] {
-            let source = self.mirror_at(from, kind);
-            let target = self.mirror_at(to, kind);
-            if !source.exists() {
-                continue;
+        let has_moved_wiki = self.move_part(MirrorKind::Wiki, from, to, new_name)?;
+        if let Err(error) = self.move_part(MirrorKind::Code, from, to, new_name) {
+            if has_moved_wiki {
+                let back = self.move_part(MirrorKind::Wiki, to, from, None);
+                tracing::warn!(place = %from.display(), ?back, "the wiki's mirror goes back to its repository's");
             }
-            if target.exists() {
-                return Err(StoreError::Occupied {
-                    path: target.path,
-                    reason: "another mirror is to be moved here".to_owned(),
-                });
-            }
-            let parent = target.path.parent().unwrap_or(&self.root);
-            fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
-            fs::rename(&source.path, &target.path).map_err(StoreError::io("move", &source.path))?;
-            if let Some(name) = new_name {
-                target.set_full_name(name)?;
-            }
+            return Err(error);
         }
         // An owner's folder without mirrors is clutter; it stays if anything is in it.
         if let Some(parent) = from.parent() {
             let _ = fs::remove_dir(self.root.join(parent));
         }
         Ok(())
+    }
+
+    /// Moves one part; says whether there was one.
+    fn move_part(
+        &self,
+        kind: MirrorKind,
+        from: &Path,
+        to: &Path,
+        new_name: Option<&FullName>,
+    ) -> Result<bool, StoreError> {
+        let source = self.mirror_at(from, kind);
+        let target = self.mirror_at(to, kind);
+        let exists = |mirror: &Mirror| mirror.exists().map_err(StoreError::io("examine", &mirror.path));
+        if !exists(&source)? {
+            return Ok(false);
+        }
+        if exists(&target)? {
+            let reason = "another mirror is to be moved here".to_owned();
+            return Err(StoreError::Occupied { path: target.path, reason });
+        }
+        let parent = target.path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+        // Before the move: once a mirror is in its place, nobody asks whether its name is right.
+        if let Some(name) = new_name {
+            source.set_full_name(name)?;
+        }
+        fs::rename(&source.path, &target.path).map_err(StoreError::io("move", &source.path))?;
+        Ok(true)
     }
 
     /// Finds every mirror, wherever it lies. Reads two small files of each.
@@ -252,68 +336,49 @@ impl Store {
                 let full = folder.join(name.trim_end_matches(MirrorKind::Code.suffix()));
                 let place = full.strip_prefix(&self.root).unwrap_or(&full).to_owned();
                 let mirror = self.mirror_at(&place, MirrorKind::Code);
-                let Some((id, full_name)) = mirror.identity() else {
+                let Some((id, full_name)) = mirror.identity()? else {
                     tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
                     continue;
                 };
-                let wiki_head = self.mirror_at(&place, MirrorKind::Wiki).head();
-                found.push(Scanned { id, full_name, place, head: mirror.head(), wiki_head });
+                let wiki_head = self.mirror_at(&place, MirrorKind::Wiki).head()?;
+                found.push(Scanned { id, full_name, place, head: mirror.head()?, wiki_head });
             }
         }
         Ok(found)
     }
 
-    /// Removes what an interrupted run left behind: half-built mirrors and temporary files.
+    /// Removes what an interrupted run left behind: half-built mirrors, temporary files, packs that were not published.
+    ///
+    /// `scratch` is a folder on local disk.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn sweep(&self) -> Result<u64, StoreError> {
-        let mut removed = 0;
+    pub fn sweep(&self, scratch: &Path, packs_max: usize) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
         let incoming = self.own("incoming");
         for name in names_in(&incoming)? {
             let path = incoming.join(name);
             fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
-            removed += 1;
+            swept.removed += 1;
         }
-        // A repair that was interrupted before the damaged mirror was set aside is made again when it is asked for.
-        let moving = self.own("moving");
-        for name in names_in(&moving)? {
-            let between = Mirror { path: moving.join(name) };
-            let Some((id, full_name)) = between.identity() else { continue };
-            for kind in [MirrorKind::Code, MirrorKind::Wiki] {
-                let home = self.mirror_at(&super::layout::place(&full_name), kind);
-                // An adoption that was interrupted before the clone was set aside: the mirror is whole, and goes in.
-                if between.path == self.mirror_at(&super::layout::moving(id), kind).path
-                    && home.identity().is_none()
-                    && ForeignClone::at(&home.path).is_some()
-                {
-                    let aside = self.own("adopted").join("interrupted").join(id.to_string());
-                    let parent = aside.parent().unwrap_or(&self.root);
-                    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
-                    let aside = aside.with_extension(kind.suffix().trim_start_matches('.'));
-                    fs::rename(&home.path, &aside).map_err(StoreError::io("move", &home.path))?;
-                }
-                let is_double = between.path == self.mirror_at(&super::layout::moving(id), kind).path
-                    && home.identity().is_some_and(|(owner, _)| owner == id);
-                if is_double {
-                    fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
-                    removed += 1;
-                }
-            }
-        }
+        swept.removed += self.finish_replacements()?;
         for folder in self.folders_of_mirrors()? {
             for name in names_in(&folder)?.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
                 let mirror = folder.join(name);
                 // What another tool has under way in a repository of its own is not ours to tidy up.
-                if (Mirror { path: mirror.clone() }).identity().is_none() {
+                if (Mirror { path: mirror.clone() }).identity()?.is_none() {
                     continue;
                 }
-                for place in [mirror.join("objects/pack"), mirror] {
-                    removed += sweep_temporary(&place)?;
+                let packs = mirror.join("objects/pack");
+                swept.removed += sweep_temporary(&packs)? + sweep_temporary(&mirror)?;
+                let names = names_in(&packs)?;
+                swept.removed += sweep_packs_without_index(&mirror, &names, scratch)?;
+                if names.iter().filter(|name| name.ends_with(".idx")).count() > packs_max {
+                    swept.crowded.insert(mirror);
                 }
             }
         }
-        Ok(removed)
+        Ok(swept)
     }
 
     /// Lists the folders that hold mirrors: each owner's, those of the attic, and the one between two names.
@@ -324,14 +389,58 @@ impl Store {
             // Whatever no owner is named like, such as lost+found, is not ours to open.
             for name in names_in(parent)?.into_iter().filter(|name| check_owner(name).is_ok()) {
                 let folder = parent.join(name);
-                if folder.is_dir() {
+                if is_folder(&folder).map_err(StoreError::io("examine", &folder))? {
                     folders.push(folder);
                 }
             }
         }
-        folders.push(self.own("moving"));
+        folders.extend(["moving", REPLACING].map(|name| self.own(name)));
         Ok(folders)
     }
+
+    /// Finishes replacements that were interrupted with the new mirror built: it goes in, or away if the old one, from which
+    /// it was made, is still in its place. Returns how many went away.
+    fn finish_replacements(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        let replacing = self.own(REPLACING);
+        for name in names_in(&replacing)? {
+            let between = Mirror { path: replacing.join(&name) };
+            let Some((id, full_name)) = between.identity()? else { continue };
+            let is_wiki = name.ends_with(MirrorKind::Wiki.suffix());
+            let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+            let home = self.mirror_at(&super::layout::place(&full_name), kind);
+            match home.identity()? {
+                // A repair: it is made again when it is asked for.
+                Some((owner, _)) if owner == id => {
+                    fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
+                    removed += 1;
+                    continue;
+                }
+                // Somebody else's now; a scan finds the new mirror here.
+                Some(_) => continue,
+                // An adoption whose clone was not set aside yet.
+                None if foreign_clone(&home.path)?.is_some() => {
+                    let aside = self.own("adopted").join("interrupted").join(format!("{id}{}", kind.suffix()));
+                    let parent = aside.parent().unwrap_or(&self.root);
+                    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+                    fs::rename(&home.path, &aside).map_err(StoreError::io("move", &home.path))?;
+                }
+                None => {}
+            }
+            let parent = home.path.parent().unwrap_or(&self.root);
+            fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+            fs::rename(&between.path, &home.path).map_err(StoreError::io("move", &between.path))?;
+            sync_folder(parent).map_err(|error| StoreError::io("sync", parent)(io::Error::other(error.to_string())))?;
+        }
+        Ok(removed)
+    }
+}
+
+/// Where a new mirror waits while the old one, or another tool's clone, leaves its place.
+const REPLACING: &str = "replacing";
+
+fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
+    ForeignClone::at(folder).map_err(StoreError::io("examine", folder))
 }
 
 /// Builds a whole mirror in a folder of its own.
@@ -363,19 +472,49 @@ fn build(
     publish::build(path, &config, publication)
 }
 
-/// Removes our temporary files, and packs whose idx was never published.
+/// What a sweep did and found.
+#[derive(Clone, Debug, Default)]
+pub struct Swept {
+    /// Files and folders removed.
+    pub removed: u64,
+    /// Mirrors with too many packs, as an interrupted merging leaves them.
+    pub crowded: HashSet<PathBuf>,
+}
+
+/// Removes our temporary files.
 fn sweep_temporary(folder: &Path) -> Result<u64, StoreError> {
-    let names = names_in(folder)?;
     let mut removed = 0;
-    for name in &names {
-        let orphan = name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
-        if name.starts_with(TEMPORARY_PREFIX) || orphan {
-            let path = folder.join(name);
-            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-            removed += 1;
-        }
+    for name in names_in(folder)?.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        removed += 1;
     }
     Ok(removed)
+}
+
+/// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: one whose
+/// index was lost later looks just the same, and a repair can read it.
+fn sweep_packs_without_index(mirror: &Path, names: &[String], scratch: &Path) -> Result<u64, StoreError> {
+    let has_no_index =
+        |name: &&String| name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
+    let alone: Vec<&String> = names.iter().filter(has_no_index).collect();
+    if alone.is_empty() {
+        return Ok(0);
+    }
+    let verified = verify(mirror, scratch, Thoroughness::Connected, &CancellationToken::new());
+    let verified = verified.map_err(|error| match error {
+        GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+        error => StoreError::io("verify", mirror)(io::Error::other(error.to_string())),
+    })?;
+    if !verified.damage.is_empty() {
+        tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
+        return Ok(0);
+    }
+    for name in &alone {
+        let path = mirror.join("objects/pack").join(name);
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+    }
+    Ok(alone.len() as u64)
 }
 
 /// Lists the names in a folder, sorted; nothing for a missing folder or a file.

@@ -17,7 +17,7 @@ pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, run_record};
 pub use lock::{Lock, LockHolder, is_locked};
-pub use mirror::{Mirror, Scanned};
+pub use mirror::{Mirror, Scanned, Swept};
 
 /// Says why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// A symbolic link is where ghbk would write: it may lead anywhere.
+    #[error("{0} is a symbolic link, and nothing is written through one")]
+    Linked(PathBuf),
     /// A folder that ghbk did not make is where a mirror should be.
     #[error("{path} is in the way: {reason}")]
     Occupied {
@@ -74,6 +77,7 @@ impl StoreError {
             ),
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
+            Self::Linked(_) => "find out who put it there, then put the folder itself in its place".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
         }
     }
@@ -115,7 +119,8 @@ impl Store {
         let root = &config.root;
         let mount = config.mount_point();
         let mounted = |path: &Path| is_mount_point(path).map_err(StoreError::io("examine", path));
-        if mount != root && config.requires_mount() && mount.exists() && !mounted(mount)? {
+        let is_there = || mount.try_exists().map_err(StoreError::io("examine", mount));
+        if mount != root && config.requires_mount() && is_there()? && !mounted(mount)? {
             return Err(StoreError::NotMounted(mount.to_owned()));
         }
         match std::fs::metadata(root) {
@@ -144,8 +149,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], which is how a read-only or full store shows.
     pub fn prepare(&self) -> Result<(), StoreError> {
-        let runs = self.own("runs");
-        std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))
+        let (own, runs) = (self.root.join(layout::OWN_FOLDER), self.own("runs"));
+        self.refuse_link(Path::new(layout::OWN_FOLDER))?;
+        std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))?;
+        // Here all of them are told by one operation.
+        for entry in std::fs::read_dir(&own).map_err(StoreError::io("read", &own))? {
+            let entry = entry.map_err(StoreError::io("read", &own))?;
+            if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
+                return Err(StoreError::Linked(entry.path()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on where a symbolic link lies, relative to the root: what is written there would be elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Linked`] or [`StoreError::Io`]; what is not there is fine.
+    pub fn refuse_link(&self, place: &Path) -> Result<(), StoreError> {
+        let path = self.root.join(place);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_symlink() => Err(StoreError::Linked(path)),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::io("examine", &path)(error)),
+        }
     }
 }
 

@@ -273,7 +273,7 @@ fn an_interrupted_adoption_is_finished_by_the_next_run() {
     // Back to the moment between two renames.
     let mirror = world.mirror("acme/site");
     let id = git(&mirror, &["config", "ghbk.id"]).trim().to_owned();
-    let moving = world.root.join(".ghbk/moving");
+    let moving = world.root.join(".ghbk/replacing");
     std::fs::create_dir_all(&moving).unwrap();
     std::fs::rename(&mirror, moving.join(format!("{id}.git"))).unwrap();
     clone(&world, "acme/site", "acme/site.git", &["--mirror"]);
