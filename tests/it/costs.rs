@@ -1,10 +1,8 @@
 //! What a run costs, in counts that do not depend on the machine: requests, connections, bytes, packs, memory.
 
 use std::fmt::Write as _;
-use std::process::Stdio;
-use std::time::Duration;
 
-use crate::world::{World, noise};
+use crate::world::{World, finish_watched, noise};
 
 /// So many of anything that GitHub is asked once a run, whatever the number of repositories.
 const API_REQUESTS_MAX: usize = 5;
@@ -83,18 +81,8 @@ fn peak_memory_of_a_first_mirror(files: u64) -> (u64, u64) {
         .stdin(std::fs::File::open(&file).unwrap())
         .status();
     assert!(imported.unwrap().success());
-    let mut child = world.ghbk(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut peak_kib = 0;
-    let status = loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
-        peak_kib = peak_kib.max(anonymous.and_then(|kib| kib.trim().parse().ok()).unwrap_or(0));
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    assert!(status.success());
+    let (ended, peak_kib) = finish_watched(&mut world.ghbk(&["run"]));
+    ended.expect(0);
     let pack = ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap().remove(0);
     (peak_kib, pack.bytes().unwrap())
 }

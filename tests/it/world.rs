@@ -171,6 +171,37 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
     }
 }
 
+/// Runs a command to its end; returns with it the most memory that it has had for itself, in KiB.
+pub(crate) fn finish_watched(command: &mut Command) -> (Ended, u64) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let started = std::time::Instant::now();
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let read = |mut from: Box<dyn std::io::Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let (stdout, stderr) = (read(Box::new(stdout)), read(Box::new(stderr)));
+    let mut peak_kib = 0;
+    let ended = loop {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        peak_kib = peak_kib.max(anonymous.and_then(|kib| kib.trim().parse().ok()).unwrap_or(0));
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    (Ended { code: ended.code(), stdout, stderr }, peak_kib)
+}
+
 pub(crate) fn git_output(folder: &Path, arguments: &[&str]) -> Output {
     Command::new("git")
         .arg("--git-dir")

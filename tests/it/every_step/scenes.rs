@@ -1,0 +1,219 @@
+//! What ghbk is doing when it is struck.
+
+use std::fs;
+use std::path::Path;
+
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use super::holdings::Holdings;
+use crate::world::{World, git};
+
+/// A command, and the world in which it is about to be given.
+pub(super) struct Scene {
+    pub(super) name: &'static str,
+    /// GitHub as it will be, and the store as it is.
+    pub(super) world: World,
+    /// `DEST` stands for a folder of the trial.
+    pub(super) arguments: &'static [&'static str],
+    pub(super) settings: &'static [(&'static str, &'static str)],
+    /// How many packs a mirror may have before they are merged, if this is about merging.
+    pub(super) packs_max: usize,
+    /// Whether something on the store is damaged beforehand.
+    pub(super) is_damaged: bool,
+    /// Whether the command is meant to give history up.
+    pub(super) may_drop_history: bool,
+    /// Whether the command only reads the store, and its exit status is what counts.
+    pub(super) only_reads: bool,
+}
+
+impl Scene {
+    fn new(name: &'static str, world: World, arguments: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            world,
+            arguments,
+            settings: &[],
+            packs_max: 0,
+            is_damaged: false,
+            may_drop_history: false,
+            only_reads: false,
+        }
+    }
+
+    /// Says whether the command is a run, so that giving it again is all that a person could do.
+    pub(super) fn is_plain_run(&self) -> bool {
+        self.arguments == RUN
+    }
+}
+
+const RUN: &[&str] = &["run", "--json"];
+
+/// Three repositories, one of them with a wiki, and one without any commit.
+fn small_organisation() -> World {
+    let world = World::new();
+    let one = world.add("acme/one");
+    one.commit("topic", "topic", "1").unwrap();
+    one.annotated_tag("v1", "refs/heads/main").unwrap();
+    world.add("acme/one.wiki");
+    let two = world.add("acme/two");
+    two.commit("next", "next", "1").unwrap();
+    world.add("acme/three");
+    world
+}
+
+/// Changes of every kind: new commits, a force push, a deleted branch, a new tag, another default branch.
+fn change_everything(world: &World) {
+    let one = world.sandbox.edit("acme/one");
+    one.force_push("main").unwrap();
+    one.delete_ref("refs/heads/topic").unwrap();
+    world.sandbox.edit("acme/one.wiki").commit("main", "page", "new").unwrap();
+    let two = world.sandbox.edit("acme/two");
+    two.commit("main", "more", "new").unwrap();
+    two.annotated_tag("v2", "refs/heads/main").unwrap();
+    two.set_default_branch("next").unwrap();
+}
+
+pub(super) fn first_mirror() -> Scene {
+    Scene::new("first mirror", small_organisation(), RUN)
+}
+
+pub(super) fn update() -> Scene {
+    let world = small_organisation();
+    world.run_json(0);
+    change_everything(&world);
+    Scene::new("update with a force push", world, RUN)
+}
+
+/// A rename, two names that are swapped, and a name that another repository took.
+pub(super) fn rename() -> Scene {
+    let world = small_organisation();
+    world.add("acme/four");
+    world.run_json(0);
+    let rename = |from: &str, to: &str| world.sandbox.rename(from, to).unwrap();
+    rename("acme/one", "acme/uno");
+    rename("acme/two", "acme/between");
+    rename("acme/three", "acme/two");
+    rename("acme/between", "acme/three");
+    world.sandbox.delete("acme/four").unwrap();
+    let four = world.add("acme/four");
+    four.set("id", "424242").unwrap();
+    four.commit("main", "another", "four").unwrap();
+    Scene::new("rename", world, RUN)
+}
+
+const FEW_PACKS: &[(&str, &str)] = &[("GHBK_STORE__PACKS_MAX", "4")];
+const FEW_PACKS_AND_SHORT_MEMORY: &[(&str, &str)] =
+    &[("GHBK_STORE__PACKS_MAX", "4"), ("GHBK_RETENTION__KEEP", "4 weeks")];
+/// As many packs as there may be.
+const ROUNDS: u32 = 4;
+
+/// So many changes, a week apart, that the next one makes too many packs.
+fn with_packs() -> World {
+    let world = World::new();
+    for name in ["acme/one", "acme/two"] {
+        world.add(name);
+    }
+    for round in 0..=ROUNDS {
+        for name in ["acme/one", "acme/two"] {
+            world.sandbox.edit(name).commit("main", "round", &round.to_string()).unwrap();
+        }
+        world.sandbox.edit("acme/one").force_push("main").unwrap();
+        if round < ROUNDS {
+            let weeks_ago = TimeDelta::weeks((10 - round).into());
+            world.run_at(Utc::now() - weeks_ago, &[]);
+        }
+    }
+    world
+}
+
+pub(super) fn consolidation() -> Scene {
+    Scene { settings: FEW_PACKS, packs_max: 4, ..Scene::new("consolidation", with_packs(), RUN) }
+}
+
+pub(super) fn retention() -> Scene {
+    let world = with_packs();
+    Scene {
+        settings: FEW_PACKS_AND_SHORT_MEMORY,
+        packs_max: 4,
+        may_drop_history: true,
+        ..Scene::new("retention", world, RUN)
+    }
+}
+
+pub(super) fn restore() -> Scene {
+    let world = small_organisation();
+    world.run_json(0);
+    change_everything(&world);
+    world.run_json(0);
+    Scene::new("restore", world, &["restore", "acme/one", "DEST", "--json"])
+}
+
+pub(super) fn repair() -> Scene {
+    let world = small_organisation();
+    world.run_json(0);
+    change_everything(&world);
+    world.run_json(0);
+    let packs = world.mirror("acme/one").join("objects/pack");
+    // Without its index a pack can be read all the same, so nothing is lost for good.
+    let idx = fs::read_dir(packs).unwrap().map(|entry| entry.unwrap().path());
+    let idx = idx.filter(|path| path.extension() == Some("idx".as_ref())).min().unwrap();
+    fs::remove_file(&idx).unwrap();
+    fs::write(&idx, "no index").unwrap();
+    Scene { is_damaged: true, ..Scene::new("repair", world, &["run", "--json", "--repair", "acme/one"]) }
+}
+
+pub(super) fn adoption() -> Scene {
+    let world = small_organisation();
+    for (name, place, options) in [("acme/one", "one", "--no-bare"), ("acme/two", "acme/two.git", "--mirror")] {
+        let from = world.sandbox.repositories().join(format!("{name}.git"));
+        let to = world.root.join(place);
+        let options = if options == "--no-bare" { "--quiet" } else { options };
+        git(
+            &from,
+            &["clone", "--quiet", "--template=", options, &format!("file://{}", from.display()), to.to_str().unwrap()],
+        );
+        let git_dir = if to.join(".git").exists() { to.join(".git") } else { to };
+        git(&git_dir, &["repack", "-a", "-d", "--quiet"]);
+        git(&git_dir, &["remote", "set-url", "origin", &format!("{}/{name}.git", world.sandbox.url())]);
+    }
+    Scene::new("adoption", world, &["adopt", "--json"])
+}
+
+pub(super) fn verification() -> Scene {
+    let world = small_organisation();
+    world.run_json(0);
+    Scene { only_reads: true, ..Scene::new("verification", world, &["verify", "--deep", "--json"]) }
+}
+
+/// Checks what a restore left at its destination: the repository whole, or nothing.
+pub(super) fn check_destination(destination: &Path, of: &Holdings, problems: &mut Vec<String>) -> bool {
+    if !destination.exists() {
+        return false;
+    }
+    let fsck = crate::world::git_output(destination, &["fsck", "--full"]);
+    if !fsck.status.success() {
+        problems.push(format!("what was restored is not whole: {fsck:?}"));
+    }
+    let refs: Vec<_> = crate::world::mirrored_refs(destination)
+        .iter()
+        .map(|line| line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    if !of.values().any(|holding| holding.has_refs(&refs)) {
+        problems.push(format!("what was restored is no mirror's content: {refs:?}"));
+    }
+    true
+}
+
+/// Says which repositories a summary or a report of a verification names as failed; none if it is neither.
+pub(super) fn failed(stdout: &[u8]) -> Option<Vec<String>> {
+    let report: Value = serde_json::from_slice(stdout).ok()?;
+    let name = |of: &Value| of["repository"].as_str().unwrap_or_default().to_owned();
+    if let Some(verified) = report.as_array() {
+        let is_damaged = |one: &&Value| one["damage"].as_array().is_some_and(|damage| !damage.is_empty());
+        return Some(verified.iter().filter(is_damaged).map(name).collect());
+    }
+    // An adoption's report holds its summary.
+    let summary = report.get("summary").unwrap_or(&report);
+    Some(summary.get("failures")?.as_array()?.iter().map(name).collect())
+}
