@@ -1,11 +1,13 @@
 //! One repository, with its wiki: ask, compare, stage, publish.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,7 @@ use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
+use crate::text::printable;
 
 /// Holds what every repository's work shares.
 pub(super) struct Worker {
@@ -129,8 +132,29 @@ struct Change {
 }
 
 impl Worker {
-    /// Brings one repository's mirrors up to date; none if it was cancelled before.
+    /// Brings one repository's mirrors up to date; none if it was cancelled before. A bug that panics fails this repository
+    /// and no other.
     pub(super) async fn mirror(&self, step: Step, progress: &dyn Progress, cancel: CancellationToken) -> Option<Done> {
+        let (id, full_name) = (step.repository.id, step.repository.full_name.clone());
+        match AssertUnwindSafe(self.mirror_unguarded(step, progress, cancel)).catch_unwind().await {
+            Ok(done) => done,
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().copied();
+                let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+                let error = GitError::Task(printable(text, 200));
+                let mut outcome = Outcome::new(id, full_name, State::Failed, self.clock.now());
+                outcome.failures.push(Failure {
+                    repository: outcome.full_name.to_string(),
+                    stage: Stage::Stage,
+                    error: error.to_string(),
+                    hint: error.hint().to_owned(),
+                });
+                Some(Done { outcome, ends_the_run: None })
+            }
+        }
+    }
+
+    async fn mirror_unguarded(&self, step: Step, progress: &dyn Progress, cancel: CancellationToken) -> Option<Done> {
         let transfer = Arc::new(Transfer::default());
         progress.started(&step.repository.full_name, &transfer);
         let started = Instant::now();
@@ -317,7 +341,9 @@ impl Worker {
         blocking(move || {
             let _lock = lock;
             let Change { stored, is_repair, staged, head, unusable, scratch } = change;
-            let head_changed = stored.as_ref().is_none_or(|stored| stored.head.as_ref() != Some(&head));
+            let is_head = |stored: &Stored| stored.head.as_ref() == Some(&head);
+            // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
+            let head_changed = !stored.as_ref().is_some_and(is_head) || !mirror.may_have_head(&head)?;
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             // A new mirror is renamed into its place, which a link in the way refuses.

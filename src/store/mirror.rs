@@ -105,6 +105,19 @@ impl Mirror {
         }
     }
 
+    /// Says whether HEAD is there and as long as this one, at the price of one operation.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if it cannot be examined.
+    pub fn may_have_head(&self, head: &str) -> Result<bool, GitError> {
+        let path = self.path.join("HEAD");
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_file() && metadata.len() == head.len() as u64 + 1),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(GitError::io("examine", &path)(error)),
+        }
+    }
+
     /// Reads whose mirror it is; none if it is none of ghbk's.
     ///
     /// # Errors

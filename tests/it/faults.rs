@@ -1,7 +1,13 @@
 //! One repository's trouble is its own; and what is transient is tried again, what is not is not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
+use ghbk::git::stage::Transfer;
+use ghbk::names::FullName;
+use ghbk::outcome::Outcome;
+use ghbk::run::Progress;
 use ghbk_sandbox::Fault;
 
 use crate::world::{World, finish};
@@ -237,4 +243,23 @@ fn bandwidth_can_be_limited() {
     let least = Duration::from_millis((bytes / 102_400 - 1) * 1000);
     assert!(started.elapsed() >= least, "{bytes} bytes in {:?}", started.elapsed());
     world.assert_mirrors("acme/site");
+}
+
+/// A bug in one repository's work is its own failure.
+#[test]
+fn a_panic_fails_its_repository_alone() {
+    struct Panics;
+    impl Progress for Panics {
+        fn planned(&self, _: usize) {}
+        fn started(&self, name: &FullName, _: &Arc<Transfer>) {
+            assert!(name.name() != "repository-002", "a bug");
+        }
+        fn finished(&self, _: &Outcome) {}
+    }
+    let world = World::generated(3);
+    let summary = world.run_with(Utc::now(), &[], &Panics);
+    assert_eq!((summary.counts.created, summary.counts.failed), (2, 1), "{summary:#?}");
+    assert_eq!(summary.failures[0].repository, "acme/repository-002");
+    assert!(summary.failures[0].error.contains("a bug"), "{summary:#?}");
+    assert_eq!(world.run_json(0)["counts"]["created"], 1);
 }

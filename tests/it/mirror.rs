@@ -197,3 +197,45 @@ fn a_file_that_is_also_in_the_snapshot_is_stored_once() {
     let blob = crate::world::git(&world.mirror("acme/site"), &["rev-parse", "refs/heads/main:HEAD"]);
     assert_eq!(listed.lines().filter(|line| line.starts_with(blob.trim())).count(), 1, "{listed}");
 }
+
+/// Regression: the refs were brought up to date, and git took the mirror for no repository.
+#[test]
+fn a_lost_head_comes_back_with_the_next_change() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    for content in [None, Some("")] {
+        match content {
+            None => std::fs::remove_file(world.mirror("acme/site").join("HEAD")).unwrap(),
+            Some(content) => std::fs::write(world.mirror("acme/site").join("HEAD"), content).unwrap(),
+        }
+        site.commit("main", "more", &format!("{content:?}")).unwrap();
+        world.run_json(0);
+        world.assert_mirrors("acme/site");
+    }
+}
+
+/// A clock that was wrong for one run, either way, costs nothing afterwards.
+#[test]
+fn a_clock_that_jumps_costs_nothing() {
+    let world = World::generated(2);
+    let now = chrono::Utc::now();
+    let site = world.sandbox.edit("acme/repository-001");
+    for (number, days) in [0, 4000, -4000, 1, 2].into_iter().enumerate() {
+        site.force_push("main").unwrap();
+        let summary = world.run_at(now + chrono::TimeDelta::days(days), &[]);
+        assert_eq!(summary.failures.len(), 0, "{number}: {summary:#?}");
+        assert_eq!(summary.counts.created, if number == 0 { 2 } else { 0 }, "{number}: {summary:#?}");
+        world.assert_mirrors("acme/repository-001");
+    }
+    world.run_json(0);
+    world.run(&["verify", "--deep"]).expect(0);
+    let snapshots = world.run(&["snapshots", "acme/repository-001", "--json"]).expect(0).json();
+    let snapshots = snapshots[0]["snapshots"].as_array().unwrap();
+    assert_eq!(snapshots.len(), 5, "each state is there");
+    for snapshot in snapshots {
+        let run = snapshot["run_id"].as_str().unwrap();
+        world.run(&["restore", "acme/repository-001", &format!("restored-{run}"), "--run", run]).expect(0);
+    }
+    world.run(&["status"]).expect(0);
+}

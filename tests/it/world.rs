@@ -10,7 +10,7 @@ use ghbk::clock::Clock;
 use ghbk::config::Overrides;
 use ghbk::outcome::{RunSummary, Trigger};
 use ghbk::report::progress::Lines;
-use ghbk::run::Request;
+use ghbk::run::{Progress, Request};
 use ghbk_sandbox::{Generate, Options, RepositoryEditor, Sandbox, generate};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,6 +112,17 @@ impl World {
     /// Runs a backup in this process, at a time of one's choosing.
     #[track_caller]
     pub(crate) fn run_at(&self, now: DateTime<Utc>, settings: &[(&str, &str)]) -> RunSummary {
+        self.run_with(now, settings, &Lines::default())
+    }
+
+    /// The same, telling somebody how it goes.
+    #[track_caller]
+    pub(crate) fn run_with(
+        &self,
+        now: DateTime<Utc>,
+        settings: &[(&str, &str)],
+        progress: &dyn Progress,
+    ) -> RunSummary {
         let secrets = self.folder.path().join("secrets");
         std::fs::create_dir_all(&secrets).unwrap();
         std::fs::write(secrets.join("github-token"), self.sandbox.token()).unwrap();
@@ -136,7 +147,7 @@ impl World {
             clock: Clock::fixed(now),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(back_up(&backup, &Lines::default())).unwrap()
+        runtime.block_on(back_up(&backup, progress)).unwrap()
     }
 
     /// `ghbk run --json`, which must end with the given status.
