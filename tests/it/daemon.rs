@@ -248,3 +248,45 @@ fn without_its_store_the_daemon_does_not_start() {
     });
     assert!(daemon.hears("STATUS=").contains("is not a mount point"), "{}", daemon.log());
 }
+
+/// What a process holds: descriptors, threads, and memory of its own in KiB.
+fn held(id: u32) -> (usize, usize, u64) {
+    let count = |what: &str| std::fs::read_dir(format!("/proc/{id}/{what}")).unwrap().count();
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let memory =
+        status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse().ok());
+    (count("fd"), count("task"), memory.unwrap())
+}
+
+/// `scripts/faults` lets it go on for as many runs as `GHBK_SOAK_RUNS` says.
+#[test]
+fn after_many_runs_it_holds_no_more_than_after_a_few() {
+    let runs: usize = std::env::var("GHBK_SOAK_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(12);
+    let world = World::generated(5);
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_SCHEDULE__CRON", "* * * * * *");
+        never(command);
+    });
+    let mut samples = Vec::new();
+    for run in 1..=runs {
+        daemon.waits_for("the next run", || {
+            // Like systemd: who tells something waits until somebody hears it.
+            while daemon.notifications.recv(&mut [0; 4096]).is_ok() {}
+            daemon.runs() >= run
+        });
+        world.sandbox.edit("acme/repository-001").commit("main", "run", &run.to_string()).unwrap();
+        samples.push(held(daemon.child.id()));
+    }
+    let (early, late) = (&samples[runs / 4..runs / 2], &samples[runs - runs / 4..]);
+    let most = |of: &[(usize, usize, u64)]| {
+        let most = |part: fn(&(usize, usize, u64)) -> u64| of.iter().map(part).max().unwrap();
+        [most(|held| held.0 as u64), most(|held| held.1 as u64), most(|held| held.2)]
+    };
+    let (early, late) = (most(early), most(late));
+    eprintln!("descriptors, threads, KiB: {early:?}, then {late:?} after {runs} runs");
+    // A run may be under way at one time and none at another.
+    assert!(
+        late[0] <= early[0] + 16 && late[1] <= early[1] + 16 && late[2] <= early[2] + 16 * 1024,
+        "{early:?} {late:?}"
+    );
+}

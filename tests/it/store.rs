@@ -145,3 +145,19 @@ fn a_store_that_fills_up_on_the_way_stops_the_run() {
     let ended = run_on_tmpfs(&world, "size=512k", "true").expect(3);
     assert!(format!("{}{}", ended.stdout, ended.stderr).contains("No space left on device"), "{ended:#?}");
 }
+
+/// The disk for scratch is too small for one repository: that one fails, and is named with what to do.
+#[test]
+fn a_scratch_disk_that_is_too_small_fails_the_large_repository_alone() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    world.add("acme/small");
+    world.add("acme/large").commit("main", "large", &crate::world::noise(1, 8_000_000)).unwrap();
+    let ended = run_after(&world, "mount -t tmpfs -o size=3m tmpfs \"$GHBK_STORE__SCRATCH\"").expect(1);
+    assert!(ended.stdout.contains("acme/large") && ended.stdout.contains("No space left on device"), "{ended:#?}");
+    assert!(ended.stdout.contains("free space on that disk"), "{ended:#?}");
+    assert!(!world.mirror("acme/large").exists());
+    world.assert_mirrors("acme/small");
+}

@@ -94,6 +94,39 @@ fn the_arguments_and_the_core_dump_limit_of_the_process_hold_nothing() {
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
 
+/// With the token in a file, as under systemd, neither the environment nor a child's could give it away.
+#[test]
+fn the_environment_holds_nothing_and_no_child_is_started() {
+    let world = World::new();
+    world.add("acme/site");
+    let secrets = world.folder.path().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    std::fs::write(secrets.join("github-token"), world.sandbox.token()).unwrap();
+    world.sandbox.fault(Fault::on("/acme/site.git/git-upload-pack").stall_body(10));
+    let mut command = world.ghbk(&["run"]);
+    command.env_remove("GITHUB_TOKEN").env_remove("SLACK_WEBHOOK_URL");
+    command.env("GHBK_SECRETS__SOURCE", "file").env("GHBK_SECRETS__DIRECTORY", &secrets);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    let is_fetching = || world.sandbox.requests().iter().any(|request| request.path.ends_with("git-upload-pack"));
+    while !is_fetching() && started.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let children: Vec<String> = tasks
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default())
+        .filter(|children| !children.is_empty())
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_fetching());
+    assert_eq!(children, Vec::<String>::new());
+    assert!(!environment.is_empty());
+    let token = world.sandbox.token().to_owned();
+    assert_absent(&world_without_logs(world), &token, &[("the environment", &environment)]);
+}
+
 fn world_without_logs(world: World) -> World {
     std::fs::create_dir(world.folder.path().join("logs")).unwrap();
     world

@@ -41,6 +41,8 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn new(scene: &'a Scene) -> Self {
+        // Thousands of trials in one hour of the sandbox's GitHub.
+        scene.world.sandbox.set_rate_limit_remaining(5000);
         let folder = tempfile::tempdir().unwrap();
         let store = scene.world.root.display().to_string();
         let to = folder.path().join("store").display().to_string();
@@ -162,9 +164,14 @@ impl Rehearsed {
                 trial.must(scene.arguments, problems);
                 scenes::check_destination(&trial.destination(), &self.expectations.before, problems);
             }
-            let left = fs::read_dir(trial.restored()).unwrap().count();
-            if left != 1 {
-                problems.push(format!("{left} folders lie beside what was restored"));
+            if fs::read_dir(trial.restored()).unwrap().count() != 1 {
+                // Killed after its work was done, it has left a hidden folder, which the next one removes.
+                let next = trial.restored().join("two.git").display().to_string();
+                trial.must(&["restore", "acme/two", &next], problems);
+                let left = fs::read_dir(trial.restored()).unwrap().count();
+                if left != 2 {
+                    problems.push(format!("{left} folders lie where two were restored"));
+                }
             }
         } else if scene.arguments[0] == "adopt" {
             // Says that the next run finishes an adoption that was interrupted, and has no success to tell.
@@ -207,9 +214,12 @@ impl Rehearsed {
                 Some(failed) if failed.is_empty() => problems.push(format!("it names no failure: {stdout}")),
                 Some(failed) => {
                     let is_named = |name: &str| {
-                        failed
-                            .iter()
-                            .any(|failed| failed == name || failed == &format!("{name}.wiki") || failed == "all")
+                        failed.iter().any(|failed| {
+                            failed == name
+                                || failed == &format!("{name}.wiki")
+                                || failed == "all"
+                                || name.starts_with(&format!("{failed}/"))
+                        })
                     };
                     let unnamed: Vec<_> = undone.iter().filter(|(_, done)| !is_named(done.full_name())).collect();
                     if !unnamed.is_empty() {
@@ -218,7 +228,8 @@ impl Rehearsed {
                     let ends_the_run = ["ENOSPC", "ESTALE", "EROFS", "EDQUOT"].iter().any(|name| {
                         ERRORS.iter().any(|(error, number)| error == name && point.fault == Fault::Fail(*number))
                     });
-                    if !ends_the_run && undone.len() > 2 {
+                    let is_of_owner = failed.iter().any(|failed| !failed.contains('/'));
+                    if !ends_the_run && !is_of_owner && undone.len() > 2 {
                         problems.push(format!("the others did not go on: {undone:?}: {stdout}"));
                     }
                 }
@@ -246,13 +257,14 @@ fn is_everything() -> bool {
     std::env::var_os("GHBK_FAULTS").is_some_and(|value| value == "all")
 }
 
-/// Takes some of many, evenly.
+/// Takes some of many, evenly, and of each kind: one call's points lie side by side.
 fn sample(points: Vec<Point>) -> Vec<Point> {
-    if is_everything() {
+    let most = std::env::var("GHBK_FAULTS_MAX").ok().and_then(|max| max.parse().ok());
+    let most = most.unwrap_or(if is_everything() { usize::MAX } else { SAMPLE });
+    if points.len() <= most {
         return points;
     }
-    let every = points.len().div_ceil(SAMPLE).max(1);
-    points.into_iter().skip(every / 2).step_by(every).collect()
+    (0..most).map(|number| points[(number * points.len() / most + number % 11).min(points.len() - 1)]).collect()
 }
 
 /// Tries points, some side by side, and fails if there is a finding.
