@@ -140,37 +140,19 @@ mod tests {
     use super::*;
 
     /// What each parser takes, to be bent a little.
-    const SEEDS: [(&str, &str); 12] = [
-        (
-            "packed_refs",
-            "# pack-refs with: peeled fully-peeled sorted \n1111111111111111111111111111111111111111 refs/heads/main\n2222222222222222222222222222222222222222 refs/tags/v1\n^1111111111111111111111111111111111111111\n",
-        ),
-        (
-            "advertisement",
-            "001e# service=git-upload-pack\n00000056 1111111111111111111111111111111111111111 HEAD\0side-band-64k symref=HEAD:refs/heads/main\n003d1111111111111111111111111111111111111111 refs/heads/main\n0000",
-        ),
-        (
-            "receiver",
-            "001f# service=git-receive-pack\n0000004a1111111111111111111111111111111111111111 refs/heads/main\0report-status\n0000",
-        ),
-        (
-            "configuration",
-            "[github]\nowners = [\"acme\"]\n[limits]\nconcurrency = 8\nbandwidth = \"50MiB\"\nrepository_timeout = \"2h\"\n[schedule]\ncron = \"0 0 5 * * Sun\"\n",
-        ),
-        ("configuration", "a,b , c"),
-        (
-            "record",
-            "{\"kind\":\"run\",\"run_id\":\"1\",\"started_at\":\"2026-11-24T00:00:00Z\",\"trigger\":\"manual\",\"selection\":[],\"version\":\"0\"}\n{\"kind\":\"plan\",\"repositories\":3}\n",
-        ),
-        (
-            "index",
-            "{\"run_id\":null,\"last_complete_start\":null,\"last_success\":null,\"listed_by_owner\":{\"acme\":1},\"mirrors\":{\"1\":{\"full_name\":\"acme/site\",\"place\":\"acme/site\",\"head\":null,\"wiki_head\":null,\"last_success\":null,\"last_state\":null}}}",
-        ),
-        ("listing", "[{\"id\":1,\"name\":\"site\",\"full_name\":\"acme/site\",\"size\":3,\"private\":true}]"),
-        ("refusal", "429\n60\n0\n1700000000\nYou have exceeded a secondary rate limit"),
-        ("moment", "2026-11-22 05:00"),
-        ("moment", "3 days ago"),
-        ("name", "acme/site.js"),
+    const SEEDS: [(&str, &[u8]); 12] = [
+        ("packed_refs", include_bytes!("../fuzz/seeds/packed_refs/whole")),
+        ("advertisement", include_bytes!("../fuzz/seeds/advertisement/whole")),
+        ("receiver", include_bytes!("../fuzz/seeds/receiver/whole")),
+        ("configuration", include_bytes!("../fuzz/seeds/configuration/file")),
+        ("configuration", include_bytes!("../fuzz/seeds/configuration/list")),
+        ("record", include_bytes!("../fuzz/seeds/record/whole")),
+        ("index", include_bytes!("../fuzz/seeds/index/whole")),
+        ("listing", include_bytes!("../fuzz/seeds/listing/whole")),
+        ("refusal", include_bytes!("../fuzz/seeds/refusal/whole")),
+        ("moment", include_bytes!("../fuzz/seeds/moment/local")),
+        ("moment", include_bytes!("../fuzz/seeds/moment/ago")),
+        ("name", include_bytes!("../fuzz/seeds/name/whole")),
     ];
 
     fn target(name: &str) -> fn(&[u8]) {
@@ -190,8 +172,8 @@ mod tests {
             seed in 0..SEEDS.len(),
             edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 0..6),
         ) {
-            let (name, text) = SEEDS[seed];
-            let mut bytes = text.as_bytes().to_vec();
+            let (name, seed) = SEEDS[seed];
+            let mut bytes = seed.to_vec();
             for (at, byte, edit) in edits {
                 let at = at.index(bytes.len().max(1));
                 match edit {

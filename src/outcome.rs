@@ -323,12 +323,16 @@ pub struct RunSummary {
     pub listed_by_owner: BTreeMap<String, u64>,
 }
 
+/// What a warning says of a mirror whose packs could not be merged; some may be left half-way.
+pub(crate) const UNMERGED: &str = "its packs could not be merged";
+
 impl RunSummary {
     /// Says whether something may be on the store that no outcome tells of, or may lie half-way to its place: after an end
     /// before its time, or when writing to a mirror or moving one failed.
     pub fn may_leave_work(&self) -> bool {
         let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move);
-        !matches!(self.status, RunStatus::Ok | RunStatus::Partial) || self.failures.iter().any(on_store)
+        let ended_early = !matches!(self.status, RunStatus::Ok | RunStatus::Partial);
+        ended_early || self.failures.iter().any(on_store) || self.warnings.iter().any(|text| text.contains(UNMERGED))
     }
 
     /// Says whether the run was over everything.

@@ -161,6 +161,8 @@ impl Session {
         let store = Store::open(&config.store)?;
         store.prepare()?;
         let lock = Lock::take(&store, now)?;
+        // First, so that the sweep of the store has room for what it reads.
+        crate::scratch::sweep(&config.store.scratch);
         let newest: Option<RunRecord> = latest_run(&store)?;
         let mut warnings = Vec::new();
         let mut crowded = HashSet::new();
@@ -181,7 +183,6 @@ impl Session {
         }
         // After the sweep, which may have put a mirror into its place.
         let index = Index::load(&store, newest.as_ref())?;
-        crate::scratch::sweep(&config.store.scratch);
         let run_id = RunId::at(now);
         let header = Record::Run {
             run_id: run_id.clone(),

@@ -45,7 +45,9 @@ impl Scratch {
             };
             match lock.lock() {
                 // NFS locks no folders; what nobody can lock is never swept.
-                Err(_) if prefix == HIDDEN_PREFIX => return Ok(Self { folder, _lock: lock }),
+                Err(error) if prefix == HIDDEN_PREFIX && cannot_be_locked(&error) => {
+                    return Ok(Self { folder, _lock: lock });
+                }
                 locked => locked?,
             }
             if is_at(&lock, folder.path())? {
@@ -67,6 +69,13 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// Says whether a file system locks no folders: flock(2) as NFS does it wants a descriptor that may write.
+fn cannot_be_locked(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::BADF | Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL))
 }
 
 fn is_at(folder: &File, path: &Path) -> io::Result<bool> {

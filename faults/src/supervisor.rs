@@ -106,6 +106,8 @@ impl Waiting {
             return Some(self.pass());
         }
         match fault {
+            // No file system is asked when a folder is closed, and programs rely on it.
+            Fault::Fail(_) if known.name == "close" && is_folder => Some(self.pass()),
             Fault::Kill => {
                 let process = Pid::from_raw(self.notification.pid.cast_signed());
                 // A task's id means its process, here. It cannot be gone: it waits.

@@ -190,6 +190,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
 
 fn writable(flags: OFlags) -> OpenOptions {
     let mut options = OpenOptions::new();
+    // Names are foreseeable: what somebody else put there must not lead elsewhere.
+    let flags = flags | OFlags::NOFOLLOW;
     let flags = i32::try_from(flags.bits()).expect("open's flags are an int");
     options.read(true).write(true).create(true).truncate(true).custom_flags(flags);
     options

@@ -208,7 +208,7 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
         });
     }
     let mut packs = pack::packs_in(&download.scratch.join("objects/pack"))?;
-    packs.retain(|pack| !view::is_link(&pack.pack));
+    packs.retain(|pack| !matches!(view::is_link(&pack.pack), Ok(true)));
     check_complete(repository, &packs, wanted, download)?;
     Ok(packs.into_iter().next())
 }

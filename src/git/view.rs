@@ -110,6 +110,13 @@ fn index_anew(pack: &Pack, folder: &Path) -> Result<(), GitError> {
 }
 
 /// Says whether a file or folder is only linked there.
-pub(crate) fn is_link(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+///
+/// # Errors
+/// [`GitError::Io`] if it cannot be examined.
+pub(crate) fn is_link(path: &Path) -> Result<bool, GitError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_symlink()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(GitError::io("examine", path)(error)),
+    }
 }

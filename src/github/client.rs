@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use octocrab::{FromResponse, Octocrab, Page};
@@ -69,7 +70,8 @@ pub(super) struct PageOf<T> {
     pub(super) headers: HeaderMap,
 }
 
-type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes, octocrab::Error>>;
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
+type Response = http::Response<BoxBody>;
 
 impl GitHub {
     /// Prepares a client.
@@ -154,7 +156,15 @@ impl GitHub {
             let octocrab = self.octocrab(&token).await?;
             let exchange = async {
                 let response = octocrab._get(url.as_str()).await.map_err(|error| from_octocrab(error, what))?;
-                whole(response, what).await
+                let (parts, body) = response.into_parts();
+                let body = match whole(body, what).await {
+                    Ok(body) => body,
+                    // Of a refusal the body only explains; a failure to read it must not hide the status.
+                    Err(_) if !parts.status.is_success() => Bytes::new(),
+                    Err(error) => return Err(error),
+                };
+                let body = Full::new(body).map_err(|never| match never {}).boxed();
+                Ok::<Response, GitHubError>(Response::from_parts(parts, body))
             };
             let response = self.within_time(exchange).await?;
             let status = response.status();
@@ -207,8 +217,7 @@ impl GitHub {
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads an answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few kilobytes.
-async fn whole(response: Response, what: &str) -> Result<Response, GitHubError> {
-    let (parts, body) = response.into_parts();
+async fn whole(body: BoxBody, what: &str) -> Result<Bytes, GitHubError> {
     let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let reason = format!("an answer of more than {ANSWER_MAX_BYTES} bytes");
@@ -219,8 +228,7 @@ async fn whole(response: Response, what: &str) -> Result<Response, GitHubError> 
             Err(error) => GitHubError::Connection(printable(&chain(&*error), ERROR_MESSAGE_MAX_CHARS)),
         }
     })?;
-    let body = Full::new(body.to_bytes()).map_err(|never| match never {}).boxed();
-    Ok(Response::from_parts(parts, body))
+    Ok(body.to_bytes())
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap, body: &str, what: &str) -> GitHubError {

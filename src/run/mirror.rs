@@ -26,7 +26,7 @@ use crate::git::view::is_link;
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State};
+use crate::outcome::{Failure, Outcome, Stage, State, UNMERGED};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
 use crate::text::printable;
@@ -102,7 +102,7 @@ impl Changed {
         match merged {
             Ok(consolidated) => self.consolidated = consolidated.unwrap_or_default(),
             Err(GitError::Cancelled) => {}
-            Err(error) => self.warnings.push(format!("{name}: its packs could not be merged: {error}")),
+            Err(error) => self.warnings.push(format!("{name}: {UNMERGED}: {error}")),
         }
     }
 }
@@ -347,7 +347,7 @@ impl Worker {
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             // A new mirror is renamed into its place, which a link in the way refuses.
-            if (is_repair || stored.is_some()) && is_link(mirror.path()) {
+            if (is_repair || stored.is_some()) && is_link(mirror.path())? {
                 return Err(GitError::InTheWay(mirror.path().to_owned()));
             }
             let state = if is_repair {

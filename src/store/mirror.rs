@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use super::layout::MirrorKind;
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
@@ -20,7 +22,6 @@ use crate::git::transport::set_up_libgit2;
 use crate::git::verify::{Thoroughness, verify};
 use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
-use tokio_util::sync::CancellationToken;
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]

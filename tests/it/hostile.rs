@@ -207,17 +207,16 @@ fn the_environment_of_git_is_not_obeyed() {
 /// Links planted in the store must not lead a run out of it.
 #[test]
 fn nothing_is_written_or_removed_through_a_symbolic_link() {
-    let inside = |place: &'static str| (place, place);
-    for (place, below) in [
-        inside(".ghbk"),
-        inside(".ghbk/runs"),
-        inside(".ghbk/incoming"),
-        inside(".ghbk/moving"),
-        inside(".ghbk/attic"),
-        inside(".ghbk/index.json"),
-        inside(".ghbk/lock"),
-        inside("acme"),
-        inside("acme/site.git"),
+    for place in [
+        ".ghbk",
+        ".ghbk/runs",
+        ".ghbk/incoming",
+        ".ghbk/moving",
+        ".ghbk/attic",
+        ".ghbk/index.json",
+        ".ghbk/lock",
+        "acme",
+        "acme/site.git",
     ] {
         let world = World::new();
         let site = world.add("acme/site");
@@ -248,15 +247,15 @@ fn nothing_is_written_or_removed_through_a_symbolic_link() {
             }
         }
         let ended = two_owners(&["run", "--json"]);
-        assert!(matches!(ended.code, Some(1 | 3)), "{below}: {ended:#?}");
+        assert!(matches!(ended.code, Some(1 | 3)), "{place}: {ended:#?}");
         assert!(
             ended.stdout.contains("link") || ended.stderr.contains("link") || ended.stdout.contains("in the way"),
-            "{below}: {ended:#?}"
+            "{place}: {ended:#?}"
         );
-        assert_eq!(files_below_or_file(&elsewhere), before, "{below}: something was written through a link");
+        assert_eq!(files_below_or_file(&elsewhere), before, "{place}: something was written through a link");
         if place.starts_with("acme") {
             assert!(world.mirror("beta/other").exists());
-            assert_eq!(ended.code, Some(1), "{below}: {ended:#?}");
+            assert_eq!(ended.code, Some(1), "{place}: {ended:#?}");
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn holdings(root: &Path) -> Holdings {
             place,
         };
         // The one in its place counts; a repair makes another beside it.
-        let in_between = holding.place.starts_with(".ghbk/moving");
+        let in_between = [".ghbk/moving", ".ghbk/replacing"].iter().any(|folder| holding.place.starts_with(folder));
         let key = format!("{id}{kind}");
         if !in_between || !found.contains_key(&key) {
             found.insert(key, holding);
@@ -203,6 +203,7 @@ fn is_litter(path: &Path) -> bool {
         || name.ends_with(".lock")
         || text.contains("/.ghbk/incoming/")
         || text.contains("/.ghbk/moving/")
+        || text.contains("/.ghbk/replacing/")
         || is_alone("pack", "idx")
         || is_alone("idx", "pack")
 }
