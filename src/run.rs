@@ -165,21 +165,17 @@ impl Session {
         crate::scratch::sweep(&config.store.scratch);
         let newest: Option<RunRecord> = latest_run(&store)?;
         let mut warnings = Vec::new();
-        let mut crowded = HashSet::new();
-        let sweep = || store.sweep(&config.store.scratch, config.store.packs_max);
-        match &newest {
-            Some(RunRecord { summary: None, started_at, .. }) => {
-                let Swept { removed, crowded: found } = sweep()?;
-                crowded = found;
-                warnings.push(format!(
-                    "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
-                    started_at.format("%Y-%m-%d %H:%M UTC")
-                ));
-            }
-            Some(RunRecord { summary: Some(summary), .. }) if summary.may_leave_work() => {
-                crowded = sweep()?.crowded;
-            }
-            _ => {}
+        let has_ended_well = |record: &RunRecord| record.summary.as_ref().is_some_and(|it| !it.may_leave_work());
+        let Swept { removed, crowded } = if newest.as_ref().is_none_or(has_ended_well) {
+            Swept::default()
+        } else {
+            store.sweep(&config.store.scratch, config.store.packs_max)?
+        };
+        if let Some(interrupted) = newest.as_ref().filter(|record| record.summary.is_none()) {
+            warnings.push(format!(
+                "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
+                interrupted.started_at.format("%Y-%m-%d %H:%M UTC")
+            ));
         }
         // After the sweep, which may have put a mirror into its place.
         let index = Index::load(&store, newest.as_ref())?;

@@ -2,12 +2,6 @@
 //!
 //! The only `unsafe` here with the supervisor's two `ioctl`s: no crate without a C library offers notifications.
 #![allow(unsafe_code, reason = "system calls that no crate without a C library offers")]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "the kernel's interface is made of registers and of fields of 16 and 32 bits"
-)]
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -8,6 +8,13 @@
 //!
 //! What a newcomer would get wrong: reads through a memory map are no system calls, and are not seen.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the kernel's interface is made of registers and of fields of 16 and 32 bits"
+)]
+
 mod calls;
 mod filter;
 mod supervisor;

@@ -1,11 +1,5 @@
 //! Decides about each call that waits: not ours, let it pass, or strike.
 #![allow(unsafe_code, reason = "system calls that no crate without a C library offers")]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "the kernel's interface is made of registers and of fields of 16 and 32 bits"
-)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -143,7 +137,7 @@ impl Waiting {
         match known.kind {
             Kind::Changes | Kind::Writes { .. } => true,
             Kind::Opens => {
-                let flags = self.int(if known.subjects.len() == 1 && known.name == "open" { 1 } else { 2 });
+                let flags = self.int(if known.name == "open" { 1 } else { 2 });
                 flags & (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT) != 0
             }
             Kind::Asks | Kind::Follows | Kind::Reads { .. } => false,

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use super::files::metadata;
 use super::pack;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Occasion};
@@ -51,14 +52,8 @@ impl ForeignClone {
     /// What the system says if it cannot be examined.
     pub fn at(folder: &Path) -> io::Result<Option<Self>> {
         for git_dir in [folder.to_owned(), folder.join(".git")] {
-            let has = |name: &str, is_right: fn(&fs::Metadata) -> bool| match fs::metadata(git_dir.join(name)) {
-                Ok(metadata) => Ok(is_right(&metadata)),
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    Ok(false)
-                }
-                Err(error) => Err(error),
-            };
-            if has("HEAD", fs::Metadata::is_file)? && has("objects", fs::Metadata::is_dir)? {
+            let has_head = metadata(&git_dir.join("HEAD"))?.is_some_and(|head| head.is_file());
+            if has_head && metadata(&git_dir.join("objects"))?.is_some_and(|objects| objects.is_dir()) {
                 return Ok(Some(Self { folder: folder.to_owned(), git_dir }));
             }
         }

@@ -47,6 +47,23 @@ pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Asks about a file or folder; none if there is no such thing, which an error does not say.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says whether an error means that there is no such thing.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Writes a file of a folder so that it is there whole or not at all; [`sync_folder`] makes it durable.
 ///
 /// # Errors

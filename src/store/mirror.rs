@@ -14,7 +14,7 @@ use super::layout::MirrorKind;
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
 use crate::git::adopt::ForeignClone;
-use crate::git::files::{TEMPORARY_PREFIX, read_at_once, replace, sync_folder};
+use crate::git::files::{TEMPORARY_PREFIX, is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::publish::{self, Publication};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::snapshot::{Snapshot, history};
@@ -112,11 +112,8 @@ impl Mirror {
     /// [`GitError::Io`] if it cannot be examined.
     pub fn may_have_head(&self, head: &str) -> Result<bool, GitError> {
         let path = self.path.join("HEAD");
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(metadata.is_file() && metadata.len() == head.len() as u64 + 1),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(GitError::io("examine", &path)(error)),
-        }
+        let there = metadata(&path).map_err(GitError::io("examine", &path))?;
+        Ok(there.is_some_and(|there| there.is_file() && there.len() == head.len() as u64 + 1))
     }
 
     /// Reads whose mirror it is; none if it is none of ghbk's.
@@ -155,10 +152,7 @@ impl Mirror {
             .and_then(|mut config| config.set_str("ghbk.fullName", &name.to_string()))
             .map_err(|error| failed("edit")(io::Error::other(error.message().to_owned())))?;
         let edited = fs::read(&copy).map_err(failed("copy"))?;
-        replace(&self.path, "config", &edited).map_err(|error| match error {
-            GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
-            error => failed("write")(io::Error::other(error.to_string())),
-        })
+        replace(&self.path, "config", &edited).map_err(|error| of_git(error, "write", &path))
     }
 }
 
@@ -168,17 +162,8 @@ fn parse_identity(config: &Path) -> Option<(RepositoryId, FullName)> {
     Some((RepositoryId(id), config.get_str("ghbk.fullName").ok()?.parse().ok()?))
 }
 
-/// Says whether an error means that there is no such thing.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
 fn is_folder(path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.is_dir()),
-        Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(metadata(path)?.is_some_and(|there| there.is_dir()))
 }
 
 impl Store {
@@ -384,8 +369,9 @@ impl Store {
                     continue;
                 }
                 let packs = mirror.join("objects/pack");
-                swept.removed += sweep_temporary(&packs)? + sweep_temporary(&mirror)?;
-                let names = names_in(&packs)?;
+                let mut names = names_in(&packs)?;
+                swept.removed += sweep_temporary(&packs, &names)? + sweep_temporary(&mirror, &names_in(&mirror)?)?;
+                names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
                 swept.removed += sweep_packs_without_index(&mirror, &names, scratch)?;
                 if names.iter().filter(|name| name.ends_with(".idx")).count() > packs_max {
                     swept.crowded.insert(mirror);
@@ -444,7 +430,7 @@ impl Store {
             let parent = home.path.parent().unwrap_or(&self.root);
             fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
             fs::rename(&between.path, &home.path).map_err(StoreError::io("move", &between.path))?;
-            sync_folder(parent).map_err(|error| StoreError::io("sync", parent)(io::Error::other(error.to_string())))?;
+            sync_folder(parent).map_err(|error| of_git(error, "sync", parent))?;
         }
         Ok(removed)
     }
@@ -452,6 +438,14 @@ impl Store {
 
 /// Where a new mirror waits while the old one, or another tool's clone, leaves its place.
 const REPLACING: &str = "replacing";
+
+/// Words a failure in a mirror as one of the store.
+fn of_git(error: GitError, doing: &'static str, path: &Path) -> StoreError {
+    match error {
+        GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+        error => StoreError::io(doing, path)(io::Error::other(error.to_string())),
+    }
+}
 
 fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
     ForeignClone::at(folder).map_err(StoreError::io("examine", folder))
@@ -496,9 +490,9 @@ pub struct Swept {
 }
 
 /// Removes our temporary files.
-fn sweep_temporary(folder: &Path) -> Result<u64, StoreError> {
+fn sweep_temporary(folder: &Path, names: &[String]) -> Result<u64, StoreError> {
     let mut removed = 0;
-    for name in names_in(folder)?.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
+    for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
         let path = folder.join(name);
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         removed += 1;
@@ -516,10 +510,7 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], scratch: &Path) ->
         return Ok(0);
     }
     let verified = verify(mirror, scratch, Thoroughness::Connected, &CancellationToken::new());
-    let verified = verified.map_err(|error| match error {
-        GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
-        error => StoreError::io("verify", mirror)(io::Error::other(error.to_string())),
-    })?;
+    let verified = verified.map_err(|error| of_git(error, "verify", mirror))?;
     if !verified.damage.is_empty() {
         tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
         return Ok(0);
@@ -535,9 +526,7 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], scratch: &Path) ->
 fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("read", folder)(error)),
     };
     let mut names = Vec::new();

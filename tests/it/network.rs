@@ -7,7 +7,7 @@ use ghbk_sandbox::{Fault, Options};
 use serde_json::{Value, json};
 
 use crate::wire::{Cut, End, Line};
-use crate::world::{Ended, World, finish};
+use crate::world::{Ended, World, finish, is_everything};
 
 /// Two tries, each of which waits a second for a sign of life, and the pause between them.
 const BOUND: Duration = Duration::from_secs(45);
@@ -21,10 +21,6 @@ fn organisation() -> World {
         world.add(name);
     }
     world
-}
-
-fn is_everything() -> bool {
-    std::env::var_os("GHBK_FAULTS").is_some_and(|value| value == "all")
 }
 
 fn run(world: &World, settings: &[(&str, &str)]) -> Ended {

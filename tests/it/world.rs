@@ -164,6 +164,11 @@ impl World {
     }
 }
 
+/// Says whether every fault is to be tried, as `scripts/faults` wants it, and not a sample.
+pub(crate) fn is_everything() -> bool {
+    std::env::var_os("GHBK_FAULTS").is_some_and(|value| value == "all")
+}
+
 /// Says whether the tests run as a user that permissions do not bind.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ghbk_faults::{Call, Ended, Fault, Plan};
+use rustix::io::Errno;
 use serde_json::json;
 use tempfile::TempDir;
 
 use holdings::{Expectations, Holdings, holdings};
 use scenes::Scene;
+
+use crate::world::is_everything;
 
 /// Longer than any command here takes; a hang is a finding.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,10 +31,10 @@ const SAMPLE: usize = 8;
 const FINDINGS_MAX: usize = 25;
 
 /// The errors that a file system, and EFS above all, may answer with.
-const ERRORS: [(&str, i32); 7] =
-    [("EIO", 5), ("ENOSPC", 28), ("ESTALE", 116), ("EACCES", 13), ("EROFS", 30), ("EDQUOT", 122), ("EINTR", 4)];
+const ERRORS: [Errno; 7] =
+    [Errno::IO, Errno::NOSPC, Errno::STALE, Errno::ACCESS, Errno::ROFS, Errno::DQUOT, Errno::INTR];
 /// Errors that stay once they are there.
-const LASTING: [&str; 3] = ["ENOSPC", "EROFS", "EDQUOT"];
+const LASTING: [Errno; 3] = [Errno::NOSPC, Errno::ROFS, Errno::DQUOT];
 
 /// A store of its own for one execution.
 struct Trial<'a> {
@@ -225,11 +228,8 @@ impl Rehearsed {
                     if !unnamed.is_empty() {
                         problems.push(format!("it names only {failed:?}, but not done is {unnamed:?}"));
                     }
-                    let ends_the_run = ["ENOSPC", "ESTALE", "EROFS", "EDQUOT"].iter().any(|name| {
-                        ERRORS.iter().any(|(error, number)| error == name && point.fault == Fault::Fail(*number))
-                    });
                     let is_of_owner = failed.iter().any(|failed| !failed.contains('/'));
-                    if !ends_the_run && !is_of_owner && undone.len() > 2 {
+                    if !ends_the_run(point) && !is_of_owner && undone.len() > 2 {
                         problems.push(format!("the others did not go on: {undone:?}: {stdout}"));
                     }
                 }
@@ -246,7 +246,7 @@ impl Rehearsed {
 /// Says whether a command that only reads cannot know that all is well after this fault.
 fn must_fail(point: Point, struck: &Call) -> bool {
     let reads = ["open", "openat", "read", "pread64", "getdents64"].contains(&struck.name);
-    let fails = matches!(point.fault, Fault::Fail(errno) if errno != 4);
+    let fails = matches!(point.fault, Fault::Fail(errno) if errno != Errno::INTR.raw_os_error());
     let counts = struck.path.to_string_lossy().contains("/objects/pack") || struck.path.ends_with("packed-refs");
     reads && fails && counts
 }
@@ -255,17 +255,18 @@ fn must_fail(point: Point, struck: &Call) -> bool {
 /// written.
 fn of_all(point: Point, struck: &Call) -> bool {
     let is_in_a_mirror = struck.path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".git"));
-    let ends_the_run = matches!(point.fault, Fault::Fail(28 | 116 | 30 | 122));
-    !is_in_a_mirror || ends_the_run
+    !is_in_a_mirror || ends_the_run(point)
+}
+
+/// Says whether nothing more can be written after this fault, in the product's own judgement.
+fn ends_the_run(point: Point) -> bool {
+    let kind = |errno| std::io::Error::from_raw_os_error(errno).kind();
+    matches!(point.fault, Fault::Fail(errno) if ghbk::store::ends_the_run(kind(errno)))
 }
 
 /// Leaves out what is different in each trial.
 fn shown(path: &Path, trial: &Trial<'_>) -> String {
     path.display().to_string().replace(&trial.folder.path().display().to_string(), "")
-}
-
-fn is_everything() -> bool {
-    std::env::var_os("GHBK_FAULTS").is_some_and(|value| value == "all")
 }
 
 /// Takes some of many, evenly, and of each kind: one call's points lie side by side.
@@ -329,10 +330,11 @@ fn fail_everywhere(scene: Scene) {
     // Closing a folder does not fail: no file system is asked.
     let can_fail = |call: &Call| !(call.name == "close" && call.is_folder);
     for (at, call) in rehearsed.calls.iter().enumerate().filter(|(_, call)| can_fail(call)) {
-        for (name, errno) in ERRORS {
-            points.push(Point { at, fault: Fault::Fail(errno), lasts: false });
-            if LASTING.contains(&name) && is_everything() {
-                points.push(Point { at, fault: Fault::Fail(errno), lasts: true });
+        for errno in ERRORS {
+            let fault = Fault::Fail(errno.raw_os_error());
+            points.push(Point { at, fault, lasts: false });
+            if LASTING.contains(&errno) && is_everything() {
+                points.push(Point { at, fault, lasts: true });
             }
         }
         if call.transfers {

@@ -165,10 +165,10 @@ pub(super) fn repair() -> Scene {
 
 pub(super) fn adoption() -> Scene {
     let world = small_organisation();
-    for (name, place, options) in [("acme/one", "one", "--no-bare"), ("acme/two", "acme/two.git", "--mirror")] {
+    for (name, place, options) in [("acme/one", "one", "--quiet"), ("acme/two", "acme/two.git", "--mirror")] {
         let from = world.sandbox.repositories().join(format!("{name}.git"));
         let to = world.root.join(place);
-        let options = if options == "--no-bare" { "--quiet" } else { options };
+
         git(
             &from,
             &["clone", "--quiet", "--template=", options, &format!("file://{}", from.display()), to.to_str().unwrap()],
