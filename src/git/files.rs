@@ -104,6 +104,8 @@ impl<'a> Draft<'a> {
     fn temporary(&self) -> PathBuf {
         let mut name = OsString::from(TEMPORARY_PREFIX);
         name.push(&self.name);
+        // git opens whatever ends in `.idx`, and complains of one that is being written.
+        name.push(".new");
         self.folder.join(name)
     }
 
@@ -269,6 +271,12 @@ mod tests {
         fs::write(&source, vec![1; 3 * PIECE_BYTES + 1]).unwrap();
         create_all(&[Draft::copy(target.path(), &source)]).unwrap();
         assert_eq!(fs::read(target.path().join("refs")).unwrap(), fs::read(source).unwrap());
+    }
+
+    #[test]
+    fn git_does_not_take_what_is_being_written_for_an_index() {
+        let temporary = Draft::copy(Path::new("objects/pack"), Path::new("pack-1.idx")).temporary();
+        assert_ne!(temporary.extension(), Some("idx".as_ref()), "{}", temporary.display());
     }
 
     #[test]

@@ -217,4 +217,9 @@ fn check_clone(mirror: &Path, problems: &mut Vec<String>) {
     if !clone.status.success() {
         problems.push(format!("{} cannot be cloned: {clone:?}", mirror.display()));
     }
+    // A clone from a path copies the packs; this opens each index.
+    let counted = git_output(mirror, &["count-objects", "-v"]);
+    if !counted.status.success() || String::from_utf8_lossy(&counted.stderr).contains("error") {
+        problems.push(format!("git complains of {}: {counted:?}", mirror.display()));
+    }
 }
