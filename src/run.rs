@@ -37,6 +37,10 @@ use crate::store::{
 
 pub use adoption::Adoption;
 
+/// For each repository under way the mirrors of so many others are being read: a store that answers in milliseconds answers
+/// many at once. Their refs are in memory until their turn comes.
+const READ_AHEAD: usize = 2;
+
 /// Says what to back up and who asked.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -345,10 +349,13 @@ impl Session {
             lock: Arc::clone(&self.lock),
         };
         let (mut stopped, mut unrecorded) = (None, None);
+        let concurrency = self.config.limits.concurrency;
         let outcomes = futures_util::stream::iter(steps)
+            .map(|step| worker.read_ahead(step))
+            .buffered(concurrency * READ_AHEAD)
             .take_until(stop.cancelled())
-            .map(|step| worker.mirror(step, progress, stop.child_token()))
-            .buffer_unordered(self.config.limits.concurrency);
+            .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
+            .buffer_unordered(concurrency);
         tokio::pin!(outcomes);
         while let Some(done) = outcomes.next().await {
             let Some(done) = done else { continue }; // cancelled before it was done

@@ -67,7 +67,25 @@ struct Part<'a> {
     default_branch: Option<&'a str>,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn code(step: &'a Step) -> Self {
+        let repository = &step.repository;
+        Self {
+            id: repository.id,
+            full_name: &repository.full_name,
+            kind: MirrorKind::Code,
+            stored_head: step.stored.as_ref().and_then(|stored| stored.head.as_deref()),
+            default_branch: repository.default_branch.as_deref(),
+        }
+    }
+
+    /// Returns the wiki, if there may be one.
+    fn wiki(step: &'a Step) -> Option<Self> {
+        let stored_head = step.stored.as_ref().and_then(|stored| stored.wiki_head.as_deref());
+        let wiki = Part { kind: MirrorKind::Wiki, stored_head, default_branch: None, ..Self::code(step) };
+        step.repository.has_wiki.then_some(wiki)
+    }
+
     /// Returns the name in reports and on the git server.
     fn name(&self) -> String {
         self.kind.name_of(self.full_name)
@@ -107,6 +125,16 @@ impl Changed {
     }
 }
 
+/// What was read of a part's mirror before its turn; none if nothing was.
+type ReadAhead = Option<Result<Option<Stored>, GitError>>;
+
+/// A step with what was read of its mirrors before its turn.
+pub(super) struct Prepared {
+    step: Step,
+    code: ReadAhead,
+    wiki: ReadAhead,
+}
+
 type PartResult = Result<Synced, (Stage, GitError)>;
 
 /// The outcome of asking and downloading.
@@ -132,11 +160,31 @@ struct Change {
 }
 
 impl Worker {
+    /// Reads what is stored of a repository while others have their turn: the store answers slowly, but many at once.
+    pub(super) async fn read_ahead(&self, step: Step) -> Prepared {
+        let read = async |part: Option<Part<'_>>| {
+            // The server says whether the others exist at all.
+            let part = part.filter(|part| part.stored_head.is_some() && !self.repair)?;
+            // What takes too long is read again in its turn, and reported.
+            let limit = self.config.limits.repository_timeout;
+            tokio::time::timeout(limit, read_stored(&part, &self.mirror_of(&part))).await.ok()
+        };
+        let wiki = Part::wiki(&step).filter(|_| self.config.github.wikis);
+        let (code, wiki) = tokio::join!(read(Some(Part::code(&step))), read(wiki));
+        Prepared { step, code, wiki }
+    }
+
     /// Brings one repository's mirrors up to date; none if it was cancelled before. A bug that panics fails this repository
     /// and no other.
-    pub(super) async fn mirror(&self, step: Step, progress: &dyn Progress, cancel: CancellationToken) -> Option<Done> {
-        let (id, full_name) = (step.repository.id, step.repository.full_name.clone());
-        match AssertUnwindSafe(self.mirror_unguarded(step, progress, cancel)).catch_unwind().await {
+    pub(super) async fn mirror(
+        &self,
+        prepared: Prepared,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> Option<Done> {
+        let repository = &prepared.step.repository;
+        let (id, full_name) = (repository.id, repository.full_name.clone());
+        match AssertUnwindSafe(self.mirror_unguarded(prepared, progress, cancel)).catch_unwind().await {
             Ok(done) => done,
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().copied();
@@ -154,11 +202,17 @@ impl Worker {
         }
     }
 
-    async fn mirror_unguarded(&self, step: Step, progress: &dyn Progress, cancel: CancellationToken) -> Option<Done> {
+    async fn mirror_unguarded(
+        &self,
+        prepared: Prepared,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> Option<Done> {
+        let Prepared { step, code, wiki } = prepared;
         let transfer = Arc::new(Transfer::default());
         progress.started(&step.repository.full_name, &transfer);
         let started = Instant::now();
-        let work = self.both(&step, &transfer, &cancel);
+        let work = self.both(&step, (code, wiki), &transfer, &cancel);
         tokio::pin!(work);
         let limit = self.config.limits.repository_timeout;
         let (results, timed_out) = tokio::select! {
@@ -181,30 +235,21 @@ impl Worker {
     async fn both(
         &self,
         step: &Step,
+        (code_ahead, wiki_ahead): (ReadAhead, ReadAhead),
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
     ) -> Vec<(MirrorKind, PartResult)> {
-        let repository = &step.repository;
-        let stored = step.stored.as_ref();
-        let code = Part {
-            id: repository.id,
-            full_name: &repository.full_name,
-            kind: MirrorKind::Code,
-            stored_head: stored.and_then(|stored| stored.head.as_deref()),
-            default_branch: repository.default_branch.as_deref(),
-        };
-        let mut results = vec![(MirrorKind::Code, self.sync(&code, transfer, cancel).await)];
-        if self.config.github.wikis && repository.has_wiki {
-            let stored_head = stored.and_then(|stored| stored.wiki_head.as_deref());
-            let wiki = Part { kind: MirrorKind::Wiki, stored_head, default_branch: None, ..code };
+        let code = Part::code(step);
+        let mut results = vec![(MirrorKind::Code, self.sync(&code, code_ahead, transfer, cancel).await)];
+        if let Some(wiki) = Part::wiki(step).filter(|_| self.config.github.wikis) {
             // Cut off before it began, a wiki is not known to be good.
             let result = if cancel.is_cancelled() {
                 Err((Stage::Stage, GitError::Cancelled))
             } else {
-                self.sync(&wiki, transfer, cancel).await
+                self.sync(&wiki, wiki_ahead, transfer, cancel).await
             };
             // GitHub says that there is a wiki until someone looks for its first page.
-            let never_written = stored_head.is_none() && matches!(result, Err((_, GitError::NotFound)));
+            let never_written = wiki.stored_head.is_none() && matches!(result, Err((_, GitError::NotFound)));
             if !never_written {
                 results.push((MirrorKind::Wiki, result));
             }
@@ -212,10 +257,20 @@ impl Worker {
         results
     }
 
-    async fn sync(&self, part: &Part<'_>, transfer: &Arc<Transfer>, cancel: &CancellationToken) -> PartResult {
-        let mirror = self.store.mirror_at(&layout::place(part.full_name), part.kind);
+    fn mirror_of(&self, part: &Part<'_>) -> Mirror {
+        self.store.mirror_at(&layout::place(part.full_name), part.kind)
+    }
+
+    async fn sync(
+        &self,
+        part: &Part<'_>,
+        mut ahead: ReadAhead,
+        transfer: &Arc<Transfer>,
+        cancel: &CancellationToken,
+    ) -> PartResult {
+        let mirror = self.mirror_of(part);
         let attempts = with_retries(&self.gate, self.config.limits.retries, async || {
-            self.attempt(part, &mirror, transfer, cancel).await
+            self.attempt(part, &mirror, ahead.take(), transfer, cancel).await
         });
         let attempt = tokio::select! {
             attempt = attempts => attempt.map_err(|error| (Stage::Stage, error))?,
@@ -240,6 +295,7 @@ impl Worker {
         &self,
         part: &Part<'_>,
         mirror: &Mirror,
+        ahead: ReadAhead,
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
@@ -252,7 +308,13 @@ impl Worker {
             (advertise.await?, None)
         } else if part.stored_head.is_some() {
             // Both answer in milliseconds; to ask one after the other would double them.
-            let (advertised, stored) = tokio::join!(advertise, read_stored(part, mirror));
+            let stored = async {
+                match ahead {
+                    Some(stored) => stored,
+                    None => read_stored(part, mirror).await,
+                }
+            };
+            let (advertised, stored) = tokio::join!(advertise, stored);
             (advertised?, stored?)
         } else {
             // The server first: most wikis do not exist, and then the store need not be asked.
