@@ -39,7 +39,8 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     let config = &backup.config;
     let started_at = backup.clock.now();
     let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
-    let session = on_store(move || Session::begin(for_session, request, clock)).await;
+    let cancel = backup.cancel.clone();
+    let session = on_store(move || Session::begin(for_session, request, clock, &cancel)).await;
     let session = match session {
         Err(error) if error.exit() == Exit::Busy => return Err(error),
         session => session,

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Identifies a repository for good: GitHub's numeric id, which survives renames and transfers.
@@ -216,11 +216,26 @@ fn check_repository_name(name: &str) -> Result<(), InvalidName> {
 #[serde(transparent)]
 pub struct RunId(String);
 
+/// The id of a run is the time of its start.
+const ID_FORMAT: &str = "%Y%m%dT%H%M%S%.3fZ";
+
 impl RunId {
     /// Makes the id of a run that starts now.
     #[must_use]
     pub fn at(start: DateTime<Utc>) -> Self {
         Self(start.to_rfc3339_opts(SecondsFormat::Millis, true).replace([':', '-'], ""))
+    }
+
+    /// Makes the id of a run that starts now, later than that of another whatever the clock says: the newest record is the
+    /// one whose id is last.
+    #[must_use]
+    pub fn after(self, start: DateTime<Utc>) -> Self {
+        let next = self.start().map(|before| before + TimeDelta::milliseconds(1));
+        Self::at(next.map_or(start, |next| next.max(start)))
+    }
+
+    fn start(&self) -> Option<DateTime<Utc>> {
+        chrono::NaiveDateTime::parse_from_str(&self.0, ID_FORMAT).ok().map(|start| start.and_utc())
     }
 
     /// Returns the id as text, which is also a file name.
@@ -234,7 +249,7 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // What is parsed becomes the name of a file.
-        chrono::NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S%.3fZ")
+        chrono::NaiveDateTime::parse_from_str(text, ID_FORMAT)
             .map(|start| Self::at(start.and_utc()))
             .ok()
             .filter(|id| id.as_str() == text)

@@ -29,6 +29,8 @@ pub enum State {
 pub enum Stage {
     /// Before any repository: configuration, store, secrets.
     Setup,
+    /// Tidying up after a run that came to no good end.
+    Recovery,
     /// Listing what exists.
     Inventory,
     /// Moving a mirror to its new name, or to the attic.
@@ -330,7 +332,7 @@ impl RunSummary {
     /// Says whether something may be on the store that no outcome tells of, or may lie half-way to its place: after an end
     /// before its time, or when writing to a mirror or moving one failed.
     pub fn may_leave_work(&self) -> bool {
-        let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move);
+        let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move | Stage::Recovery);
         let ended_early = !matches!(self.status, RunStatus::Ok | RunStatus::Partial);
         ended_early || self.failures.iter().any(on_store) || self.warnings.iter().any(|text| text.contains(UNMERGED))
     }

@@ -32,7 +32,7 @@ use crate::outcome::{
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run, latest_run, layout,
+    Broom, Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run, latest_run, layout,
 };
 
 pub use adoption::Adoption;
@@ -72,7 +72,8 @@ pub struct Session {
     started_at: DateTime<Utc>,
     index: Index,
     ledger: Ledger,
-    warnings: Vec<String>,
+    /// What has happened so far.
+    tally: Tally,
     /// Mirrors whose packs are to be merged though nothing is new.
     crowded: HashSet<PathBuf>,
     lock: Arc<Lock>,
@@ -156,11 +157,16 @@ pub async fn take_inventory(config: &Config, outside: &Outside, selection: &[Ful
 }
 
 impl Session {
-    /// Takes the lock, opens the record, tidies up after an interrupted run. Blocking.
+    /// Takes the lock, opens the record, tidies up after a run that came to no good end. Blocking.
     ///
     /// # Errors
     /// [`StoreError`] if the run cannot take place; nothing is left behind but ghbk's own folder.
-    pub fn begin(config: Arc<Config>, request: Request, clock: Clock) -> Result<Self, StoreError> {
+    pub fn begin(
+        config: Arc<Config>,
+        request: Request,
+        clock: Clock,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StoreError> {
         let now = clock.now();
         let store = Store::open(&config.store)?;
         store.prepare()?;
@@ -168,22 +174,33 @@ impl Session {
         // First, so that the sweep of the store has room for what it reads.
         crate::scratch::sweep(&config.store.scratch);
         let newest: Option<RunRecord> = latest_run(&store)?;
-        let mut warnings = Vec::new();
         let has_ended_well = |record: &RunRecord| record.summary.as_ref().is_some_and(|it| !it.may_leave_work());
-        let Swept { removed, crowded } = if newest.as_ref().is_none_or(has_ended_well) {
+        let swept = if newest.as_ref().is_none_or(has_ended_well) {
             Swept::default()
         } else {
-            store.sweep(&config.store.scratch, config.store.packs_max)?
+            let broom = Broom { scratch: &config.store.scratch, packs_max: config.store.packs_max, cancel };
+            store.sweep(broom)?
         };
+        let mut tally = Tally::default();
         if let Some(interrupted) = newest.as_ref().filter(|record| record.summary.is_none()) {
-            warnings.push(format!(
-                "the run of {} was interrupted; it left {removed} unfinished files, which are removed",
-                interrupted.started_at.format("%Y-%m-%d %H:%M UTC")
+            tally.warnings.push(format!(
+                "the run of {} was interrupted; it left {} unfinished files, which are removed",
+                interrupted.started_at.format("%Y-%m-%d %H:%M UTC"),
+                swept.removed
             ));
         }
+        let problems =
+            swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
         let index = Index::load(&store, newest.as_ref())?;
-        let run_id = RunId::at(now);
+        let unreadable =
+            index.unreadable.iter().map(|it| (it.place.display().to_string(), it.error.clone(), it.hint.clone()));
+        for (repository, error, hint) in problems.chain(unreadable) {
+            if !tally.failures.iter().any(|failure| failure.error == error) {
+                tally.failures.push(Failure { repository, stage: Stage::Recovery, error, hint });
+            }
+        }
+        let run_id = newest.map_or_else(|| RunId::at(now), |newest| newest.run_id.after(now));
         let header = Record::Run {
             run_id: run_id.clone(),
             started_at: now,
@@ -201,8 +218,8 @@ impl Session {
             started_at: now,
             index,
             ledger,
-            warnings,
-            crowded,
+            tally,
+            crowded: swept.crowded,
             lock: Arc::new(lock),
             clock,
         })
@@ -218,7 +235,7 @@ impl Session {
     /// # Errors
     /// [`StoreError`] if the record cannot be written.
     pub fn fail(mut self, failure: Failure) -> Result<RunSummary, StoreError> {
-        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        let mut tally = std::mem::take(&mut self.tally);
         tally.failures.push(failure);
         self.close(tally, RunStatus::Failed)
     }
@@ -229,7 +246,7 @@ impl Session {
     /// # Errors
     /// [`StoreError`] if the record cannot be written.
     pub fn record_damage(mut self, found: Vec<(RepositoryId, String)>) -> Result<RunSummary, StoreError> {
-        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        let mut tally = std::mem::take(&mut self.tally);
         for (id, damage) in found {
             let verified = Verified { id, at: self.clock.now(), damage: Some(damage.clone()) };
             self.write(&Record::Verified(verified.clone()))?;
@@ -253,7 +270,7 @@ impl Session {
         cancel: &CancellationToken,
         progress: &dyn Progress,
     ) -> Result<RunSummary, StoreError> {
-        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        let mut tally = std::mem::take(&mut self.tally);
         let inventory = tokio::select! {
             inventory = take_inventory(&self.config, outside, &self.request.selection) => inventory,
             () = cancel.cancelled() => return self.close(tally, RunStatus::Cancelled),
@@ -528,6 +545,11 @@ impl Tally {
     }
 
     fn take(&mut self, outcome: Outcome) {
+        if outcome.repaired {
+            // It was made anew; what could not be tidied up is gone with the old one.
+            let name = outcome.full_name.to_string();
+            self.failures.retain(|failure| failure.stage != Stage::Recovery || failure.repository != name);
+        }
         self.failures.extend(outcome.failures.iter().cloned());
         self.warnings.extend(outcome.warnings.iter().cloned());
         self.outcomes.push(outcome);

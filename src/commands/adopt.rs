@@ -143,7 +143,8 @@ async fn carry_out(context: &Context, adoptions: Vec<Adoption>) -> Result<RunSum
     selection.dedup();
     let config = Arc::clone(&context.config);
     let request = Request { trigger: Trigger::Adoption, selection, repair: false };
-    let session = on_store(move || Session::begin(config, request, Clock::system())).await?;
+    let for_session = cancel.clone();
+    let session = on_store(move || Session::begin(config, request, Clock::system(), &for_session)).await?;
     Ok(session.adopt(adoptions, &cancel, &Lines::default()).await?)
 }
 

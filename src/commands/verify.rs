@@ -19,7 +19,7 @@ use crate::outcome::Trigger;
 use crate::report::verify::{Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
-use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
+use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, Unreadable, is_locked};
 
 pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
@@ -78,6 +78,11 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     } else {
         print(&text(&verified))?;
     }
+    if arguments.repositories.is_empty()
+        && let Some(Unreadable { error, hint, .. }) = index.unreadable.first()
+    {
+        return Err(Error::new(Exit::Partial, format!("what cannot be read is not verified: {error}"), hint));
+    }
     let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
     if damaged.is_empty() {
         return Ok(Exit::Good);
@@ -97,7 +102,8 @@ async fn record(context: &Context, damaged: &[&Verified]) {
     names.dedup();
     let config = Arc::clone(&context.config);
     let request = Request { trigger: Trigger::Verification, selection: names, repair: false };
-    let recorded = on_store(move || Session::begin(config, request, Clock::system())?.record_damage(found)).await;
+    let begin = move || Session::begin(config, request, Clock::system(), &CancellationToken::new());
+    let recorded = on_store(move || begin()?.record_damage(found)).await;
     if let Err(error) = recorded {
         tracing::warn!("the damage is not recorded, and the next run may not look at it: {}", error.message());
     }

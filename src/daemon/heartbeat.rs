@@ -45,10 +45,23 @@ fn examine(store: &StoreConfig, now: DateTime<Utc>) -> Result<Health, StoreError
             break;
         }
     }
-    let last_success = Index::current(&store)?.last_success;
-    let since = match last_success {
-        Some(at) => Some(at),
-        None => first_run_start(&store)?,
+    // A clock that was ahead must not keep an alarm silent until its date has come.
+    let has_been = |at: &DateTime<Utc>| *at <= now;
+    let since = match Index::current(&store)?.last_success {
+        Some(at) if has_been(&at) => Some(at),
+        Some(_) => newest_success(&store, has_been)?,
+        None => first_run_start(&store)?.filter(has_been),
     };
     Ok(Health { hours_since_success: since.map(|since| hours_between(since, now)), last_run_failed })
+}
+
+/// Finds the newest run over everything that found all well, among those whose end is at a certain time.
+fn newest_success(store: &Store, ended: impl Fn(&DateTime<Utc>) -> bool) -> Result<Option<DateTime<Utc>>, StoreError> {
+    for record in all_runs(store)? {
+        let Some(summary) = record?.summary else { continue };
+        if summary.is_full() && summary.status == RunStatus::Ok && ended(&summary.finished_at) {
+            return Ok(Some(summary.finished_at));
+        }
+    }
+    Ok(None)
 }

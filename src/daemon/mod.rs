@@ -201,7 +201,11 @@ impl Daemon {
             Ok::<_, crate::store::StoreError>(Index::load(&store, newest.as_ref())?.last_complete_start)
         });
         match last.await {
-            Ok(Ok(last)) => schedule.missed(last, Utc::now()),
+            Ok(Ok(last)) => {
+                let now = Utc::now();
+                // The start of a run whose clock was ahead says nothing.
+                schedule.missed(last.filter(|last| *last <= now), now)
+            }
             Ok(Err(error)) => {
                 tracing::error!(%error, hint = %error.hint(), "the store cannot be used");
                 // The run that is started fails, and tells Slack.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, Session, Tally, is_fatal};
+use super::mirror::of_store;
+use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
 use crate::git::adopt::{ForeignClone, adopt};
 use crate::git::publish::Publication;
@@ -51,7 +52,7 @@ impl Session {
             let is_wiki = adoption.kind == MirrorKind::Wiki;
             (!is_in_the_way(&adoption.clone), is_wiki, adoption.repository.full_name.folded())
         });
-        let mut tally = Tally { warnings: std::mem::take(&mut self.warnings), ..Tally::default() };
+        let mut tally = std::mem::take(&mut self.tally);
         tally.listed = adoptions.len() as u64;
         self.write(&Record::Plan { repositories: adoptions.len() as u64 })?;
         progress.planned(adoptions.len());
@@ -176,7 +177,7 @@ impl Work {
             return Err(GitError::NotAdoptable("the repository has a mirror already"));
         }
         let holds = self.store.holds_repositories(&clone.folder);
-        if holds.map_err(|error| GitError::Task(error.to_string()))? {
+        if holds.map_err(of_store)? {
             return Err(GitError::NotAdoptable(
                 "other repositories lie in its folder; move its own files and `.git` into a folder of their own",
             ));

@@ -22,7 +22,6 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
-use crate::git::view::is_link;
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
@@ -377,8 +376,10 @@ impl Worker {
     async fn merge_again(&self, part: &Part<'_>, mirror: Mirror, cancel: &CancellationToken, changed: &mut Changed) {
         let (lock, policy, name) = (Arc::clone(&self.lock), self.policy(), part.name());
         let (parent, cancel) = (self.scratch.clone(), cancel.clone());
+        let store = self.store.clone();
         let merged = blocking(move || {
             let _lock = lock;
+            store.refuse_links_on_the_way(&mirror.path().join("objects/pack")).map_err(of_store)?;
             let scratch = temporary_folder("stage-", &parent)?;
             consolidate(mirror.path(), scratch.path(), policy, &cancel)
         });
@@ -409,8 +410,10 @@ impl Worker {
             let publication =
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             // A new mirror is renamed into its place, which a link in the way refuses.
-            if (is_repair || stored.is_some()) && is_link(mirror.path())? {
-                return Err(GitError::InTheWay(mirror.path().to_owned()));
+            if is_repair {
+                store.refuse_links_on_the_way(mirror.path()).map_err(of_store)?;
+            } else if stored.is_some() {
+                store.refuse_links_on_the_way(&mirror.path().join("objects/pack")).map_err(of_store)?;
             }
             let state = if is_repair {
                 let old = (mirror.path(), aside.path());
@@ -577,9 +580,10 @@ async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>,
 }
 
 /// Words a failure of the store as one of its mirror.
-fn of_store(error: StoreError) -> GitError {
+pub(super) fn of_store(error: StoreError) -> GitError {
     match error {
         StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
+        StoreError::Linked(path) => GitError::Linked(path),
         error => GitError::Task(error.to_string()),
     }
 }

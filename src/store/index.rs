@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{RunRecord, Verified, all_runs};
+use super::mirror::{Scan, Unreadable};
 use super::{Store, StoreError};
 use crate::git::files::replace;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
@@ -30,6 +31,9 @@ pub struct Index {
     pub listed_by_owner: BTreeMap<String, u64>,
     /// Every mirror.
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
+    /// What could not be read when it was rebuilt.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// Describes one mirror.
@@ -99,7 +103,7 @@ impl Index {
             {
                 Ok(index)
             }
-            _ => Self::rebuild(store),
+            (stored, _) => Self::rebuild(store, stored.unwrap_or_default()),
         }
     }
 
@@ -134,10 +138,14 @@ impl Index {
         found
     }
 
-    /// Makes the index from the mirrors and the records.
-    fn rebuild(store: &Store) -> Result<Self, StoreError> {
-        let mut index = Self::default();
-        for found in store.scan()? {
+    /// Makes the index from the mirrors and the records. What cannot be read is where the outdated index knows it to be.
+    fn rebuild(store: &Store, outdated: Self) -> Result<Self, StoreError> {
+        let Scan { mirrors, unreadable } = store.scan()?;
+        for Unreadable { error, hint, .. } in &unreadable {
+            tracing::warn!(hint, "{error}");
+        }
+        let mut index = Self { unreadable, ..Self::default() };
+        for found in mirrors {
             let mirror = IndexedMirror {
                 head: found.head,
                 wiki_head: found.wiki_head,
@@ -154,6 +162,19 @@ impl Index {
                         other.insert(mirror);
                     }
                 }
+            }
+        }
+        // Between two places a mirror lies under its id.
+        for place in index.unreadable.iter().map(|unreadable| &unreadable.place) {
+            let id = super::layout::id_of_place_between(place);
+            if let Some((id, mirror)) = id.and_then(|id| Some((id, outdated.mirrors.get(&id)?.clone()))) {
+                index.mirrors.entry(id).or_insert(IndexedMirror { place: place.clone(), ..mirror });
+            }
+        }
+        for (id, mirror) in outdated.mirrors {
+            let is_unreadable = index.unreadable.iter().any(|unreadable| mirror.place.starts_with(&unreadable.place));
+            if is_unreadable {
+                index.mirrors.entry(id).or_insert(mirror);
             }
         }
         let mut gone_known = false;

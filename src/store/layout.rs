@@ -54,9 +54,21 @@ pub fn adopted(clone: &Path, run_id: &RunId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join("adopted").join(run_id.as_str()).join(clone)
 }
 
+/// The folder of mirrors that go from one name to another, by their ids.
+pub(super) const MOVING: &str = "moving";
+/// The folder of new mirrors that wait until the old one, or another tool's clone, has left its place, by their ids.
+pub(super) const REPLACING: &str = "replacing";
+
 /// Returns the place of a mirror between two names.
 pub fn moving(id: RepositoryId) -> PathBuf {
-    PathBuf::from(OWN_FOLDER).join("moving").join(id.to_string())
+    PathBuf::from(OWN_FOLDER).join(MOVING).join(id.to_string())
+}
+
+/// Tells from its place whose mirror it is that is between two places; none for any other place.
+pub(super) fn id_of_place_between(place: &Path) -> Option<RepositoryId> {
+    let own = place.strip_prefix(OWN_FOLDER).ok()?;
+    let id = own.strip_prefix(MOVING).or_else(|_| own.strip_prefix(REPLACING)).ok()?;
+    id.to_str()?.parse().ok().map(RepositoryId)
 }
 
 /// Returns the place where a new mirror is built.

@@ -8,25 +8,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tokio_util::sync::CancellationToken;
-
-use super::layout::MirrorKind;
+use super::layout::{MOVING, MirrorKind, REPLACING};
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
 use crate::git::adopt::ForeignClone;
-use crate::git::files::{TEMPORARY_PREFIX, is_missing, metadata, read_at_once, replace, sync_folder};
+use crate::git::files::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::publish::{self, Publication};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::snapshot::{Snapshot, history};
 use crate::git::transport::set_up_libgit2;
-use crate::git::verify::{Thoroughness, verify};
 use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// Describes a mirror that a scan found.
@@ -42,6 +39,32 @@ pub struct Scanned {
     pub head: Option<String>,
     /// The content of the wiki's HEAD, if there is a wiki's mirror.
     pub wiki_head: Option<String>,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// The mirrors.
+    pub mirrors: Vec<Scanned>,
+    /// What may hold mirrors and cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Describes a mirror, or a folder of mirrors, that a scan could not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it lies, relative to the root and without suffix.
+    pub place: PathBuf,
+    /// Why.
+    pub error: String,
+    /// What a person can do.
+    pub hint: String,
+}
+
+impl Unreadable {
+    fn new(place: PathBuf, error: &StoreError) -> Self {
+        Self { place, error: error.to_string(), hint: error.hint() }
+    }
 }
 
 impl Mirror {
@@ -216,6 +239,10 @@ impl Store {
         let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
         for (from, to) in [(building.path(), between.as_path()), (old, aside), (&between, target.path())] {
             let parent = to.parent().unwrap_or(&self.root);
+            self.refuse_links_on_the_way(parent).map_err(|error| match error {
+                StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
+                _ => GitError::Linked(parent.to_owned()),
+            })?;
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
@@ -310,6 +337,8 @@ impl Store {
             return Err(StoreError::Occupied { path: target.path, reason });
         }
         let parent = target.path.parent().unwrap_or(&self.root);
+        self.refuse_links_on_the_way(&source.path)?;
+        self.refuse_links_on_the_way(parent)?;
         fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
         // Before the move: once a mirror is in its place, nobody asks whether its name is right.
         if let Some(name) = new_name {
@@ -322,132 +351,76 @@ impl Store {
     /// Finds every mirror, wherever it lies. Reads two small files of each.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if a folder cannot be read.
-    pub fn scan(&self) -> Result<Vec<Scanned>, StoreError> {
-        let mut found = Vec::new();
+    /// [`StoreError::Io`] if the root or the attic cannot be read. What else cannot be is told apart.
+    pub fn scan(&self) -> Result<Scan, StoreError> {
+        let mut scan = Scan::default();
         for folder in self.folders_of_mirrors()? {
-            for name in names_in(&folder)? {
+            let names = match names_in(&folder) {
+                Ok(names) => names,
+                Err(error) => {
+                    scan.unreadable.push(Unreadable::new(self.below_root(&folder), &error));
+                    continue;
+                }
+            };
+            for name in names {
                 let is_code = name.ends_with(MirrorKind::Code.suffix()) && !name.ends_with(MirrorKind::Wiki.suffix());
                 // The clone of another tool may lie where an owner's folder would, with its `.git`.
                 if !is_code || name == MirrorKind::Code.suffix() {
                     continue;
                 }
-                let full = folder.join(name.trim_end_matches(MirrorKind::Code.suffix()));
-                let place = full.strip_prefix(&self.root).unwrap_or(&full).to_owned();
-                let mirror = self.mirror_at(&place, MirrorKind::Code);
-                let Some((id, full_name)) = mirror.identity()? else {
-                    tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
-                    continue;
-                };
-                let wiki_head = self.mirror_at(&place, MirrorKind::Wiki).head()?;
-                found.push(Scanned { id, full_name, place, head: mirror.head()?, wiki_head });
+                let place = self.below_root(&folder.join(name.trim_end_matches(MirrorKind::Code.suffix())));
+                match self.scan_one(&place) {
+                    Ok(found) => scan.mirrors.extend(found),
+                    Err(error) => scan.unreadable.push(Unreadable::new(place, &error)),
+                }
             }
         }
-        Ok(found)
+        Ok(scan)
     }
 
-    /// Removes what an interrupted run left behind: half-built mirrors, temporary files, packs that were not published.
-    ///
-    /// `scratch` is a folder on local disk.
+    fn scan_one(&self, place: &Path) -> Result<Option<Scanned>, StoreError> {
+        let mirror = self.mirror_at(place, MirrorKind::Code);
+        let Some((id, full_name)) = mirror.identity()? else {
+            tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
+            return Ok(None);
+        };
+        let wiki_head = self.mirror_at(place, MirrorKind::Wiki).head()?;
+        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head: mirror.head()?, wiki_head }))
+    }
+
+    pub(super) fn below_root(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).unwrap_or(path).to_owned()
+    }
+
+    /// Lists the folders that hold mirrors: each owner's, those of the attic, and those of mirrors between two places.
+    /// Where a link leads is not ours to look.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
-    pub fn sweep(&self, scratch: &Path, packs_max: usize) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
-        let incoming = self.own("incoming");
-        for name in names_in(&incoming)? {
-            let path = incoming.join(name);
-            fs::remove_dir_all(&path).map_err(StoreError::io("remove", &path))?;
-            swept.removed += 1;
-        }
-        swept.removed += self.finish_replacements()?;
-        for folder in self.folders_of_mirrors()? {
-            for name in names_in(&folder)?.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
-                let mirror = folder.join(name);
-                // What another tool has under way in a repository of its own is not ours to tidy up.
-                if (Mirror { path: mirror.clone() }).identity()?.is_none() {
-                    continue;
-                }
-                let packs = mirror.join("objects/pack");
-                let mut names = names_in(&packs)?;
-                swept.removed += sweep_temporary(&packs, &names)? + sweep_temporary(&mirror, &names_in(&mirror)?)?;
-                names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
-                swept.removed += sweep_packs_without_index(&mirror, &names, scratch)?;
-                if names.iter().filter(|name| name.ends_with(".idx")).count() > packs_max {
-                    swept.crowded.insert(mirror);
-                }
-            }
-        }
-        Ok(swept)
-    }
-
-    /// Lists the folders that hold mirrors: each owner's, those of the attic, and the one between two names.
-    fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
+    /// [`StoreError::Io`] if the root or the attic cannot be read.
+    pub(super) fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut folders = Vec::new();
         let attic = self.own("attic");
         for parent in [&self.root, &attic] {
             // Whatever no owner is named like, such as lost+found, is not ours to open.
-            for name in names_in(parent)?.into_iter().filter(|name| check_owner(name).is_ok()) {
-                let folder = parent.join(name);
-                if is_folder(&folder).map_err(StoreError::io("examine", &folder))? {
-                    folders.push(folder);
-                }
-            }
+            folders.extend(
+                names_in(parent)?.iter().filter(|name| check_owner(name).is_ok()).map(|name| parent.join(name)),
+            );
         }
-        folders.extend(["moving", REPLACING].map(|name| self.own(name)));
+        folders.extend([MOVING, REPLACING].map(|name| self.own(name)));
+        folders.retain(|folder| !fs::symlink_metadata(folder).is_ok_and(|there| there.is_symlink()));
         Ok(folders)
-    }
-
-    /// Finishes replacements that were interrupted with the new mirror built: it goes in, or away if the old one, from which
-    /// it was made, is still in its place. Returns how many went away.
-    fn finish_replacements(&self) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        let replacing = self.own(REPLACING);
-        for name in names_in(&replacing)? {
-            let between = Mirror { path: replacing.join(&name) };
-            let Some((id, full_name)) = between.identity()? else { continue };
-            let is_wiki = name.ends_with(MirrorKind::Wiki.suffix());
-            let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
-            let home = self.mirror_at(&super::layout::place(&full_name), kind);
-            match home.identity()? {
-                // A repair: it is made again when it is asked for.
-                Some((owner, _)) if owner == id => {
-                    fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
-                    removed += 1;
-                    continue;
-                }
-                // Somebody else's now; a scan finds the new mirror here.
-                Some(_) => continue,
-                // An adoption whose clone was not set aside yet.
-                None if foreign_clone(&home.path)?.is_some() => {
-                    let aside = self.own("adopted").join("interrupted").join(format!("{id}{}", kind.suffix()));
-                    let parent = aside.parent().unwrap_or(&self.root);
-                    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
-                    fs::rename(&home.path, &aside).map_err(StoreError::io("move", &home.path))?;
-                }
-                None => {}
-            }
-            let parent = home.path.parent().unwrap_or(&self.root);
-            fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
-            fs::rename(&between.path, &home.path).map_err(StoreError::io("move", &between.path))?;
-            sync_folder(parent).map_err(|error| of_git(error, "sync", parent))?;
-        }
-        Ok(removed)
     }
 }
 
-/// Where a new mirror waits while the old one, or another tool's clone, leaves its place.
-const REPLACING: &str = "replacing";
-
 /// Words a failure in a mirror as one of the store.
-fn of_git(error: GitError, doing: &'static str, path: &Path) -> StoreError {
+pub(super) fn of_git(error: GitError, doing: &'static str, path: &Path) -> StoreError {
     match error {
         GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
         error => StoreError::io(doing, path)(io::Error::other(error.to_string())),
     }
 }
 
-fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
+pub(super) fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
     ForeignClone::at(folder).map_err(StoreError::io("examine", folder))
 }
 
@@ -480,50 +453,8 @@ fn build(
     publish::build(path, &config, publication)
 }
 
-/// What a sweep did and found.
-#[derive(Clone, Debug, Default)]
-pub struct Swept {
-    /// Files and folders removed.
-    pub removed: u64,
-    /// Mirrors with too many packs, as an interrupted merging leaves them.
-    pub crowded: HashSet<PathBuf>,
-}
-
-/// Removes our temporary files.
-fn sweep_temporary(folder: &Path, names: &[String]) -> Result<u64, StoreError> {
-    let mut removed = 0;
-    for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
-        let path = folder.join(name);
-        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-        removed += 1;
-    }
-    Ok(removed)
-}
-
-/// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: one whose
-/// index was lost later looks just the same, and a repair can read it.
-fn sweep_packs_without_index(mirror: &Path, names: &[String], scratch: &Path) -> Result<u64, StoreError> {
-    let has_no_index =
-        |name: &&String| name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
-    let alone: Vec<&String> = names.iter().filter(has_no_index).collect();
-    if alone.is_empty() {
-        return Ok(0);
-    }
-    let verified = verify(mirror, scratch, Thoroughness::Connected, &CancellationToken::new());
-    let verified = verified.map_err(|error| of_git(error, "verify", mirror))?;
-    if !verified.damage.is_empty() {
-        tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
-        return Ok(0);
-    }
-    for name in &alone {
-        let path = mirror.join("objects/pack").join(name);
-        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-    }
-    Ok(alone.len() as u64)
-}
-
 /// Lists the names in a folder, sorted; nothing for a missing folder or a file.
-fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if is_missing(&error) => return Ok(Vec::new()),

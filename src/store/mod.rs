@@ -7,6 +7,7 @@ pub mod layout;
 mod ledger;
 mod lock;
 mod mirror;
+mod recovery;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, run_record};
 pub use lock::{Lock, LockHolder, is_locked};
-pub use mirror::{Mirror, Scanned, Swept};
+pub use mirror::{Mirror, Scan, Scanned, Unreadable};
+pub use recovery::{Broom, Swept};
 
 /// Says why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +162,25 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a path below the root on which a symbolic link lies: what is written there would be elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Linked`] or [`StoreError::Io`]; what is not there is fine.
+    pub fn refuse_links_on_the_way(&self, path: &Path) -> Result<(), StoreError> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags};
+        let examined = || StoreError::io("examine", path);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&self.root, flags | OFlags::DIRECTORY, Mode::empty());
+        let root = root.map_err(|errno| examined()(errno.into()))?;
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        match rustix::fs::openat2(root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+            Ok(_) => Ok(()),
+            Err(rustix::io::Errno::LOOP) => Err(StoreError::Linked(path.to_owned())),
+            Err(errno) if crate::git::files::is_missing(&errno.into()) => Ok(()),
+            Err(errno) => Err(examined()(errno.into())),
+        }
     }
 
     /// Refuses to go on where a symbolic link lies, relative to the root: what is written there would be elsewhere.

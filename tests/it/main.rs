@@ -22,6 +22,7 @@ mod ordinary_user;
 mod proof;
 mod push;
 mod real;
+mod recovery;
 mod repair;
 mod report;
 mod restore;

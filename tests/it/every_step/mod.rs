@@ -355,4 +355,20 @@ macro_rules! scenes {
     };
 }
 
-scenes!(first_mirror, update, rename, consolidation, retention, restore, repair, adoption, verification);
+scenes!(
+    first_mirror,
+    update,
+    rename,
+    consolidation,
+    retention,
+    restore,
+    repair,
+    adoption,
+    verification,
+    cut_off_first_mirror,
+    cut_off_update,
+    cut_off_rename,
+    cut_off_consolidation,
+    cut_off_repair,
+    cut_off_adoption
+);

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use ghbk_faults::{Call, Fault, Plan};
 use serde_json::Value;
 
 use super::holdings::Holdings;
@@ -184,6 +187,98 @@ pub(super) fn verification() -> Scene {
     let world = small_organisation();
     world.run_json(0);
     Scene { only_reads: true, ..Scene::new("verification", world, &["verify", "--deep", "--json"]) }
+}
+
+/// Lets a command be killed at one rename or removal after the other, until it leaves the store in a certain state: the
+/// scene that follows is the run which finds that.
+fn cut_off(before: Scene, name: &'static str, is_so: impl Fn(&World) -> bool) -> Scene {
+    let world = &before.world;
+    let command = || {
+        let mut command = world.ghbk(before.arguments);
+        // So that calls come in the same order each time, or nearly so.
+        command.env("GHBK_SLACK__NOTIFY", "never").env("GHBK_LIMITS__CONCURRENCY", "1");
+        command.envs(before.settings.iter().copied());
+        command
+    };
+    let kept = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        let _ = fs::remove_dir_all(to);
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
+    copy(&world.root, &kept.path().join("store"));
+    let attempt = |fault| {
+        let plan = Plan { folders: vec![world.root.clone()], fault, lasts: false };
+        ghbk_faults::run(command(), &plan, Duration::from_mins(1)).unwrap()
+    };
+    let calls = attempt(None).calls;
+    let leaves_a_name = |call: &Call| call.name.starts_with("rename") || call.name.starts_with("unlink");
+    let there = calls.iter().enumerate().filter(|(_, call)| leaves_a_name(call)).map(|(at, _)| at);
+    let near = (0..5).flat_map(|offset| there.clone().map(move |at| at + offset));
+    for at in near {
+        copy(&kept.path().join("store"), &world.root);
+        let ended = attempt(Some((at, Fault::Kill)));
+        if ended.status.code().is_none() && is_so(world) {
+            return Scene { name, arguments: RUN, is_damaged: false, ..before };
+        }
+    }
+    panic!("{name}: no call leaves the store like this");
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn has_pack_without_index(world: &World, name: &str) -> bool {
+    let names = names_in(&world.mirror(name).join("objects/pack"));
+    let has_none =
+        |name: &String| name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
+    names.iter().filter(|name| name.starts_with("pack-")).any(has_none)
+}
+
+pub(super) fn cut_off_first_mirror() -> Scene {
+    cut_off(first_mirror(), "a first mirror cut off", |world| {
+        names_in(&world.root.join(".ghbk/incoming")).iter().any(|name| name.ends_with(".git"))
+    })
+}
+
+pub(super) fn cut_off_update() -> Scene {
+    cut_off(update(), "an update cut off between pack and index", |world| has_pack_without_index(world, "acme/one"))
+}
+
+/// The wiki has left, the code has not.
+pub(super) fn cut_off_rename() -> Scene {
+    cut_off(rename(), "a rename cut off between wiki and code", |world| {
+        let names = names_in(&world.root.join(".ghbk/moving"));
+        let is_alone = |name: &String| {
+            let stem = name.strip_suffix(".wiki.git");
+            stem.is_some_and(|stem| !names.contains(&format!("{stem}.git")))
+        };
+        names.iter().any(is_alone)
+    })
+}
+
+/// The merged pack is there, and one of the old ones half gone.
+pub(super) fn cut_off_consolidation() -> Scene {
+    cut_off(consolidation(), "a consolidation cut off", |world| {
+        has_pack_without_index(world, "acme/one") || has_pack_without_index(world, "acme/two")
+    })
+}
+
+/// The damaged mirror is set aside, the new one is not in its place.
+pub(super) fn cut_off_repair() -> Scene {
+    cut_off(repair(), "a repair cut off", |world| {
+        !names_in(&world.root.join(".ghbk/replacing")).is_empty() && !world.mirror("acme/one").exists()
+    })
+}
+
+/// The new mirror of the second clone is built, the clone still in its place.
+pub(super) fn cut_off_adoption() -> Scene {
+    cut_off(adoption(), "an adoption cut off", |world| {
+        let is_clone = git2::Config::open(&world.mirror("acme/two").join("config"))
+            .is_ok_and(|config| config.get_i64("ghbk.id").is_err());
+        is_clone && world.mirror("acme/one").exists() && !names_in(&world.root.join(".ghbk/replacing")).is_empty()
+    })
 }
 
 /// Checks what a restore left at its destination: the repository whole, or nothing.

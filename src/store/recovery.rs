@@ -1,0 +1,259 @@
+//! Recovery: what a run that came to no good end left on the store is removed, or finished.
+//!
+//! Only a run that holds the lock does this, before it looks at anything else. What a newcomer would get wrong: one
+//! thing that cannot be read must not keep every later run from its work, so each is told as a failure and left, and the
+//! next run tries again.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::layout::{self, MOVING, MirrorKind, REPLACING};
+use super::mirror::{Mirror, foreign_clone, names_in, of_git};
+use super::{Store, StoreError, ends_the_run};
+use crate::git::files::{TEMPORARY_PREFIX, sync_folder};
+use crate::git::verify::{Thoroughness, verify};
+
+/// What a sweep did and found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Files and folders removed.
+    pub removed: u64,
+    /// Mirrors with too many packs, as an interrupted merging leaves them.
+    pub crowded: HashSet<PathBuf>,
+    /// What could not be tidied up, and why: the name of its repository if that is known, else its place.
+    pub problems: Vec<(String, StoreError)>,
+}
+
+impl Swept {
+    /// Takes over what came of one part; says whether there is any sense in going on.
+    fn take(&mut self, name: impl FnOnce() -> String, result: Result<u64, StoreError>) -> bool {
+        match result {
+            Ok(removed) => {
+                self.removed += removed;
+                true
+            }
+            Err(error) => {
+                let ends = matches!(&error, StoreError::Io { source, .. } if ends_the_run(source.kind()));
+                self.problems.push((name(), error));
+                !ends
+            }
+        }
+    }
+}
+
+/// What a sweep needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Broom<'a> {
+    /// A folder on local disk.
+    pub scratch: &'a Path,
+    /// More packs than this are merged.
+    pub packs_max: usize,
+    /// Ends it early; the next run goes on.
+    pub cancel: &'a CancellationToken,
+}
+
+impl Store {
+    /// Removes what an interrupted run left behind: half-built mirrors, temporary files, packs that were not published.
+    /// Finishes replacements and moves that it began.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the root cannot be read.
+    pub fn sweep(&self, broom: Broom<'_>) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        let steps = [Self::sweep_incoming, Self::finish_replacements, Self::bring_wikis_home];
+        for step in steps {
+            if !step(self, &mut swept) {
+                return Ok(swept);
+            }
+        }
+        for folder in self.folders_of_mirrors()? {
+            let names = names_in(&folder);
+            let Some(names) = self.listed(names, &folder, &mut swept) else { continue };
+            for name in names.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
+                if broom.cancel.is_cancelled() {
+                    return Ok(swept);
+                }
+                let mirror = Mirror { path: folder.join(name) };
+                let result = self.sweep_mirror(&mirror, broom, &mut swept.crowded);
+                if !swept.take(|| self.name_of(&mirror), result) {
+                    return Ok(swept);
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Says whose mirror it is; where it lies if it does not say.
+    fn name_of(&self, mirror: &Mirror) -> String {
+        let is_wiki = mirror.path.to_string_lossy().ends_with(MirrorKind::Wiki.suffix());
+        let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+        match mirror.identity() {
+            Ok(Some((_, full_name))) => kind.name_of(&full_name),
+            _ => self.below_root(&mirror.path).display().to_string().trim_end_matches(".git").to_owned(),
+        }
+    }
+
+    fn listed(&self, names: Result<Vec<String>, StoreError>, folder: &Path, swept: &mut Swept) -> Option<Vec<String>> {
+        names.map_err(|error| swept.problems.push((self.below_root(folder).display().to_string(), error))).ok()
+    }
+
+    /// Removes mirrors that were being built. Says whether there is any sense in going on.
+    fn sweep_incoming(&self, swept: &mut Swept) -> bool {
+        let incoming = self.own("incoming");
+        let Some(names) = self.listed(names_in(&incoming), &incoming, swept) else { return true };
+        names.into_iter().all(|name| {
+            let path = incoming.join(name);
+            let removed = fs::remove_dir_all(&path).map(|()| 1).map_err(StoreError::io("remove", &path));
+            swept.take(|| self.below_root(&path).display().to_string(), removed)
+        })
+    }
+
+    /// Finishes replacements that were interrupted with the new mirror built: it goes in, or away if the old one, from which
+    /// it was made, is still in its place. Says whether there is any sense in going on.
+    fn finish_replacements(&self, swept: &mut Swept) -> bool {
+        let replacing = self.own(REPLACING);
+        let Some(names) = self.listed(names_in(&replacing), &replacing, swept) else { return true };
+        names.into_iter().all(|name| {
+            let between = Mirror { path: replacing.join(name) };
+            let name = self.name_of(&between);
+            let finished = self.finish_replacement(&between);
+            swept.take(|| name, finished)
+        })
+    }
+
+    /// Finishes one replacement; returns how many mirrors went away.
+    fn finish_replacement(&self, between: &Mirror) -> Result<u64, StoreError> {
+        let Some((id, full_name)) = between.identity()? else { return Ok(0) };
+        let is_wiki = between.path.to_string_lossy().ends_with(MirrorKind::Wiki.suffix());
+        let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+        let home = self.mirror_at(&layout::place(&full_name), kind);
+        self.refuse_links_on_the_way(&home.path)?;
+        match home.identity()? {
+            // A repair: it is made again when it is asked for.
+            Some((owner, _)) if owner == id => {
+                fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
+                return Ok(1);
+            }
+            // Somebody else's now; a scan finds the new mirror here.
+            Some(_) => return Ok(0),
+            // An adoption whose clone was not set aside yet.
+            None if foreign_clone(&home.path)?.is_some() => {
+                let aside = free_name(&self.own("adopted").join("interrupted"), &format!("{id}{}", kind.suffix()))?;
+                put(&home.path, &aside)?;
+            }
+            None => {}
+        }
+        put(&between.path, &home.path)?;
+        Ok(0)
+    }
+
+    /// Takes a wiki that left its place before its code did back to it. Says whether there is any sense in going on.
+    fn bring_wikis_home(&self, swept: &mut Swept) -> bool {
+        let moving = self.own(MOVING);
+        let Some(names) = self.listed(names_in(&moving), &moving, swept) else { return true };
+        let is_alone = |name: &&String| {
+            let stem = name.strip_suffix(MirrorKind::Wiki.suffix());
+            stem.is_some_and(|stem| !names.contains(&format!("{stem}{}", MirrorKind::Code.suffix())))
+        };
+        names.iter().filter(is_alone).all(|name| {
+            let wiki = Mirror { path: moving.join(name) };
+            let name = self.name_of(&wiki);
+            let home = self.bring_wiki_home(&wiki);
+            swept.take(|| name, home)
+        })
+    }
+
+    fn bring_wiki_home(&self, wiki: &Mirror) -> Result<u64, StoreError> {
+        let Some((id, full_name)) = wiki.identity()? else { return Ok(0) };
+        let place = layout::place(&full_name);
+        let (code, home) = (self.mirror_at(&place, MirrorKind::Code), self.mirror_at(&place, MirrorKind::Wiki));
+        self.refuse_links_on_the_way(&home.path)?;
+        let is_its_code = code.identity()?.is_some_and(|(owner, _)| owner == id);
+        if is_its_code && !home.exists().map_err(StoreError::io("examine", &home.path))? {
+            put(&wiki.path, &home.path)?;
+        }
+        Ok(0)
+    }
+
+    /// Removes from one mirror what was not published; returns how many files.
+    fn sweep_mirror(
+        &self,
+        mirror: &Mirror,
+        broom: Broom<'_>,
+        crowded: &mut HashSet<PathBuf>,
+    ) -> Result<u64, StoreError> {
+        let packs = mirror.path.join("objects/pack");
+        self.refuse_links_on_the_way(&packs)?;
+        // What another tool has under way in a repository of its own is not ours to tidy up.
+        if mirror.identity()?.is_none() {
+            return Ok(0);
+        }
+        let mut names = names_in(&packs)?;
+        let mut removed = sweep_temporary(&packs, &names)? + sweep_temporary(&mirror.path, &names_in(&mirror.path)?)?;
+        names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
+        removed += sweep_packs_without_index(&mirror.path, &names, broom)?;
+        if names.iter().filter(|name| name.ends_with(".idx")).count() > broom.packs_max {
+            crowded.insert(mirror.path.clone());
+        }
+        Ok(removed)
+    }
+}
+
+/// Moves a repository to where nothing of the kind is.
+fn put(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let parent = to.parent().unwrap_or(to);
+    fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+    fs::rename(from, to).map_err(|error| match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            let reason = format!("the mirror in {} belongs here", from.display());
+            StoreError::Occupied { path: to.to_owned(), reason }
+        }
+        _ => StoreError::io("move", from)(error),
+    })?;
+    sync_folder(parent).map_err(|error| of_git(error, "sync", parent))
+}
+
+/// Finds a name that nothing in a folder has.
+fn free_name(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let taken = names_in(folder)?;
+    let mut candidates = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{number}-{name}")));
+    let free = candidates.find(|candidate| !taken.contains(candidate));
+    Ok(folder.join(free.unwrap_or_else(|| name.to_owned())))
+}
+
+/// Removes our temporary files.
+fn sweep_temporary(folder: &Path, names: &[String]) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for name in names.iter().filter(|name| name.starts_with(TEMPORARY_PREFIX)) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: one whose
+/// index was lost later looks just the same, and a repair can read it.
+fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) -> Result<u64, StoreError> {
+    let has_no_index =
+        |name: &&String| name.strip_suffix(".pack").is_some_and(|stem| !names.contains(&format!("{stem}.idx")));
+    let alone: Vec<&String> = names.iter().filter(has_no_index).collect();
+    if alone.is_empty() {
+        return Ok(0);
+    }
+    let verified = verify(mirror, broom.scratch, Thoroughness::Connected, broom.cancel);
+    let verified = verified.map_err(|error| of_git(error, "verify", mirror))?;
+    if !verified.damage.is_empty() {
+        tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
+        return Ok(0);
+    }
+    for name in &alone {
+        let path = mirror.join("objects/pack").join(name);
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+    }
+    Ok(alone.len() as u64)
+}

@@ -1,0 +1,211 @@
+//! What an interruption left is finished or told, and one thing that cannot be read stops nobody else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::world::{World, git};
+
+/// Makes the newest run one that was interrupted.
+fn interrupt(world: &World) {
+    let mut records: Vec<PathBuf> =
+        fs::read_dir(world.root.join(".ghbk/runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    let newest = records.pop().unwrap();
+    let text = fs::read_to_string(&newest).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"kind\":\"summary\"")).collect();
+    fs::write(&newest, lines.join("\n") + "\n").unwrap();
+}
+
+fn failed(summary: &Value) -> Vec<&str> {
+    let failures = summary["failures"].as_array().unwrap();
+    failures.iter().map(|failure| failure["repository"].as_str().unwrap()).collect()
+}
+
+/// Puts something in the place of a file that cannot be read as one.
+fn make_unreadable(file: &Path) -> PathBuf {
+    let away = file.with_extension("away");
+    fs::rename(file, &away).unwrap();
+    fs::create_dir(file).unwrap();
+    away
+}
+
+fn make_readable(file: &Path, away: &Path) {
+    fs::remove_dir(file).unwrap();
+    fs::rename(away, file).unwrap();
+}
+
+fn two_repositories() -> World {
+    let world = World::new();
+    for name in ["acme/one", "acme/two"] {
+        world.add(name);
+    }
+    world.run_json(0);
+    for name in ["acme/one", "acme/two"] {
+        world.sandbox.edit(name).force_push("main").unwrap();
+    }
+    world
+}
+
+#[test]
+fn one_mirror_that_cannot_be_read_stops_no_other() {
+    for with_index in [true, false] {
+        let world = two_repositories();
+        interrupt(&world);
+        if !with_index {
+            fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+        }
+        let config = world.mirror("acme/two").join("config");
+        let away = make_unreadable(&config);
+        // Twice: as long as it lasts, every run says so.
+        for _ in 0..2 {
+            let summary = world.run_json(1);
+            assert!(failed(&summary).contains(&"acme/two"), "{summary:#}");
+            assert!(!failed(&summary).contains(&"acme/one"), "{summary:#}");
+            assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+            world.assert_mirrors("acme/one");
+            let verify = world.run(&["verify"]);
+            assert_eq!(verify.code, Some(1), "{verify:#?}");
+        }
+        make_readable(&config, &away);
+        let summary = world.run_json(0);
+        assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+        world.assert_mirrors("acme/two");
+        let snapshots = world.run(&["snapshots", "acme/two", "--json"]).expect(0).json();
+        assert!(snapshots[0]["snapshots"].as_array().unwrap().len() >= 2, "{snapshots:#}");
+        world.run(&["verify", "--deep"]).expect(0);
+    }
+}
+
+#[test]
+fn a_renamed_repository_whose_mirror_cannot_be_read_is_not_made_anew() {
+    let world = two_repositories();
+    world.sandbox.rename("acme/two", "acme/zwei").unwrap();
+    interrupt(&world);
+    let id = git(&world.mirror("acme/two"), &["config", "ghbk.id"]);
+    let away = make_unreadable(&world.mirror("acme/two").join("config"));
+    let summary = world.run_json(1);
+    assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+    assert!(!world.mirror("acme/zwei").exists());
+    // Half-way to its new place.
+    let config = world.root.join(format!(".ghbk/moving/{}.git/config", id.trim()));
+    make_readable(&config, &config.with_file_name(away.file_name().unwrap()));
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["renamed"], 1, "{summary:#}");
+    world.assert_mirrors("acme/zwei");
+}
+
+#[test]
+fn what_is_no_mirror_stops_nobody() {
+    let world = two_repositories();
+    interrupt(&world);
+    let incoming = world.root.join(".ghbk/incoming");
+    fs::create_dir_all(&incoming).unwrap();
+    fs::write(incoming.join("a-file"), "").unwrap();
+    fs::create_dir_all(world.root.join(".ghbk/replacing/nothing.git")).unwrap();
+    fs::create_dir_all(world.root.join(".ghbk/moving/nothing.wiki.git")).unwrap();
+    let summary = world.run_json(1);
+    assert_eq!(failed(&summary), [".ghbk/incoming/a-file"], "{summary:#}");
+    for name in ["acme/one", "acme/two"] {
+        world.assert_mirrors(name);
+    }
+    fs::remove_file(incoming.join("a-file")).unwrap();
+    world.run_json(0);
+}
+
+/// Takes a mirror to where a repair that was interrupted leaves the new one.
+fn set_between(world: &World, name: &str) {
+    let id = git(&world.mirror(name), &["config", "ghbk.id"]);
+    let between = world.root.join(format!(".ghbk/replacing/{}.git", id.trim()));
+    fs::create_dir_all(between.parent().unwrap()).unwrap();
+    fs::rename(world.mirror(name), &between).unwrap();
+}
+
+#[test]
+fn a_place_that_is_taken_is_told_and_stops_nobody() {
+    let world = two_repositories();
+    set_between(&world, "acme/two");
+    interrupt(&world);
+    fs::create_dir_all(world.mirror("acme/two").join("somebody's")).unwrap();
+    let summary = world.run_json(1);
+    assert!(failed(&summary).contains(&"acme/two"), "{summary:#}");
+    assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+    world.assert_mirrors("acme/one");
+    fs::remove_dir_all(world.mirror("acme/two")).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+    world.assert_mirrors("acme/two");
+}
+
+#[test]
+fn clones_set_aside_by_interrupted_adoptions_do_not_get_in_each_other_s_way() {
+    let world = two_repositories();
+    for round in 0..2 {
+        set_between(&world, "acme/two");
+        let origin = world.sandbox.repositories().join("acme/two.git");
+        let to = world.mirror("acme/two").display().to_string();
+        git(&origin, &["clone", "--quiet", "--mirror", &format!("file://{}", origin.display()), &to]);
+        interrupt(&world);
+        world.run_json(0);
+        world.assert_mirrors("acme/two");
+        let aside = fs::read_dir(world.root.join(".ghbk/adopted/interrupted")).unwrap().count();
+        assert_eq!(aside, round + 1);
+    }
+}
+
+#[test]
+fn a_wiki_that_left_alone_comes_back() {
+    let world = World::new();
+    world.add("acme/one");
+    world.add("acme/one.wiki");
+    world.run_json(0);
+    let id = git(&world.mirror("acme/one"), &["config", "ghbk.id"]);
+    let moving = world.root.join(".ghbk/moving");
+    fs::create_dir_all(&moving).unwrap();
+    let wiki = world.mirror("acme/one.wiki");
+    fs::rename(&wiki, moving.join(format!("{}.wiki.git", id.trim()))).unwrap();
+    interrupt(&world);
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["unchanged"], 1, "{summary:#}");
+    assert!(wiki.exists());
+    assert_eq!(fs::read_dir(&moving).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_is_written_through_a_link_inside_a_mirror() {
+    let world = two_repositories();
+    let elsewhere = world.folder.path().join("elsewhere");
+    let objects = world.mirror("acme/two").join("objects");
+    fs::rename(&objects, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &objects).unwrap();
+    let before = crate::world::files_below(&elsewhere);
+    for interrupted in [false, true] {
+        if interrupted {
+            interrupt(&world);
+        }
+        let summary = world.run_json(1);
+        assert!(failed(&summary).contains(&"acme/two"), "{summary:#}");
+        assert!(summary["failures"].to_string().contains("symbolic link"), "{summary:#}");
+        assert_eq!(crate::world::files_below(&elsewhere), before);
+        world.assert_mirrors("acme/one");
+    }
+    world.run(&["run", "--repair", "acme/two"]).expect(0);
+    assert_eq!(crate::world::files_below(&elsewhere), before);
+    world.run_json(0);
+    world.assert_mirrors("acme/two");
+    world.run(&["verify", "--deep"]).expect(0);
+}
+
+#[test]
+fn after_a_clock_that_was_ahead_an_interruption_is_noticed() {
+    let world = two_repositories();
+    world.run_at(chrono::Utc::now() + chrono::TimeDelta::days(4000), &[]);
+    world.run_json(0);
+    interrupt(&world);
+    let rubbish = world.mirror("acme/one").join("objects/pack/tmp_ghbk_rubbish");
+    fs::write(&rubbish, "").unwrap();
+    let summary = world.run_json(0);
+    assert!(summary["warnings"].to_string().contains("was interrupted"), "{summary:#}");
+    assert!(!rubbish.exists());
+}
