@@ -19,6 +19,9 @@ use crate::git::GitError;
 /// Installation tokens are good for an hour; the rest is left to the request that uses one.
 const INSTALLATION_TOKEN_AGE_MAX: Duration = Duration::from_mins(50);
 
+/// No answer takes longer; the client's own limits are for each part of it.
+const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// Gives the token to use now.
 #[derive(Debug)]
 pub struct Credentials(Kind);
@@ -82,10 +85,12 @@ impl Credentials {
                 {
                     return Ok(token.clone());
                 }
-                let (_, token) = app
-                    .installation_and_token(*installation)
-                    .await
-                    .map_err(|error| from_octocrab(error, "the installation's token"))?;
+                let what = "the installation's token";
+                let answered =
+                    tokio::time::timeout(TOKEN_REQUEST_TIMEOUT, app.installation_and_token(*installation)).await;
+                let too_late =
+                    |_| GitHubError::Connection(format!("{what} did not come within {TOKEN_REQUEST_TIMEOUT:?}"));
+                let (_, token) = answered.map_err(too_late)?.map_err(|error| from_octocrab(error, what))?;
                 *minted = Some((token.clone(), Instant::now()));
                 Ok(token)
             }

@@ -436,13 +436,15 @@ async fn list_owner(
 
 /// A listing of a hundred thousand repositories has a thousand pages; more is a loop.
 const PAGES_MAX: usize = 2_000;
+/// As many as so many pages of a hundred hold; a page of GitHub's never holds more.
+const ITEMS_MAX: usize = 100 * PAGES_MAX;
 
 async fn read_pages(github: &GitHub, first: Url, owner: &str, listing: &mut Listing) -> Result<(), GitHubError> {
     let mut next = Some(first);
     let mut read = HashSet::new();
     while let Some(url) = next {
         let what = format!("page {} of the repositories of {owner}", read.len() + 1);
-        if read.len() >= PAGES_MAX || !read.insert(url.clone()) {
+        if read.len() >= PAGES_MAX || listing.items.len() > ITEMS_MAX || !read.insert(url.clone()) {
             return Err(GitHubError::Unreadable { what, reason: "the listing does not end".to_owned() });
         }
         let page: PageOf<Listed> = github.page(&url, &what).await?;
