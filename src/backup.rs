@@ -102,6 +102,7 @@ fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunS
         force_pushed: Vec::new(),
         adopted: Vec::new(),
         dropped: Vec::new(),
+        unmerged: Vec::new(),
         proof: Proof::default(),
         listed_by_owner: BTreeMap::new(),
     }

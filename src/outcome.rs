@@ -82,6 +82,9 @@ pub struct Outcome {
     /// Packs that were merged into one.
     #[serde(default)]
     pub packs_merged: u64,
+    /// Whether packs that are too many could not be merged; some may be left half-way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unmerged: bool,
     /// What retention gave up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
@@ -123,6 +126,7 @@ impl Outcome {
             deleted_refs: Vec::new(),
             tips_kept: 0,
             packs_merged: 0,
+            unmerged: false,
             dropped: None,
             repaired: false,
             adopted: None,
@@ -317,6 +321,9 @@ pub struct RunSummary {
     /// What retention gave up.
     #[serde(default)]
     pub dropped: Vec<DroppedFrom>,
+    /// Mirrors whose packs are too many and could not be merged, or were not looked at; some may be left half-way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmerged: Vec<String>,
     /// What was proven.
     #[serde(default)]
     pub proof: Proof,
@@ -325,16 +332,13 @@ pub struct RunSummary {
     pub listed_by_owner: BTreeMap<String, u64>,
 }
 
-/// What a warning says of a mirror whose packs could not be merged; some may be left half-way.
-pub(crate) const UNMERGED: &str = "its packs could not be merged";
-
 impl RunSummary {
     /// Says whether something may be on the store that no outcome tells of, or may lie half-way to its place: after an end
     /// before its time, or when writing to a mirror or moving one failed.
     pub fn may_leave_work(&self) -> bool {
         let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move | Stage::Recovery);
         let ended_early = !matches!(self.status, RunStatus::Ok | RunStatus::Partial);
-        ended_early || self.failures.iter().any(on_store) || self.warnings.iter().any(|text| text.contains(UNMERGED))
+        ended_early || self.failures.iter().any(on_store) || !self.unmerged.is_empty()
     }
 
     /// Says whether the run was over everything.

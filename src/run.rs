@@ -32,7 +32,8 @@ use crate::outcome::{
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run, latest_run, layout,
+    Broom, Index, Ledger, Lock, MirrorKind, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run,
+    latest_run, layout,
 };
 
 pub use adoption::Adoption;
@@ -555,6 +556,22 @@ impl Tally {
         self.outcomes.push(outcome);
     }
 
+    /// Names the mirrors whose packs the next run is to merge.
+    fn unmerged(&self, session: &Session) -> Vec<String> {
+        let done = self.outcomes.iter().filter(|outcome| outcome.state != State::Failed);
+        let looked_at: HashSet<PathBuf> = done.map(|outcome| layout::place(&outcome.full_name)).collect();
+        let place = |mirror: &PathBuf| {
+            let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();
+            [MirrorKind::Wiki, MirrorKind::Code]
+                .iter()
+                .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
+        };
+        let left = session.crowded.iter().filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
+        let failed =
+            self.outcomes.iter().filter(|outcome| outcome.unmerged).map(|outcome| outcome.full_name.to_string());
+        failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn sum_up(self, session: &Session, status: RunStatus, finished_at: DateTime<Utc>) -> RunSummary {
         let count = |state: State| self.outcomes.iter().filter(|outcome| outcome.state == state).count() as u64;
         let failed_outcomes = count(State::Failed);
@@ -599,6 +616,7 @@ impl Tally {
                 .iter()
                 .filter_map(|o| Some(DroppedFrom { repository: o.full_name.clone(), dropped: o.dropped? }))
                 .collect(),
+            unmerged: self.unmerged(session),
             proof: self.proof,
             failures: self.failures,
             warnings: self.warnings,

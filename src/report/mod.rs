@@ -95,6 +95,7 @@ pub(crate) mod samples {
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
             }],
             adopted: vec![],
+            unmerged: vec![],
             dropped: vec![DroppedFrom {
                 repository: "acme/api".parse().unwrap(),
                 dropped: Dropped { snapshots: 12, tips: 1 },
@@ -128,6 +129,7 @@ pub(crate) mod samples {
             gone: vec![],
             force_pushed: vec![],
             dropped: vec![],
+            unmerged: vec![],
             proof: Proof { damaged: vec![], ..eventful().proof },
             ..eventful()
         }

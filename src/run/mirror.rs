@@ -25,7 +25,7 @@ use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State, UNMERGED};
+use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
 use crate::text::printable;
@@ -107,6 +107,7 @@ struct Changed {
     deleted_refs: Vec<String>,
     tips_kept: u64,
     consolidated: Consolidated,
+    unmerged: bool,
     repaired: bool,
     /// What a repair could not read.
     lost: Vec<String>,
@@ -118,8 +119,11 @@ impl Changed {
     fn note_merged(&mut self, merged: Result<Option<Consolidated>, GitError>, name: &str) {
         match merged {
             Ok(consolidated) => self.consolidated = consolidated.unwrap_or_default(),
-            Err(GitError::Cancelled) => {}
-            Err(error) => self.warnings.push(format!("{name}: {UNMERGED}: {error}")),
+            Err(GitError::Cancelled) => self.unmerged = true,
+            Err(error) => {
+                self.unmerged = true;
+                self.warnings.push(format!("{name}: its packs could not be merged: {error}"));
+            }
         }
     }
 }
@@ -503,9 +507,18 @@ impl Worker {
                         error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
                         hint: "rename it on GitHub".to_owned(),
                     }));
-                    let Changed { force_pushed, deleted_refs, tips_kept, consolidated, repaired, lost, warnings } =
-                        synced.changed;
+                    let Changed {
+                        force_pushed,
+                        deleted_refs,
+                        tips_kept,
+                        consolidated,
+                        unmerged,
+                        repaired,
+                        lost,
+                        warnings,
+                    } = synced.changed;
                     outcome.repaired |= repaired;
+                    outcome.unmerged |= unmerged;
                     outcome.failures.extend(lost.into_iter().map(|lost| Failure {
                         repository: name.clone(),
                         stage: Stage::Verify,

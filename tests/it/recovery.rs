@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, git};
 
 /// Makes the newest run one that was interrupted.
-fn interrupt(world: &World) {
+pub(crate) fn interrupt(world: &World) {
     let mut records: Vec<PathBuf> =
         fs::read_dir(world.root.join(".ghbk/runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     records.sort();

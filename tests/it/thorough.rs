@@ -8,8 +8,9 @@ use ghbk::git::snapshot;
 use ghbk::git::view::View;
 use tokio_util::sync::CancellationToken;
 
+use crate::recovery::interrupt;
 use crate::verify::{damage, mirror};
-use crate::world::{World, git};
+use crate::world::{World, files_below, finish_watched, git, is_everything};
 
 /// A restore takes longer than a verification.
 const RESTORED_EVERY: usize = 3;
@@ -139,4 +140,55 @@ fn sixty_weeks_of_changes_stay_small_and_cheap() {
         // The folder of records is read by name and has sixty more of them.
         assert!(now <= at_first + 10, "{now} operations, {at_first} in week 1");
     }
+}
+
+/// `scripts/faults` tries as many as GitHub's largest organisations have.
+fn many() -> usize {
+    if is_everything() { 50_000 } else { 500 }
+}
+
+/// Makes a mirror of another repository out of one, without another byte for its packs.
+fn multiply(mirror: &Path, to: &Path, id: usize, full_name: &str) {
+    for (path, _) in files_below(mirror) {
+        let target = to.join(path.strip_prefix(mirror).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        if target.ends_with("config") {
+            let config = format!(
+                "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[ghbk]\n\tid = {id}\n\tfullName = {full_name}\n"
+            );
+            fs::write(target, config).unwrap();
+        } else {
+            fs::hard_link(path, target).unwrap();
+        }
+    }
+    fs::create_dir_all(to.join("refs")).unwrap();
+}
+
+#[test]
+fn a_store_of_many_mirrors_is_swept_planned_and_shown() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    for number in 1..=many() {
+        let name = format!("acme/many-{number:05}");
+        multiply(&world.mirror("acme/site"), &world.mirror(&name), 9_000_000_000 + number, &name);
+    }
+    interrupt(&world);
+    let rubbish = world.mirror("acme/many-00500").join("objects/pack/tmp_ghbk_rubbish");
+    fs::write(&rubbish, "").unwrap();
+    let mut figures = Vec::new();
+    for what in ["after an interruption", "with an index"] {
+        let started = std::time::Instant::now();
+        let (ended, peak_kib) = finish_watched(&mut world.ghbk(&["run", "--json"]));
+        figures.push(format!("{what}: {:.1} s, {} MiB", started.elapsed().as_secs_f64(), peak_kib / 1024));
+        let summary = ended.expect(0).json();
+        assert_eq!(summary["counts"]["gone"], many(), "{summary:#}");
+        assert_eq!(summary["counts"]["unchanged"], 1, "{summary:#}");
+    }
+    assert!(!rubbish.exists());
+    let status = world.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["repositories"].as_array().unwrap().len(), many() + 1);
+    let newest = world.sandbox.slack_messages().pop().unwrap();
+    assert!(newest.problems.is_empty(), "{:?}", newest.problems);
+    eprintln!("{} mirrors: a run {}", many() + 1, figures.join("; "));
 }
