@@ -64,9 +64,10 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
     let mut adoptions: Vec<Adoption> = Vec::new();
     for clone in clones {
         let named = match (&arguments.name, clone.obstacle()) {
-            (_, Some(obstacle)) => Err(obstacle.to_owned()),
-            (Some(name), None) => Ok((name.clone(), MirrorKind::Code)),
-            (None, None) => name_of(&clone, &config.store.root, &config.github.owners, outside.git_host()),
+            (_, Err(error)) => Err(error.to_string()),
+            (_, Ok(Some(obstacle))) => Err(obstacle.to_owned()),
+            (Some(name), Ok(None)) => Ok((name.clone(), MirrorKind::Code)),
+            (None, Ok(None)) => name_of(&clone, &config.store.root, &config.github.owners, outside.git_host()),
         };
         let mut found = Found { clone: clone.folder.clone(), repository: None, left_alone: None };
         match named {

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::files::metadata;
+use super::files::{is_missing, metadata};
 use super::pack;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Occasion};
@@ -80,14 +80,31 @@ impl ForeignClone {
     }
 
     /// Says why it cannot become a mirror, if a look at its files tells.
-    pub fn obstacle(&self) -> Option<&'static str> {
-        if self.git_dir.join("shallow").exists() {
-            return Some("it is shallow: its history is cut off");
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if they cannot be looked at.
+    pub fn obstacle(&self) -> Result<Option<&'static str>, GitError> {
+        let reasons = [
+            ("shallow", "it is shallow: its history is cut off"),
+            ("objects/info/alternates", "it borrows objects from another repository (objects/info/alternates)"),
+        ];
+        for (name, reason) in reasons {
+            let path = self.git_dir.join(name);
+            if metadata(&path).map_err(GitError::io("examine", &path))?.is_some() {
+                return Ok(Some(reason));
+            }
         }
-        if self.git_dir.join("objects/info/alternates").exists() {
-            return Some("it borrows objects from another repository (objects/info/alternates)");
+        Ok(None)
+    }
+
+    /// Reads a small file; none if it is not there.
+    fn read(&self, name: &str) -> Result<Option<String>, GitError> {
+        let path = self.git_dir.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(GitError::io("read", &path)(error)),
         }
-        None
     }
 
     fn refs(&self) -> Result<ForeignRefs, GitError> {
@@ -100,9 +117,9 @@ impl ForeignClone {
         // A loose ref is newer than its packed namesake.
         read_loose(&self.git_dir, "refs", &mut refs)?;
         let is_plain = refs.iter().any(|(name, _)| name.starts_with(REMOTE_BRANCHES));
-        let mut found = ForeignRefs { head: self.head(is_plain), ..ForeignRefs::default() };
+        let mut found = ForeignRefs { head: self.head(is_plain)?, ..ForeignRefs::default() };
         // Work on a detached HEAD is under no name.
-        let detached = fs::read_to_string(self.git_dir.join("HEAD")).ok().and_then(|text| parse_oid(text.trim_end()));
+        let detached = self.read("HEAD")?.and_then(|text| parse_oid(&text));
         found.others.extend(detached.map(|oid| Target { oid, peeled: None }));
         for (name, target) in refs.iter().filter(|(name, _)| git2::Reference::is_valid_name(name)) {
             match name.strip_prefix(REMOTE_BRANCHES) {
@@ -119,14 +136,14 @@ impl ForeignClone {
     }
 
     /// Finds GitHub's default branch, or the branch that is checked out.
-    fn head(&self, is_plain: bool) -> Option<String> {
-        let read = |name: &str| fs::read_to_string(self.git_dir.join(name)).ok();
-        let of_remote = read(&format!("{REMOTE_BRANCHES}HEAD")).filter(|_| is_plain);
-        let branch = of_remote.as_deref().and_then(|text| text.trim_end().strip_prefix("ref: refs/remotes/origin/"));
-        if let Some(branch) = branch {
-            return Some(format!("ref: refs/heads/{branch}"));
+    fn head(&self, is_plain: bool) -> Result<Option<String>, GitError> {
+        if is_plain
+            && let Some(of_remote) = self.read(&format!("{REMOTE_BRANCHES}HEAD"))?
+            && let Some(branch) = of_remote.strip_prefix("ref: refs/remotes/origin/")
+        {
+            return Ok(Some(format!("ref: refs/heads/{branch}")));
         }
-        read("HEAD").map(|text| text.trim_end().to_owned()).filter(|text| text.starts_with("ref: refs/heads/"))
+        Ok(self.read("HEAD")?.filter(|text| text.starts_with("ref: refs/heads/")))
     }
 }
 
@@ -173,7 +190,7 @@ pub fn adopt(
     scratch: &Path,
     cancel: &CancellationToken,
 ) -> Result<(Staged, String), GitError> {
-    if let Some(obstacle) = clone.obstacle() {
+    if let Some(obstacle) = clone.obstacle()? {
         return Err(GitError::NotAdoptable(obstacle));
     }
     let ForeignRefs { mut of_remote, others, head } = clone.refs()?;
