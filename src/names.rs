@@ -216,7 +216,7 @@ fn check_repository_name(name: &str) -> Result<(), InvalidName> {
 #[serde(transparent)]
 pub struct RunId(String);
 
-/// The id of a run is the time of its start.
+/// How the id of a run is written: the time of its start, unless the clock was ahead before.
 const ID_FORMAT: &str = "%Y%m%dT%H%M%S%.3fZ";
 
 impl RunId {

@@ -86,8 +86,21 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
         }
         let stored = index.mirrors.get(&repository.id).cloned();
         let action = match &stored {
-            None => Action::Create,
+            None => {
+                if let Some(there) = index.may_be_of(repository.id, &repository.full_name) {
+                    let hint = there.hint.clone();
+                    plan.conflicts.push(unmoved(&repository.full_name, &there.error, hint));
+                    continue;
+                }
+                Action::Create
+            }
             Some(stored) if stored.place == layout::place(&repository.full_name) => Action::Update,
+            Some(stored) if stored.is_unconfirmed => {
+                let what = format!("it is to move from {} and cannot be read", stored.place.display());
+                let hint = "check the store's file system and its mount".to_owned();
+                plan.conflicts.push(unmoved(&repository.full_name, &what, hint));
+                continue;
+            }
             Some(_) => Action::Rename,
         };
         plan.steps.push(Step { repository: repository.clone(), action, stored });
@@ -106,6 +119,12 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
     plan
 }
 
+/// Words why a repository is left out while something cannot be read.
+fn unmoved(name: &FullName, what: &str, hint: String) -> Failure {
+    let error = format!("its mirror is neither made nor moved: {what}");
+    Failure { repository: name.to_string(), stage: Stage::Recovery, error, hint }
+}
+
 /// Finds which mirrors leave their place, and to where.
 fn move_mirrors(plan: &mut Plan, index: &Index) {
     let renamed: BTreeSet<RepositoryId> =
@@ -120,6 +139,7 @@ fn move_mirrors(plan: &mut Plan, index: &Index) {
         if let Some((id, occupant)) = occupants.get(&target)
             && **id != step.repository.id
             && !renamed.contains(id)
+            && !occupant.is_unconfirmed
         {
             plan.moves.push(Move {
                 id: **id,
@@ -149,8 +169,9 @@ fn strays(plan: &Plan, index: &Index) -> Vec<Move> {
     let taken: BTreeSet<RepositoryId> = plan.steps.iter().map(|step| step.repository.id).collect();
     let claimed: BTreeSet<PathBuf> = plan.steps.iter().map(|step| layout::place(&step.repository.full_name)).collect();
     let occupied: BTreeSet<&PathBuf> = index.mirrors.values().map(|mirror| &mirror.place).collect();
-    let is_stray =
-        |id: &RepositoryId, mirror: &IndexedMirror| mirror.place == layout::moving(*id) && !taken.contains(id);
+    let is_stray = |id: &RepositoryId, mirror: &IndexedMirror| {
+        mirror.place == layout::moving(*id) && !taken.contains(id) && !mirror.is_unconfirmed
+    };
     let strays = index.mirrors.iter().filter(|(id, mirror)| is_stray(id, mirror));
     strays
         .map(|(id, mirror)| {

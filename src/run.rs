@@ -33,7 +33,7 @@ use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
     Broom, Index, Ledger, Lock, MirrorKind, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run,
-    latest_run, layout,
+    latest_run, latest_run_id, layout,
 };
 
 pub use adoption::Adoption;
@@ -77,6 +77,8 @@ pub struct Session {
     tally: Tally,
     /// Mirrors whose packs are to be merged though nothing is new.
     crowded: HashSet<PathBuf>,
+    /// Repositories whose wiki's mirror is not in its place.
+    wikis_between: HashSet<RepositoryId>,
     lock: Arc<Lock>,
     clock: Clock,
 }
@@ -174,15 +176,20 @@ impl Session {
         let lock = Lock::take(&store, now)?;
         // First, so that the sweep of the store has room for what it reads.
         crate::scratch::sweep(&config.store.scratch);
-        let newest: Option<RunRecord> = latest_run(&store)?;
-        let has_ended_well = |record: &RunRecord| record.summary.as_ref().is_some_and(|it| !it.may_leave_work());
-        let swept = if newest.as_ref().is_none_or(has_ended_well) {
+        let mut tally = Tally::default();
+        let newest: Result<Option<RunRecord>, StoreError> = latest_run(&store);
+        let has_ended_well = match &newest {
+            Ok(newest) => newest.as_ref().is_none_or(|it| it.summary.as_ref().is_some_and(|it| !it.may_leave_work())),
+            Err(_) => false,
+        };
+        let swept = if has_ended_well {
             Swept::default()
         } else {
             let broom = Broom { scratch: &config.store.scratch, packs_max: config.store.packs_max, cancel };
             store.sweep(broom)?
         };
-        let mut tally = Tally::default();
+        // Without the newest record the index is rebuilt, which tells of a record that cannot be read.
+        let newest = newest.unwrap_or_default();
         if let Some(interrupted) = newest.as_ref().filter(|record| record.summary.is_none()) {
             tally.warnings.push(format!(
                 "the run of {} was interrupted; it left {} unfinished files, which are removed",
@@ -194,14 +201,17 @@ impl Session {
             swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
         let index = Index::load(&store, newest.as_ref())?;
-        let unreadable =
-            index.unreadable.iter().map(|it| (it.place.display().to_string(), it.error.clone(), it.hint.clone()));
+        let unreadable = index.unreadable.iter().map(|it| {
+            let known = it.id.and_then(|id| index.mirrors.get(&id));
+            let name = known.map_or_else(|| it.place.display().to_string(), |mirror| mirror.full_name.to_string());
+            (name, it.error.clone(), it.hint.clone())
+        });
         for (repository, error, hint) in problems.chain(unreadable) {
             if !tally.failures.iter().any(|failure| failure.error == error) {
                 tally.failures.push(Failure { repository, stage: Stage::Recovery, error, hint });
             }
         }
-        let run_id = newest.map_or_else(|| RunId::at(now), |newest| newest.run_id.after(now));
+        let run_id = latest_run_id(&store)?.map_or_else(|| RunId::at(now), |newest| newest.after(now));
         let header = Record::Run {
             run_id: run_id.clone(),
             started_at: now,
@@ -221,6 +231,7 @@ impl Session {
             ledger,
             tally,
             crowded: swept.crowded,
+            wikis_between: swept.wikis_between,
             lock: Arc::new(lock),
             clock,
         })
@@ -358,6 +369,7 @@ impl Session {
             run_id: self.run_id.clone(),
             repair: self.request.repair,
             crowded: self.crowded.clone(),
+            wikis_between: self.wikis_between.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
             server: Arc::clone(&outside.server),
@@ -369,7 +381,7 @@ impl Session {
         let (mut stopped, mut unrecorded) = (None, None);
         let concurrency = self.config.limits.concurrency;
         let outcomes = futures_util::stream::iter(steps)
-            .map(|step| worker.read_ahead(step))
+            .map(async |step| worker.read_ahead(step))
             .buffered(concurrency * READ_AHEAD)
             .take_until(stop.cancelled())
             .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
@@ -566,7 +578,10 @@ impl Tally {
                 .iter()
                 .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
         };
-        let left = session.crowded.iter().filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
+        // A run over everything has come to all that will ever have a turn.
+        let is_full = session.request.selection.is_empty() && !session.config.is_narrowed;
+        let crowded = session.crowded.iter().filter(|_| !is_full || self.outcomes.is_empty());
+        let left = crowded.filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
         let failed =
             self.outcomes.iter().filter(|outcome| outcome.unmerged).map(|outcome| outcome.full_name.to_string());
         failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()

@@ -80,6 +80,8 @@ pub(crate) static CALLS: &[Known] = &[
     #[cfg(target_arch = "x86_64")]
     known(libc::SYS_chmod, "chmod", &[Path(0)], Changes),
     known(libc::SYS_openat, "openat", &[At(0, 1)], Opens),
+    // Here only ever to look.
+    known(libc::SYS_openat2, "openat2", &[At(0, 1)], Asks),
     known(libc::SYS_newfstatat, "newfstatat", &[At(0, 1)], Follows),
     known(libc::SYS_statx, "statx", &[At(0, 1)], Follows),
     known(libc::SYS_faccessat, "faccessat", &[At(0, 1)], Follows),

@@ -189,7 +189,7 @@ fn name_of(
     owners: &[String],
     git_host: &str,
 ) -> Result<(FullName, MirrorKind), String> {
-    if let Some(origin) = clone.origin() {
+    if let Some(origin) = clone.origin().map_err(|error| error.to_string())? {
         // A clone of another place is nobody's here, whatever its folder is called.
         let elsewhere =
             || format!("its origin is no repository on {git_host}; if it is of one, name it with --as OWNER/REPO");

@@ -19,7 +19,7 @@ use crate::outcome::Trigger;
 use crate::report::verify::{Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
-use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, Unreadable, is_locked};
+use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
 
 pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
@@ -78,21 +78,22 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     } else {
         print(&text(&verified))?;
     }
-    if arguments.repositories.is_empty()
-        && let Some(Unreadable { error, hint, .. }) = index.unreadable.first()
-    {
-        return Err(Error::new(Exit::Partial, format!("what cannot be read is not verified: {error}"), hint));
-    }
     let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
-    if damaged.is_empty() {
-        return Ok(Exit::Good);
+    if !damaged.is_empty() {
+        record(context, &damaged, &cancel).await;
     }
-    record(context, &damaged).await;
-    Ok(Exit::Partial)
+    if arguments.repositories.is_empty()
+        && let Some(first) = index.unreadable.first()
+    {
+        let errors: Vec<&str> = index.unreadable.iter().map(|unreadable| unreadable.error.as_str()).collect();
+        let text = format!("what cannot be read is not verified: {}", errors.join("; "));
+        return Err(Error::new(Exit::Partial, text, &first.hint));
+    }
+    Ok(if damaged.is_empty() { Exit::Good } else { Exit::Partial })
 }
 
 /// Lets the next runs know; a store that takes no writes, or a run under way, is no reason to hide the damage.
-async fn record(context: &Context, damaged: &[&Verified]) {
+async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationToken) {
     let mut names: Vec<FullName> = Vec::new();
     let mut found: Vec<(RepositoryId, String)> = Vec::new();
     for part in damaged {
@@ -102,7 +103,8 @@ async fn record(context: &Context, damaged: &[&Verified]) {
     names.dedup();
     let config = Arc::clone(&context.config);
     let request = Request { trigger: Trigger::Verification, selection: names, repair: false };
-    let begin = move || Session::begin(config, request, Clock::system(), &CancellationToken::new());
+    let cancel = cancel.clone();
+    let begin = move || Session::begin(config, request, Clock::system(), &cancel);
     let recorded = on_store(move || begin()?.record_damage(found)).await;
     if let Err(error) = recorded {
         tracing::warn!("the damage is not recorded, and the next run may not look at it: {}", error.message());

@@ -66,10 +66,17 @@ impl ForeignClone {
     }
 
     /// Reads from where it was cloned. It may hold a token; it is not for printing.
-    pub fn origin(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if its configuration cannot be read.
+    pub fn origin(&self) -> Result<Option<String>, GitError> {
         transport::set_up_libgit2();
-        let config = git2::Config::open(&self.git_dir.join("config")).ok()?.snapshot().ok()?;
-        config.get_str("remote.origin.url").ok().map(str::to_owned)
+        // libgit2 does not tell what cannot be read from what is not there.
+        if self.read("config")?.is_none() {
+            return Ok(None);
+        }
+        let config = git2::Config::open(&self.git_dir.join("config")).and_then(|mut config| config.snapshot())?;
+        Ok(config.get_str("remote.origin.url").ok().map(str::to_owned))
     }
 
     /// Says when it was last brought up to date, as far as its files tell.

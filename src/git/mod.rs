@@ -100,7 +100,7 @@ pub enum GitError {
     #[error("{} is in the way: it is no mirror of this repository", .0.display())]
     InTheWay(std::path::PathBuf),
     /// A symbolic link is where ghbk would write: it may lead anywhere.
-    #[error("a symbolic link leads to {}, and nothing is written through one", .0.display())]
+    #[error("a symbolic link lies on the way to {}, and nothing is written through one", .0.display())]
     Linked(std::path::PathBuf),
     /// Reading or writing a file failed.
     #[error("{doing} {path}: {source}")]
@@ -180,7 +180,7 @@ impl GitError {
                 "nothing is lost: it stays where it is, and `ghbk run` fetches the repository afresh"
             }
             Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
-            Self::Linked(_) => "find out who put it there, then `ghbk run --repair OWNER/REPO`",
+            Self::Linked(_) => "find out who put it there, then put the folder itself in its place",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::ReadBackDiffers(_) => "run again; if it persists, its disk or file system returns wrong bytes",

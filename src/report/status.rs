@@ -116,7 +116,7 @@ impl Status {
             })
             .collect();
         repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));
-        let hours_since_success = index.last_success.map(|at| hours_between(at, now));
+        let hours_since_success = index.last_success.filter(|at| *at <= now).map(|at| hours_between(at, now));
         let last_run = records.iter().find_map(|record| record.summary.clone());
         Self { last_run, last_full_run, running, next_run, hours_since_success, repositories, runs }
     }

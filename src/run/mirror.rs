@@ -38,6 +38,8 @@ pub(super) struct Worker {
     pub(super) repair: bool,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
+    /// Repositories whose wiki's mirror is not in its place, and must not be made anew.
+    pub(super) wikis_between: HashSet<RepositoryId>,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) server: Arc<GitServer>,
@@ -62,6 +64,8 @@ struct Part<'a> {
     kind: MirrorKind,
     /// HEAD as the index knows it.
     stored_head: Option<&'a str>,
+    /// Whether the mirror could not be asked whose it is.
+    is_unconfirmed: bool,
     /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
     default_branch: Option<&'a str>,
 }
@@ -74,6 +78,7 @@ impl<'a> Part<'a> {
             full_name: &repository.full_name,
             kind: MirrorKind::Code,
             stored_head: step.stored.as_ref().and_then(|stored| stored.head.as_deref()),
+            is_unconfirmed: step.stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
             default_branch: repository.default_branch.as_deref(),
         }
     }
@@ -128,10 +133,10 @@ impl Changed {
     }
 }
 
-/// What was read of a part's mirror before its turn; none if nothing was.
-type ReadAhead = Option<Result<Option<Stored>, GitError>>;
+/// What is being read of a part's mirror before its turn; none if nothing is.
+type ReadAhead = Option<tokio::task::JoinHandle<Result<Option<Stored>, GitError>>>;
 
-/// A step with what was read of its mirrors before its turn.
+/// A step with what is being read of its mirrors before its turn.
 pub(super) struct Prepared {
     step: Step,
     code: ReadAhead,
@@ -163,17 +168,16 @@ struct Change {
 }
 
 impl Worker {
-    /// Reads what is stored of a repository while others have their turn: the store answers slowly, but many at once.
-    pub(super) async fn read_ahead(&self, step: Step) -> Prepared {
-        let read = async |part: Option<Part<'_>>| {
+    /// Begins to read what is stored of a repository while others have their turn: the store answers slowly, but many at
+    /// once. Nobody waits for it before its turn, so one that hangs keeps no other.
+    pub(super) fn read_ahead(&self, step: Step) -> Prepared {
+        let read = |part: Part<'_>| {
             // The server says whether the others exist at all.
-            let part = part.filter(|part| part.stored_head.is_some() && !self.repair)?;
-            // What takes too long is read again in its turn, and reported.
-            let limit = self.config.limits.repository_timeout;
-            tokio::time::timeout(limit, read_stored(&part, &self.mirror_of(&part))).await.ok()
+            let is_known = part.stored_head.is_some() && !self.repair;
+            is_known.then(|| tokio::task::spawn_blocking(read_stored(&part, self.mirror_of(&part))))
         };
         let wiki = Part::wiki(&step).filter(|_| self.config.github.wikis);
-        let (code, wiki) = tokio::join!(read(Some(Part::code(&step))), read(wiki));
+        let (code, wiki) = (read(Part::code(&step)), wiki.and_then(read));
         Prepared { step, code, wiki }
     }
 
@@ -248,6 +252,8 @@ impl Worker {
             // Cut off before it began, a wiki is not known to be good.
             let result = if cancel.is_cancelled() {
                 Err((Stage::Stage, GitError::Cancelled))
+            } else if wiki.stored_head.is_none() && self.wikis_between.contains(&wiki.id) {
+                Err((Stage::Recovery, GitError::Damaged("it is not in its place, but below `.ghbk`".to_owned())))
             } else {
                 self.sync(&wiki, wiki_ahead, transfer, cancel).await
             };
@@ -311,17 +317,12 @@ impl Worker {
             (advertise.await?, None)
         } else if part.stored_head.is_some() {
             // Both answer in milliseconds; to ask one after the other would double them.
-            let stored = async {
-                match ahead {
-                    Some(stored) => stored,
-                    None => read_stored(part, mirror).await,
-                }
-            };
-            let (advertised, stored) = tokio::join!(advertise, stored);
+            let stored = ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, mirror.clone())));
+            let (advertised, stored) = tokio::join!(advertise, joined(stored));
             (advertised?, stored?)
         } else {
             // The server first: most wikis do not exist, and then the store need not be asked.
-            (advertise.await?, read_stored(part, mirror).await?)
+            (advertise.await?, blocking(read_stored(part, mirror.clone())).await?)
         };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
@@ -567,12 +568,11 @@ impl Worker {
     }
 }
 
-/// Reads what the mirror has; none if there is no mirror.
-async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>, GitError> {
-    let mirror = mirror.clone();
+/// Returns what reads a mirror; that returns none if there is no mirror.
+fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
     let id = part.id;
-    let known_head = part.stored_head.map(str::to_owned);
-    blocking(move || {
+    let known_head = part.stored_head.filter(|_| !part.is_unconfirmed).map(str::to_owned);
+    move || {
         let refs = mirror.refs();
         if matches!(refs, Ok(None)) {
             return Ok(None);
@@ -588,8 +588,7 @@ async fn read_stored(part: &Part<'_>, mirror: &Mirror) -> Result<Option<Stored>,
         let Some(refs) = refs? else { return Ok(None) };
         let head = mirror.head().map_err(of_store)?;
         Ok(Some(Stored { refs, head }))
-    })
-    .await
+    }
 }
 
 /// Words a failure of the store as one of its mirror.
@@ -616,5 +615,9 @@ fn choose_head(advertisement: &Advertisement, default_branch: Option<&str>, stor
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
 ) -> Result<T, GitError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+async fn joined<T>(task: tokio::task::JoinHandle<Result<T, GitError>>) -> Result<T, GitError> {
+    task.await.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
 }

@@ -266,9 +266,12 @@ pub(super) fn due(
         let part = since_last_run.num_milliseconds().max(0) as f64 / (full_every.num_milliseconds().max(1) as f64);
         (by_age.len() as f64 * part.min(1.0)).ceil() as usize
     };
-    let was_just_read = |at: &Option<DateTime<Utc>>| at.is_some_and(|at| now - at < full_every / REREAD_PART);
+    let was_just_read =
+        |at: &Option<DateTime<Utc>>| at.is_some_and(|at| at <= now && now - at < full_every / REREAD_PART);
     let is_urgent = |at: &Option<DateTime<Utc>>, id: &RepositoryId| {
-        at.is_some_and(|at| now - at >= full_every) || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
+        // A clock that was ahead says nothing of when it was.
+        at.is_some_and(|at| at > now || now - at >= full_every)
+            || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
     };
     let has_turn = |turn: usize, at: &Option<DateTime<Utc>>| turn < share && !was_just_read(at);
     let chosen = by_age.iter().enumerate();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::layout::MirrorKind;
 use super::ledger::{RunRecord, Verified, all_runs};
 use super::mirror::{Scan, Unreadable};
 use super::{Store, StoreError};
@@ -31,7 +32,7 @@ pub struct Index {
     pub listed_by_owner: BTreeMap<String, u64>,
     /// Every mirror.
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
-    /// What could not be read when it was rebuilt.
+    /// What could not be read when it was rebuilt, or was not as the index of before knew it.
     #[serde(skip)]
     pub unreadable: Vec<Unreadable>,
 }
@@ -63,6 +64,9 @@ pub struct IndexedMirror {
     /// What was wrong with it then.
     #[serde(default)]
     pub damage: Option<String>,
+    /// Whether only the index of before says whose it is: it could not be read.
+    #[serde(skip)]
+    pub is_unconfirmed: bool,
 }
 
 impl IndexedMirror {
@@ -79,6 +83,7 @@ impl IndexedMirror {
             verified_at: None,
             restored_at: None,
             damage: None,
+            is_unconfirmed: false,
         }
     }
 
@@ -141,9 +146,6 @@ impl Index {
     /// Makes the index from the mirrors and the records. What cannot be read is where the outdated index knows it to be.
     fn rebuild(store: &Store, outdated: Self) -> Result<Self, StoreError> {
         let Scan { mirrors, unreadable } = store.scan()?;
-        for Unreadable { error, hint, .. } in &unreadable {
-            tracing::warn!(hint, "{error}");
-        }
         let mut index = Self { unreadable, ..Self::default() };
         for found in mirrors {
             let mirror = IndexedMirror {
@@ -157,29 +159,33 @@ impl Index {
                     vacant.insert(mirror);
                 }
                 Entry::Occupied(mut other) => {
-                    tracing::warn!(id = %found.id, place = %mirror.place.display(), "two mirrors of one repository");
+                    let (one, two) = (other.get().place.display(), mirror.place.display());
+                    index.unreadable.push(Unreadable {
+                        id: Some(found.id),
+                        place: mirror.place.clone(),
+                        error: format!("there are two mirrors of {}, in {one} and in {two}", mirror.full_name),
+                        hint: "compare them with `git log --all`, then move the one you do not need away".to_owned(),
+                    });
                     if at_home {
                         other.insert(mirror);
                     }
                 }
             }
         }
-        // Between two places a mirror lies under its id.
-        for place in index.unreadable.iter().map(|unreadable| &unreadable.place) {
-            let id = super::layout::id_of_place_between(place);
-            if let Some((id, mirror)) = id.and_then(|id| Some((id, outdated.mirrors.get(&id)?.clone()))) {
-                index.mirrors.entry(id).or_insert(IndexedMirror { place: place.clone(), ..mirror });
-            }
-        }
-        for (id, mirror) in outdated.mirrors {
-            let is_unreadable = index.unreadable.iter().any(|unreadable| mirror.place.starts_with(&unreadable.place));
-            if is_unreadable {
-                index.mirrors.entry(id).or_insert(mirror);
-            }
+        index.take_over_unread(store, outdated)?;
+        for Unreadable { error, hint, .. } in &index.unreadable {
+            tracing::warn!(hint, "{error}");
         }
         let mut gone_known = false;
         for record in all_runs(store)? {
-            let record = record?;
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    let place = PathBuf::from(super::layout::OWN_FOLDER).join("runs");
+                    index.unreadable.push(Unreadable::new(None, place, &error));
+                    continue;
+                }
+            };
             for verified in &record.verified {
                 // Newest records come first.
                 if index.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
@@ -218,6 +224,44 @@ impl Index {
             }
         }
         Ok(index)
+    }
+
+    /// Takes over from the index of before what it knows of mirrors that could not be read, and notices those that are no
+    /// longer where it knew them.
+    fn take_over_unread(&mut self, store: &Store, outdated: Self) -> Result<(), StoreError> {
+        for (id, mirror) in outdated.mirrors {
+            if self.mirrors.contains_key(&id) {
+                continue;
+            }
+            if let Some(unreadable) = self.unreadable.iter_mut().find(|unreadable| match unreadable.id {
+                Some(of) => of == id,
+                None => unreadable.place == mirror.place,
+            }) {
+                unreadable.id = Some(id);
+                let place = unreadable.place.clone();
+                self.mirrors.insert(id, IndexedMirror { place, is_unconfirmed: true, ..mirror });
+                continue;
+            }
+            let folder = store.mirror_at(&mirror.place, MirrorKind::Code);
+            let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
+            let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
+            self.unreadable.push(Unreadable {
+                id: Some(id),
+                error: format!("the mirror of {} was in {}, and {what}", mirror.full_name, mirror.place.display()),
+                hint: "unless you removed it, look for it in `.ghbk` and in the backups of the file system".to_owned(),
+                place: mirror.place,
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds what may be the mirror of a repository that the index does not know.
+    pub fn may_be_of(&self, id: RepositoryId, name: &FullName) -> Option<&Unreadable> {
+        self.unreadable.iter().find(|unreadable| match unreadable.id {
+            // One that is gone is made anew.
+            Some(of) => of == id && super::layout::id_of_place_between(&unreadable.place).is_some(),
+            None => unreadable.place.starts_with(name.owner()),
+        })
     }
 
     /// Takes over what happened to one repository.

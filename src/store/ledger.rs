@@ -280,6 +280,15 @@ pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, St
     if names_of_records(store)?.contains(&name) { read(store, &name) } else { Ok(None) }
 }
 
+/// Returns the id of the newest record, whether it can be read or not.
+///
+/// # Errors
+/// [`StoreError::Io`] if the folder cannot be read.
+pub fn latest_run_id(store: &Store) -> Result<Option<RunId>, StoreError> {
+    let names = names_of_records(store)?;
+    Ok(names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok()))
+}
+
 /// Reads the newest record.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Mirrors on disk: finding, reading, making, moving and sweeping them.
+//! Mirrors on disk: finding, reading, making and moving them.
 //!
 //! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
 //! place is a path without its suffix, because code and wiki move together.
@@ -50,9 +50,11 @@ pub struct Scan {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// Describes a mirror, or a folder of mirrors, that a scan could not read.
+/// Describes a mirror that cannot be read, or is not as it was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
+    /// Whose it is, if anything tells.
+    pub id: Option<RepositoryId>,
     /// Where it lies, relative to the root and without suffix.
     pub place: PathBuf,
     /// Why.
@@ -62,8 +64,8 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    fn new(place: PathBuf, error: &StoreError) -> Self {
-        Self { place, error: error.to_string(), hint: error.hint() }
+    pub(super) fn new(id: Option<RepositoryId>, place: PathBuf, error: &StoreError) -> Self {
+        Self { id, place, error: error.to_string(), hint: error.hint() }
     }
 }
 
@@ -234,15 +236,17 @@ impl Store {
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
         build(building, identity, publication)?;
+        for path in [old, aside, target.path()] {
+            self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root)).map_err(|error| match error {
+                StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
+                _ => GitError::Linked(path.to_owned()),
+            })?;
+        }
         // A mirror between two places is found by a scan; one that is being built is swept.
         let between = building.path().file_name().map(|name| self.own(REPLACING).join(name));
         let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
         for (from, to) in [(building.path(), between.as_path()), (old, aside), (&between, target.path())] {
             let parent = to.parent().unwrap_or(&self.root);
-            self.refuse_links_on_the_way(parent).map_err(|error| match error {
-                StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
-                _ => GitError::Linked(parent.to_owned()),
-            })?;
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
@@ -351,18 +355,12 @@ impl Store {
     /// Finds every mirror, wherever it lies. Reads two small files of each.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the root or the attic cannot be read. What else cannot be is told apart.
+    /// [`StoreError::Io`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
+    /// made anew elsewhere. A mirror that cannot be read is told apart.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
         for folder in self.folders_of_mirrors()? {
-            let names = match names_in(&folder) {
-                Ok(names) => names,
-                Err(error) => {
-                    scan.unreadable.push(Unreadable::new(self.below_root(&folder), &error));
-                    continue;
-                }
-            };
-            for name in names {
+            for name in names_in(&folder)? {
                 let is_code = name.ends_with(MirrorKind::Code.suffix()) && !name.ends_with(MirrorKind::Wiki.suffix());
                 // The clone of another tool may lie where an owner's folder would, with its `.git`.
                 if !is_code || name == MirrorKind::Code.suffix() {
@@ -371,7 +369,11 @@ impl Store {
                 let place = self.below_root(&folder.join(name.trim_end_matches(MirrorKind::Code.suffix())));
                 match self.scan_one(&place) {
                     Ok(found) => scan.mirrors.extend(found),
-                    Err(error) => scan.unreadable.push(Unreadable::new(place, &error)),
+                    Err(error) => {
+                        // Between two places a mirror lies under its id.
+                        let id = super::layout::id_of_place_between(&place);
+                        scan.unreadable.push(Unreadable::new(id, place, &error));
+                    }
                 }
             }
         }
@@ -393,7 +395,6 @@ impl Store {
     }
 
     /// Lists the folders that hold mirrors: each owner's, those of the attic, and those of mirrors between two places.
-    /// Where a link leads is not ours to look.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the root or the attic cannot be read.
@@ -407,7 +408,6 @@ impl Store {
             );
         }
         folders.extend([MOVING, REPLACING].map(|name| self.own(name)));
-        folders.retain(|folder| !fs::symlink_metadata(folder).is_ok_and(|there| there.is_symlink()));
         Ok(folders)
     }
 }

@@ -1,6 +1,7 @@
 //! The root on disk: mirrors, lock, records. Blocking; no network, no clock.
 //!
-//! What a newcomer would get wrong: nothing here ever removes a mirror. Folders are made, moved and set aside.
+//! What a newcomer would get wrong: nothing here ever removes the only mirror of a repository. Folders are made, moved and
+//! set aside; what goes away is half-built, or a copy that the next repair makes again.
 
 mod index;
 pub mod layout;
@@ -16,7 +17,9 @@ use crate::config::StoreConfig;
 
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
-pub use ledger::{Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, run_record};
+pub use ledger::{
+    Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, latest_run_id, run_record,
+};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{Mirror, Scan, Scanned, Unreadable};
 pub use recovery::{Broom, Swept};
@@ -178,6 +181,14 @@ impl Store {
         match rustix::fs::openat2(root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Ok(_) => Ok(()),
             Err(rustix::io::Errno::LOOP) => Err(StoreError::Linked(path.to_owned())),
+            // Linux before 5.6, and the filters of some containers, do not have this call.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+                let mut place = PathBuf::new();
+                below.components().try_for_each(|component| {
+                    place.push(component);
+                    self.refuse_link(&place)
+                })
+            }
             Err(errno) if crate::git::files::is_missing(&errno.into()) => Ok(()),
             Err(errno) => Err(examined()(errno.into())),
         }

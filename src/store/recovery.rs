@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::layout::{self, MOVING, MirrorKind, REPLACING};
 use super::mirror::{Mirror, foreign_clone, names_in, of_git};
 use super::{Store, StoreError, ends_the_run};
+use crate::git::GitError;
 use crate::git::files::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::verify::{Thoroughness, verify};
+use crate::names::RepositoryId;
 
 /// What a sweep did and found.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Swept {
     pub crowded: HashSet<PathBuf>,
     /// What could not be tidied up, and why: the name of its repository if that is known, else its place.
     pub problems: Vec<(String, StoreError)>,
+    /// Repositories of which a wiki's mirror lies between two places; it must not be made anew.
+    pub wikis_between: HashSet<RepositoryId>,
 }
 
 impl Swept {
@@ -64,13 +68,22 @@ impl Store {
     /// [`StoreError::Io`] if the root cannot be read.
     pub fn sweep(&self, broom: Broom<'_>) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        let steps = [Self::sweep_incoming, Self::finish_replacements, Self::bring_wikis_home];
-        for step in steps {
-            if !step(self, &mut swept) {
-                return Ok(swept);
-            }
+        let steps = [Self::finish_replacements, Self::bring_wikis_home, Self::sweep_incoming];
+        let goes_on = steps.into_iter().all(|step| step(self, &mut swept));
+        for between in [MOVING, REPLACING] {
+            let wikis = names_in(&self.own(between))?
+                .into_iter()
+                .filter_map(|name| name.strip_suffix(MirrorKind::Wiki.suffix())?.parse().ok().map(RepositoryId));
+            swept.wikis_between.extend(wikis);
+        }
+        if !goes_on {
+            return Ok(swept);
         }
         for folder in self.folders_of_mirrors()? {
+            if let Err(error) = self.refuse_links_on_the_way(&folder) {
+                swept.problems.push((self.below_root(&folder).display().to_string(), error));
+                continue;
+            }
             let names = names_in(&folder);
             let Some(names) = self.listed(names, &folder, &mut swept) else { continue };
             for name in names.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
@@ -79,6 +92,9 @@ impl Store {
                 }
                 let mirror = Mirror { path: folder.join(name) };
                 let result = self.sweep_mirror(&mirror, broom, &mut swept.crowded);
+                if broom.cancel.is_cancelled() {
+                    return Ok(swept);
+                }
                 if !swept.take(|| self.name_of(&mirror), result) {
                     return Ok(swept);
                 }
@@ -127,22 +143,30 @@ impl Store {
 
     /// Finishes one replacement; returns how many mirrors went away.
     fn finish_replacement(&self, between: &Mirror) -> Result<u64, StoreError> {
-        let Some((id, full_name)) = between.identity()? else { return Ok(0) };
+        let (id, full_name) = between.identity()?.ok_or_else(|| is_no_mirror(between))?;
         let is_wiki = between.path.to_string_lossy().ends_with(MirrorKind::Wiki.suffix());
         let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
         let home = self.mirror_at(&layout::place(&full_name), kind);
         self.refuse_links_on_the_way(&home.path)?;
         match home.identity()? {
             // A repair: it is made again when it is asked for.
-            Some((owner, _)) if owner == id => {
-                fs::remove_dir_all(&between.path).map_err(StoreError::io("remove", &between.path))?;
-                return Ok(1);
+            Some((owner, _)) if owner == id && is_older(&home, between)? => {
+                // Removed in one step: half of a mirror would be nobody's.
+                let incoming = free_name(&self.own("incoming"), &format!("{id}{}", kind.suffix()))?;
+                put(&between.path, &incoming)?;
+                return Ok(0);
             }
-            // Somebody else's now; a scan finds the new mirror here.
-            Some(_) => return Ok(0),
+            // A scan finds the new mirror here; nothing finds a wiki.
+            Some((owner, _)) if owner != id && !is_wiki => return Ok(0),
+            Some(_) => {
+                let reason = format!("another mirror lies in {}", between.path.display());
+                return Err(StoreError::Occupied { path: home.path, reason });
+            }
             // An adoption whose clone was not set aside yet.
             None if foreign_clone(&home.path)?.is_some() => {
-                let aside = free_name(&self.own("adopted").join("interrupted"), &format!("{id}{}", kind.suffix()))?;
+                let adopted = self.own("adopted").join("interrupted");
+                self.refuse_links_on_the_way(&adopted)?;
+                let aside = free_name(&adopted, &format!("{id}{}", kind.suffix()))?;
                 put(&home.path, &aside)?;
             }
             None => {}
@@ -168,14 +192,16 @@ impl Store {
     }
 
     fn bring_wiki_home(&self, wiki: &Mirror) -> Result<u64, StoreError> {
-        let Some((id, full_name)) = wiki.identity()? else { return Ok(0) };
+        let (id, full_name) = wiki.identity()?.ok_or_else(|| is_no_mirror(wiki))?;
         let place = layout::place(&full_name);
         let (code, home) = (self.mirror_at(&place, MirrorKind::Code), self.mirror_at(&place, MirrorKind::Wiki));
         self.refuse_links_on_the_way(&home.path)?;
         let is_its_code = code.identity()?.is_some_and(|(owner, _)| owner == id);
-        if is_its_code && !home.exists().map_err(StoreError::io("examine", &home.path))? {
-            put(&wiki.path, &home.path)?;
+        if !is_its_code || home.exists().map_err(StoreError::io("examine", &home.path))? {
+            let reason = format!("the mirror in {} does not belong there any more", wiki.path.display());
+            return Err(StoreError::Occupied { path: home.path, reason });
         }
+        put(&wiki.path, &home.path)?;
         Ok(0)
     }
 
@@ -187,11 +213,11 @@ impl Store {
         crowded: &mut HashSet<PathBuf>,
     ) -> Result<u64, StoreError> {
         let packs = mirror.path.join("objects/pack");
-        self.refuse_links_on_the_way(&packs)?;
         // What another tool has under way in a repository of its own is not ours to tidy up.
         if mirror.identity()?.is_none() {
             return Ok(0);
         }
+        self.refuse_links_on_the_way(&packs)?;
         let mut names = names_in(&packs)?;
         let mut removed = sweep_temporary(&packs, &names)? + sweep_temporary(&mirror.path, &names_in(&mirror.path)?)?;
         names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
@@ -201,6 +227,19 @@ impl Store {
         }
         Ok(removed)
     }
+}
+
+fn is_no_mirror(there: &Mirror) -> StoreError {
+    StoreError::Occupied { path: there.path.clone(), reason: "it is no mirror of ghbk".to_owned() }
+}
+
+/// Says whether a mirror was made before another.
+fn is_older(one: &Mirror, than: &Mirror) -> Result<bool, StoreError> {
+    let made_at = |mirror: &Mirror| {
+        let path = mirror.path.join("config");
+        fs::metadata(&path).and_then(|there| there.modified()).map_err(StoreError::io("examine", &path))
+    };
+    Ok(made_at(one)? < made_at(than)?)
 }
 
 /// Moves a repository to where nothing of the kind is.
@@ -246,7 +285,10 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) 
         return Ok(0);
     }
     let verified = verify(mirror, broom.scratch, Thoroughness::Connected, broom.cancel);
-    let verified = verified.map_err(|error| of_git(error, "verify", mirror))?;
+    let verified = match verified {
+        Err(GitError::Cancelled) => return Ok(0),
+        verified => verified.map_err(|error| of_git(error, "verify", mirror))?,
+    };
     if !verified.damage.is_empty() {
         tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
         return Ok(0);

@@ -83,14 +83,18 @@ fn a_renamed_repository_whose_mirror_cannot_be_read_is_not_made_anew() {
     let world = two_repositories();
     world.sandbox.rename("acme/two", "acme/zwei").unwrap();
     interrupt(&world);
-    let id = git(&world.mirror("acme/two"), &["config", "ghbk.id"]);
-    let away = make_unreadable(&world.mirror("acme/two").join("config"));
-    let summary = world.run_json(1);
-    assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
-    assert!(!world.mirror("acme/zwei").exists());
-    // Half-way to its new place.
-    let config = world.root.join(format!(".ghbk/moving/{}.git/config", id.trim()));
-    make_readable(&config, &config.with_file_name(away.file_name().unwrap()));
+    let config = world.mirror("acme/two").join("config");
+    let away = make_unreadable(&config);
+    for with_index in [true, false] {
+        if !with_index {
+            fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+        }
+        let summary = world.run_json(1);
+        assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+        assert!(failed(&summary).contains(&"acme/zwei"), "{summary:#}");
+        assert!(!world.mirror("acme/zwei").exists());
+    }
+    make_readable(&config, &away);
     let summary = world.run_json(0);
     assert_eq!(summary["counts"]["renamed"], 1, "{summary:#}");
     world.assert_mirrors("acme/zwei");
@@ -106,11 +110,17 @@ fn what_is_no_mirror_stops_nobody() {
     fs::create_dir_all(world.root.join(".ghbk/replacing/nothing.git")).unwrap();
     fs::create_dir_all(world.root.join(".ghbk/moving/nothing.wiki.git")).unwrap();
     let summary = world.run_json(1);
-    assert_eq!(failed(&summary), [".ghbk/incoming/a-file"], "{summary:#}");
+    let expected = [".ghbk/incoming/a-file", ".ghbk/moving/nothing.wiki", ".ghbk/replacing/nothing"];
+    for place in expected {
+        assert!(failed(&summary).contains(&place), "{summary:#}");
+    }
+    assert_eq!(failed(&summary).len(), expected.len(), "{summary:#}");
     for name in ["acme/one", "acme/two"] {
         world.assert_mirrors(name);
     }
     fs::remove_file(incoming.join("a-file")).unwrap();
+    fs::remove_dir(world.root.join(".ghbk/replacing/nothing.git")).unwrap();
+    fs::remove_dir(world.root.join(".ghbk/moving/nothing.wiki.git")).unwrap();
     world.run_json(0);
 }
 
@@ -170,6 +180,86 @@ fn a_wiki_that_left_alone_comes_back() {
     assert_eq!(summary["counts"]["unchanged"], 1, "{summary:#}");
     assert!(wiki.exists());
     assert_eq!(fs::read_dir(&moving).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wiki_that_cannot_be_read_on_its_way_is_not_made_anew() {
+    let world = World::new();
+    world.add("acme/one");
+    let wiki = world.add("acme/one.wiki");
+    world.run_json(0);
+    wiki.commit("main", "page", "new").unwrap();
+    let id = git(&world.mirror("acme/one"), &["config", "ghbk.id"]);
+    let between = world.root.join(format!(".ghbk/moving/{}.wiki.git", id.trim()));
+    fs::create_dir_all(between.parent().unwrap()).unwrap();
+    fs::rename(world.mirror("acme/one.wiki"), &between).unwrap();
+    interrupt(&world);
+    let away = make_unreadable(&between.join("config"));
+    for _ in 0..2 {
+        let summary = world.run_json(1);
+        assert!(failed(&summary).contains(&"acme/one.wiki"), "{summary:#}");
+        assert!(!world.mirror("acme/one.wiki").exists());
+    }
+    make_readable(&between.join("config"), &away);
+    world.run_json(0);
+    world.assert_mirrors("acme/one.wiki");
+    assert!(!between.exists());
+}
+
+#[test]
+fn a_repaired_mirror_is_not_removed_for_one_that_was_made_later() {
+    let world = two_repositories();
+    set_between(&world, "acme/two");
+    // As a version before this one made it.
+    world.run_json(0);
+    interrupt(&world);
+    let summary = world.run_json(1);
+    assert!(failed(&summary).iter().any(|name| name.contains("acme/two")), "{summary:#}");
+    let between = fs::read_dir(world.root.join(".ghbk/replacing")).unwrap().count();
+    let moving = fs::read_dir(world.root.join(".ghbk/moving")).map_or(0, Iterator::count);
+    assert_eq!(between + moving, 1, "the old one is there");
+}
+
+#[test]
+fn a_mirror_that_is_gone_after_an_interruption_is_told() {
+    let world = two_repositories();
+    world.sandbox.delete("acme/two").unwrap();
+    world.run_json(0);
+    interrupt(&world);
+    fs::remove_dir_all(world.mirror("acme/two")).unwrap();
+    let summary = world.run_json(1);
+    assert!(summary["failures"].to_string().contains("it is no longer there"), "{summary:#}");
+    world.run_json(0);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_and_stops_nobody() {
+    let world = two_repositories();
+    let record = fs::read_dir(world.root.join(".ghbk/runs")).unwrap().next().unwrap().unwrap().path();
+    let away = make_unreadable(&record);
+    for _ in 0..2 {
+        let summary = world.run_json(1);
+        assert!(summary["failures"].to_string().contains("Is a directory"), "{summary:#}");
+        assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
+        for name in ["acme/one", "acme/two"] {
+            world.assert_mirrors(name);
+        }
+    }
+    make_readable(&record, &away);
+    world.run_json(0);
+}
+
+#[test]
+fn a_record_without_a_first_line_takes_no_later_run_s_name() {
+    let world = two_repositories();
+    world.run_at(chrono::Utc::now() + chrono::TimeDelta::days(4000), &[]);
+    let mut names: Vec<_> = fs::read_dir(world.root.join(".ghbk/runs")).unwrap().map(|it| it.unwrap().path()).collect();
+    names.sort();
+    let ahead: ghbk::names::RunId = names.pop().unwrap().file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next = ahead.after(chrono::Utc::now());
+    fs::write(world.root.join(format!(".ghbk/runs/{next}.jsonl")), "").unwrap();
+    world.run_json(0);
+    world.run_json(0);
 }
 
 #[test]
