@@ -40,13 +40,18 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     let started_at = backup.clock.now();
     let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
     let cancel = backup.cancel.clone();
-    let session = on_store(move || Session::begin(for_session, request, clock, &cancel)).await;
+    let stall_timeout = config.limits.stall_timeout;
+    // None needs another, and each waits: for the store, for Parameter Store, for the certificates on disk.
+    let (session, secrets, http) = tokio::join!(
+        on_store(move || Session::begin(for_session, request, clock, &cancel)),
+        secrets::read(config, &env_var),
+        tokio::task::spawn_blocking(move || http_client(stall_timeout)),
+    );
     let session = match session {
         Err(error) if error.exit() == Exit::Busy => return Err(error),
         session => session,
     };
-    let secrets = secrets::read(config, &env_var).await;
-    let http = http_client(config.limits.stall_timeout);
+    let http = http.unwrap_or_else(|error| Err(GitHubError::Setup(error.to_string())));
     let result = match session {
         Ok(session) => run_session(session, backup, &secrets, http.clone(), progress).await,
         Err(error) => Err(error),

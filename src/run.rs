@@ -32,8 +32,8 @@ use crate::outcome::{
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, MirrorKind, Record, RunRecord, Store, StoreError, Swept, Verified, ends_the_run,
-    latest_run, latest_run_id, layout,
+    Broom, Index, Latest, Ledger, Lock, MirrorKind, Record, Store, StoreError, Swept, Verified, ends_the_run, latest,
+    layout,
 };
 
 pub use adoption::Adoption;
@@ -177,7 +177,7 @@ impl Session {
         // First, so that the sweep of the store has room for what it reads.
         crate::scratch::sweep(&config.store.scratch);
         let mut tally = Tally::default();
-        let newest: Result<Option<RunRecord>, StoreError> = latest_run(&store);
+        let Latest { id: newest_id, record: newest } = latest(&store)?;
         let has_ended_well = match &newest {
             Ok(newest) => newest.as_ref().is_none_or(|it| it.summary.as_ref().is_some_and(|it| !it.may_leave_work())),
             Err(_) => false,
@@ -211,7 +211,7 @@ impl Session {
                 tally.failures.push(Failure { repository, stage: Stage::Recovery, error, hint });
             }
         }
-        let run_id = latest_run_id(&store)?.map_or_else(|| RunId::at(now), |newest| newest.after(now));
+        let run_id = newest_id.map_or_else(|| RunId::at(now), |newest| newest.after(now));
         let header = Record::Run {
             run_id: run_id.clone(),
             started_at: now,
@@ -509,13 +509,20 @@ impl Session {
     fn close(mut self, tally: Tally, status: RunStatus) -> Result<RunSummary, StoreError> {
         let summary = tally.sum_up(&self, status, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
-        self.ledger.sync()?;
         self.index.close(&summary);
         if summary.may_leave_work() {
             // The next run looks for itself.
             self.index.run_id = None;
         }
-        if let Err(error) = self.index.save(&self.store) {
+        // Side by side: an index whose run has no summary counts for nothing.
+        let (recorded, saved) = std::thread::scope(|scope| {
+            let recorded = std::thread::Builder::new().spawn_scoped(scope, || self.ledger.sync());
+            let saved = self.index.save(&self.store);
+            // Without a thread to spare, one after the other.
+            (recorded.ok().and_then(|thread| thread.join().ok()), saved)
+        });
+        recorded.unwrap_or_else(|| self.ledger.sync())?;
+        if let Err(error) = saved {
             // The next run finds that it is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index is not written");
         }

@@ -15,7 +15,7 @@ use super::layout::MirrorKind;
 use super::ledger::{RunRecord, Verified, all_runs};
 use super::mirror::{Scan, Unreadable};
 use super::{Store, StoreError};
-use crate::git::files::replace;
+use crate::git::files::{read_at_once, replace};
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 
@@ -101,7 +101,7 @@ impl Index {
     /// # Errors
     /// [`StoreError::Io`] if mirrors or records cannot be read.
     pub fn load(store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
-        let stored = std::fs::read(store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let stored = read_at_once(&store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         match (stored, newest) {
             (Some(index), Some(newest))
                 if newest.summary.is_some() && index.run_id.as_ref() == Some(&newest.run_id) =>

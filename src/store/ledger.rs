@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
+use crate::git::files::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Outcome, RunSummary, Trigger};
 
@@ -267,7 +268,7 @@ fn names_of_records(store: &Store) -> Result<Vec<String>, StoreError> {
 
 fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, StoreError> {
     let path = store.own("runs").join(name);
-    let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let bytes = read_at_once(&path).map_err(StoreError::io("read", &path))?;
     Ok(RunRecord::parse(&String::from_utf8_lossy(&bytes)))
 }
 
@@ -280,13 +281,24 @@ pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, St
     if names_of_records(store)?.contains(&name) { read(store, &name) } else { Ok(None) }
 }
 
-/// Returns the id of the newest record, whether it can be read or not.
+/// The newest record, as far as it can be read.
+#[derive(Debug)]
+pub struct Latest {
+    /// The last id of all records, whether that one can be read or not.
+    pub id: Option<RunId>,
+    /// The newest record that has a header.
+    pub record: Result<Option<RunRecord>, StoreError>,
+}
+
+/// Reads the newest record, and tells of one that cannot be read.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the folder cannot be read.
-pub fn latest_run_id(store: &Store) -> Result<Option<RunId>, StoreError> {
+pub fn latest(store: &Store) -> Result<Latest, StoreError> {
     let names = names_of_records(store)?;
-    Ok(names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok()))
+    let id = names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok());
+    let record = names.iter().rev().find_map(|name| read(store, name).transpose()).transpose();
+    Ok(Latest { id, record })
 }
 
 /// Reads the newest record.
@@ -294,12 +306,7 @@ pub fn latest_run_id(store: &Store) -> Result<Option<RunId>, StoreError> {
 /// # Errors
 /// [`StoreError::Io`].
 pub fn latest_run(store: &Store) -> Result<Option<RunRecord>, StoreError> {
-    for name in names_of_records(store)?.iter().rev() {
-        if let Some(record) = read(store, name)? {
-            return Ok(Some(record));
-        }
-    }
-    Ok(None)
+    latest(store)?.record
 }
 
 /// Says when the first run began whose record is there.

@@ -74,7 +74,11 @@ impl Lock {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = LockHolder { pid: std::process::id(), host, since };
         let text = serde_json::to_string(&holder).unwrap_or_default();
-        file.set_len(0)
+        // Mostly as long as what is there, and then the store is spared an operation.
+        let length = text.len() as u64;
+        let is_longer = file.metadata().map_err(StoreError::io("examine", &path))?.len() > length;
+        let shortened = if is_longer { file.set_len(length) } else { Ok(()) };
+        shortened
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(StoreError::io("write", &path))?;

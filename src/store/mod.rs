@@ -18,7 +18,7 @@ use crate::config::StoreConfig;
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{
-    Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest_run, latest_run_id, run_record,
+    Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, latest_run, run_record,
 };
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{Mirror, Scan, Scanned, Unreadable};
@@ -156,15 +156,25 @@ impl Store {
     pub fn prepare(&self) -> Result<(), StoreError> {
         let (own, runs) = (self.root.join(layout::OWN_FOLDER), self.own("runs"));
         self.refuse_link(Path::new(layout::OWN_FOLDER))?;
-        std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))?;
+        let mut has_runs = false;
         // Here all of them are told by one operation.
-        for entry in std::fs::read_dir(&own).map_err(StoreError::io("read", &own))? {
-            let entry = entry.map_err(StoreError::io("read", &own))?;
-            if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
-                return Err(StoreError::Linked(entry.path()));
+        match std::fs::read_dir(&own) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(StoreError::io("read", &own))?;
+                    if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
+                        return Err(StoreError::Linked(entry.path()));
+                    }
+                    has_runs |= entry.path() == runs;
+                }
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("read", &own)(error)),
         }
-        Ok(())
+        if has_runs {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))
     }
 
     /// Refuses a path below the root on which a symbolic link lies: what is written there would be elsewhere.
