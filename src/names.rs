@@ -266,6 +266,19 @@ impl fmt::Display for RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_runs_grow_whatever_the_clock_says() {
+        let at = |text: &str| -> DateTime<Utc> { text.parse().unwrap() };
+        let first = RunId::at(at("2026-11-29T05:00:00Z"));
+        let later = first.clone().after(at("2026-11-29T06:00:00Z"));
+        assert_eq!(later, RunId::at(at("2026-11-29T06:00:00Z")));
+        let earlier = first.clone().after(at("2020-01-01T00:00:00Z"));
+        assert!(earlier.as_str() > first.as_str(), "{earlier}");
+        let same = first.clone().after(at("2026-11-29T05:00:00Z"));
+        assert!(same.as_str() > first.as_str(), "{same}");
+        assert_eq!(same.as_str().parse::<RunId>().unwrap(), same);
+    }
     use proptest::prelude::*;
 
     #[test]

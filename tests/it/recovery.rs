@@ -291,7 +291,11 @@ fn nothing_is_written_through_a_link_inside_a_mirror() {
 fn after_a_clock_that_was_ahead_an_interruption_is_noticed() {
     let world = two_repositories();
     world.run_at(chrono::Utc::now() + chrono::TimeDelta::days(4000), &[]);
+    let status = world.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["hours_since_success"], Value::Null, "it has not been yet");
     world.run_json(0);
+    let status = world.run(&["status", "--json"]).expect(0).json();
+    assert!(status["hours_since_success"].as_f64().unwrap() < 1.0, "{status:#}");
     interrupt(&world);
     let rubbish = world.mirror("acme/one").join("objects/pack/tmp_ghbk_rubbish");
     fs::write(&rubbish, "").unwrap();
