@@ -32,8 +32,7 @@ use crate::outcome::{
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Latest, Ledger, Lock, MirrorKind, Record, Store, StoreError, Swept, Verified, ends_the_run, latest,
-    layout,
+    Broom, Index, Ledger, Lock, MirrorKind, Record, Store, StoreError, Swept, Verified, ends_the_run, latest, layout,
 };
 
 pub use adoption::Adoption;
@@ -177,30 +176,31 @@ impl Session {
         // First, so that the sweep of the store has room for what it reads.
         crate::scratch::sweep(&config.store.scratch);
         let mut tally = Tally::default();
-        let Latest { id: newest_id, record: newest } = latest(&store)?;
-        let has_ended_well = match &newest {
-            Ok(newest) => newest.as_ref().is_none_or(|it| it.summary.as_ref().is_some_and(|it| !it.may_leave_work())),
-            Err(_) => false,
-        };
+        let newest = latest(&store)?;
+        let is_first = newest.id.is_none();
+        let summary = newest.ended().and_then(|record| record.summary.as_ref());
+        let has_ended_well = is_first || summary.is_some_and(|summary| !summary.may_leave_work());
         let swept = if has_ended_well {
             Swept::default()
         } else {
             let broom = Broom { scratch: &config.store.scratch, packs_max: config.store.packs_max, cancel };
             store.sweep(broom)?
         };
-        // Without the newest record the index is rebuilt, which tells of a record that cannot be read.
-        let newest = newest.unwrap_or_default();
-        if let Some(interrupted) = newest.as_ref().filter(|record| record.summary.is_none()) {
-            tally.warnings.push(format!(
-                "the run of {} was interrupted; it left {} unfinished files, which are removed",
-                interrupted.started_at.format("%Y-%m-%d %H:%M UTC"),
-                swept.removed
-            ));
+        let record = newest.record.as_ref().ok().and_then(Option::as_ref);
+        let removed = match swept.removed {
+            0 => String::new(),
+            removed => format!("; {removed} unfinished files that it left are removed"),
+        };
+        if newest.is_cut_off {
+            tally.warnings.push(format!("the record of the last run is empty, so it was interrupted{removed}"));
+        } else if let Some(interrupted) = record.filter(|record| record.summary.is_none()) {
+            let at = interrupted.started_at.format("%Y-%m-%d %H:%M UTC");
+            tally.warnings.push(format!("the run of {at} was interrupted{removed}"));
         }
         let problems =
             swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
-        let index = Index::load(&store, newest.as_ref())?;
+        let index = Index::load(&store, newest.ended())?;
         let unreadable = index.unreadable.iter().map(|it| {
             let known = it.id.and_then(|id| index.mirrors.get(&id));
             let name = known.map_or_else(|| it.place.display().to_string(), |mirror| mirror.full_name.to_string());
@@ -211,7 +211,7 @@ impl Session {
                 tally.failures.push(Failure { repository, stage: Stage::Recovery, error, hint });
             }
         }
-        let run_id = newest_id.map_or_else(|| RunId::at(now), |newest| newest.after(now));
+        let run_id = newest.id.map_or_else(|| RunId::at(now), |newest| newest.after(now));
         let header = Record::Run {
             run_id: run_id.clone(),
             started_at: now,

@@ -23,7 +23,13 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
         let mut records: Vec<RunRecord> = Vec::new();
         let mut last_full = None;
         for record in all_runs(&store)?.take(RUNS_SEARCHED) {
-            let record = record?;
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::warn!(hint = error.hint(), "left out: {error}");
+                    continue;
+                }
+            };
             if last_full.is_none() && record.is_full {
                 last_full.clone_from(&record.summary);
             }

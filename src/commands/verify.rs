@@ -13,7 +13,7 @@ use crate::cli::VerifyArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
-use crate::git::verify::{Thoroughness, Verification, verify as verify_mirror};
+use crate::git::verify::{Damage, Thoroughness, Verification, verify as verify_mirror};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
 use crate::report::verify::{Verified, text};
@@ -33,6 +33,14 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     if arguments.repositories.is_empty() {
         mirrors.extend(index.mirrors.iter().map(|(id, mirror)| (*id, mirror.clone())));
         mirrors.sort_by(|a, b| (&a.1.full_name, a.0).cmp(&(&b.1.full_name, b.0)));
+    }
+    if mirrors.is_empty() && arguments.repositories.is_empty() && index.unreadable.is_empty() {
+        let message = format!("there is no mirror in {}", store.root().display());
+        return Err(Error::new(
+            Exit::Impossible,
+            message,
+            "check store.root or --root; `ghbk run` makes the first mirrors",
+        ));
     }
     for wanted in &arguments.repositories {
         mirrors.extend(find_mirrors(&index, wanted)?);
@@ -76,7 +84,8 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     if context.global.json {
         print_json(&verified)?;
     } else {
-        print(&text(&verified))?;
+        let unread = if arguments.repositories.is_empty() { index.unreadable.len() as u64 } else { 0 };
+        print(&text(&verified, unread))?;
     }
     let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
     if !damaged.is_empty() {
@@ -147,7 +156,14 @@ impl Part {
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
     ) -> Result<Verified, GitError> {
-        let mut verification = verify_mirror(self.folder.path(), scratch, thoroughness, cancel)?;
+        let mut verification = match verify_mirror(self.folder.path(), scratch, thoroughness, cancel) {
+            // Of one mirror; the others are verified all the same.
+            Err(error @ GitError::Io { .. }) if error.is_below(self.folder.path()) => {
+                let damage = vec![Damage { object: None, what: error.to_string() }];
+                Verification { damage, ..Verification::default() }
+            }
+            verification => verification?,
+        };
         // A run that was just replacing packs looks like damage, once.
         if !verification.damage.is_empty() && is_locked(store).unwrap_or(false) {
             verification = verify_mirror(self.folder.path(), scratch, thoroughness, cancel)?;

@@ -26,7 +26,7 @@ use crate::report::progress::Lines;
 use crate::run::Request;
 use crate::schedule::Schedule;
 use crate::signals::{Event, Events};
-use crate::store::{Index, Store, latest_run};
+use crate::store::{Index, Store, latest};
 use systemd::Notifier;
 
 /// How long a run may take to wind down after SIGTERM; transfers end at once, a publication is finished first.
@@ -197,8 +197,7 @@ impl Daemon {
         let config = Arc::clone(&self.config);
         let last = tokio::task::spawn_blocking(move || {
             let store = Store::open(&config.store)?;
-            let newest = latest_run(&store)?;
-            Ok::<_, crate::store::StoreError>(Index::load(&store, newest.as_ref())?.last_complete_start)
+            Ok::<_, crate::store::StoreError>(Index::load(&store, latest(&store)?.ended())?.last_complete_start)
         });
         match last.await {
             Ok(Ok(last)) => {

@@ -200,6 +200,12 @@ pub fn adopt(
     if let Some(obstacle) = clone.obstacle()? {
         return Err(GitError::NotAdoptable(obstacle));
     }
+    let packed = clone.read("packed-refs")?.unwrap_or_default();
+    if packed.contains(SNAPSHOTS_REF) {
+        return Err(GitError::NotAdoptable(
+            "it is a mirror of ghbk that does not say whose it is; `ghbk run --repair OWNER/REPO` mends it",
+        ));
+    }
     let ForeignRefs { mut of_remote, others, head } = clone.refs()?;
     if of_remote.is_empty() {
         return Err(GitError::NotAdoptable("it has no branch and no tag of GitHub's"));

@@ -17,7 +17,7 @@ mod receive;
 pub mod references;
 pub mod refs;
 pub mod restore;
-mod salvage;
+pub(crate) mod salvage;
 pub mod server;
 pub mod snapshot;
 pub mod stage;
@@ -142,6 +142,11 @@ impl GitError {
         move |source| Self::Io { doing, path, source }
     }
 
+    /// Says whether reading or writing something below a folder failed.
+    pub(crate) fn is_below(&self, folder: &std::path::Path) -> bool {
+        matches!(self, Self::Io { path, .. } if path.starts_with(folder))
+    }
+
     /// Returns the text of damage without saying that it is the mirror's.
     pub(crate) fn damage(&self) -> String {
         match self {
@@ -180,8 +185,13 @@ impl GitError {
                 "nothing is lost: it stays where it is, and `ghbk run` fetches the repository afresh"
             }
             Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
-            Self::Linked(_) => "find out who put it there, then put the folder itself in its place",
+            Self::Linked(_) => "find out who put it there, then put what it leads to in its place",
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "free space on that disk",
+            Self::Io { source, .. }
+                if matches!(source.kind(), std::io::ErrorKind::NotADirectory | std::io::ErrorKind::IsADirectory) =>
+            {
+                "something else lies in its place: look what it is, and move it away"
+            }
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::ReadBackDiffers(_) => "run again; if it persists, its disk or file system returns wrong bytes",
             Self::PushedDiffers => "push again to a new, empty repository",

@@ -53,6 +53,15 @@ pub(super) fn salvage(
     }
     let (chain, is_whole) = find_snapshots(view.repository(), refs.get(SNAPSHOTS_REF).map(|target| target.oid))?;
     let readable: HashSet<Oid> = chain.iter().map(|snapshot| snapshot.oid).collect();
+    match refs.get(SNAPSHOTS_REF).map(|target| target.oid) {
+        Some(newest) if readable.contains(&newest) => {}
+        Some(newest) if chain.is_empty() => {
+            salvaged.lost.push(format!("all snapshots: the newest, {newest}, cannot be read, and no other is found"));
+        }
+        Some(newest) => salvaged.lost.push(format!("the newest snapshots: {newest} cannot be read")),
+        None if chain.is_empty() => salvaged.lost.push("all snapshots: none is found".to_owned()),
+        None => {}
+    }
     for snapshot in &chain {
         for parent in view.repository().find_commit(snapshot.oid)?.parent_ids().filter(|oid| !readable.contains(oid)) {
             salvaged
@@ -130,7 +139,7 @@ fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Refs {
 
 /// Follows the chain from its tip; if that does not lead to its end, looks for snapshots among all objects. Newest
 /// first, and whether the chain is whole.
-fn find_snapshots(repository: &Repository, tip: Option<Oid>) -> Result<(Vec<Snapshot>, bool), GitError> {
+pub(crate) fn find_snapshots(repository: &Repository, tip: Option<Oid>) -> Result<(Vec<Snapshot>, bool), GitError> {
     if let Some(history) = tip.and_then(|tip| snapshot::history(repository, tip).ok()) {
         return Ok((history, true));
     }

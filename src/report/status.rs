@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{count, duration, hours_between, some_of};
 use crate::names::{FullName, RunId};
 use crate::outcome::{RunStatus, RunSummary, State};
-use crate::store::{Index, RunRecord, layout};
+use crate::store::{Index, RunRecord};
 
 /// What `ghbk status --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -103,7 +103,7 @@ impl Status {
             .values()
             .map(|mirror| MirrorStatus {
                 full_name: mirror.full_name.clone(),
-                state: match (mirror.place.starts_with(layout::OWN_FOLDER), mirror.gone, mirror.last_state) {
+                state: match (mirror.is_set_aside(), mirror.gone, mirror.last_state) {
                     (true, _, _) => "attic",
                     _ if mirror.damage.is_some() => "damaged",
                     (_, true, _) => "gone",
@@ -140,11 +140,16 @@ impl Status {
             }
             out.push('\n');
         }
+        if let Some(newest) = self.runs.first().filter(|newest| newest.status.is_none()) {
+            let _ = writeln!(out, "last run: {}, interrupted; the next one goes on", ago(newest.started_at));
+        }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
                 let scope = if last.is_full() { "" } else { " (not over everything)" };
                 let headline = super::summary::headline(last);
-                let _ = writeln!(out, "last run{scope}: {}, {headline}", ago(last.finished_at));
+                let was_interrupted = self.runs.first().is_some_and(|newest| newest.status.is_none());
+                let which = if was_interrupted { "the one before" } else { "last run" };
+                let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
                 tell(&mut out, last);
                 // A run of one repository must not hide what the one over everything found.
                 if let Some(full) = self.last_full_run.as_ref().filter(|full| full.run_id != last.run_id) {
@@ -153,9 +158,8 @@ impl Status {
                     tell(&mut out, full);
                 }
             }
-            (None, false) => out.push_str("last run: interrupted\n"),
             (None, true) if self.running.is_none() => out.push_str("last run: none yet; start one with `ghbk run`\n"),
-            (None, true) => {}
+            (None, _) => {}
         }
         let success = match self.hours_since_success {
             Some(hours) => format!("{hours} h ago"),

@@ -63,6 +63,9 @@ pub(super) fn headline(summary: &RunSummary) -> String {
     }
     match summary.status {
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
+        RunStatus::Ok if !summary.selection.is_empty() => {
+            "backup complete: what was asked for is stored as GitHub has it".to_owned()
+        }
         RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
         RunStatus::Partial => {
             format!("backup incomplete: {}", count(summary.counts.failed, "failure", "failures"))

@@ -39,7 +39,9 @@ impl Verified {
 }
 
 /// Words a verification for a terminal.
-pub fn text(verified: &[Verified]) -> String {
+///
+/// So many mirrors beside could not be read at all.
+pub fn text(verified: &[Verified], unread: u64) -> String {
     let mut out = String::new();
     let name = |verified: &Verified| {
         let suffix = if verified.set_aside { format!(" (attic, id {})", verified.id) } else { String::new() };
@@ -74,7 +76,11 @@ pub fn text(verified: &[Verified]) -> String {
         out,
         "verified {mirrors}, {objects}, {}: {}",
         size(bytes),
-        if damaged == 0 { "no damage".to_owned() } else { format!("{damaged} damaged") }
+        match (damaged, unread) {
+            (0, 0) => "no damage".to_owned(),
+            (damaged, 0) => format!("{damaged} damaged"),
+            (damaged, unread) => format!("{damaged} damaged, {unread} not read"),
+        }
     );
     out
 }
@@ -101,6 +107,6 @@ mod tests {
             verified(2, "acme/site.wiki", false, damage.clone()),
             verified(3, "acme/site", true, damage),
         ];
-        insta::assert_snapshot!(text(&all));
+        insta::assert_snapshot!(text(&all, 0));
     }
 }

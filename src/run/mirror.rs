@@ -113,6 +113,8 @@ struct Changed {
     tips_kept: u64,
     consolidated: Consolidated,
     unmerged: bool,
+    /// Whether its mirror was known, and was not in its place.
+    was_missing: bool,
     repaired: bool,
     /// What a repair could not read.
     lost: Vec<String>,
@@ -328,8 +330,11 @@ impl Worker {
         let head = choose_head(&advertisement, part.default_branch, stored_head);
         if let Some(stored) = &stored {
             let of_remote = stored.refs.of_remote();
-            let has_snapshot = stored.refs.get(SNAPSHOTS_REF).is_some();
-            if of_remote == advertisement.refs && stored_head == Some(&head) && has_snapshot {
+            // To begin a new history beside the one that is only out of sight would lose it.
+            if stored.refs.get(SNAPSHOTS_REF).is_none() {
+                return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
+            }
+            if of_remote == advertisement.refs && stored_head == Some(&head) {
                 return Ok(Attempt::Unchanged { head, unusable: advertisement.unusable });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
@@ -443,17 +448,15 @@ impl Worker {
                 lost: staged.lost,
                 ..Changed::default()
             };
-            if state == State::Created && was_known {
-                changed.warnings.push(format!(
-                    "the mirror of {name} was no longer in its place and is made anew, without the snapshots and kept \
-                     tips of before: look for it, in `.ghbk` and in the backups of the file system"
-                ));
-            }
+            changed.was_missing = state == State::Created && was_known;
             if is_repair {
                 let aside = aside.path().display();
-                changed.warnings.push(format!(
-                    "{name} is repaired; the mirror of before is kept in {aside}: remove it when you no longer need it"
-                ));
+                let advice = if changed.lost.is_empty() {
+                    "remove it when you no longer need it"
+                } else {
+                    "keep it, something in it could not be read"
+                };
+                changed.warnings.push(format!("{name} is repaired; the mirror of before is kept in {aside}: {advice}"));
             }
             if staged.stored_packs + staged.packs.len() > policy.packs_max {
                 changed.note_merged(consolidate(mirror.path(), scratch.path(), policy, &cancel), &name);
@@ -514,12 +517,23 @@ impl Worker {
                         tips_kept,
                         consolidated,
                         unmerged,
+                        was_missing,
                         repaired,
                         lost,
                         warnings,
                     } = synced.changed;
                     outcome.repaired |= repaired;
                     outcome.unmerged |= unmerged;
+                    if was_missing {
+                        outcome.failures.push(Failure {
+                            repository: name.clone(),
+                            stage: Stage::Verify,
+                            error: "its mirror was no longer in its place; it is made anew, without the snapshots and kept tips \
+                                    of before"
+                                .to_owned(),
+                            hint: "look for it in `.ghbk` and in the backups of the file system".to_owned(),
+                        });
+                    }
                     outcome.failures.extend(lost.into_iter().map(|lost| Failure {
                         repository: name.clone(),
                         stage: Stage::Verify,
@@ -582,6 +596,9 @@ fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Optio
         }
         // Only a mirror that the index does not know can belong to somebody else.
         let identity = mirror.identity().map_err(of_store)?;
+        if identity.is_none() && matches!(&refs, Ok(Some(refs)) if refs.get(SNAPSHOTS_REF).is_some()) {
+            return Err(GitError::Damaged("its config does not say whose it is".to_owned()));
+        }
         if identity.is_none_or(|(owner, _)| owner != id) {
             return Err(GitError::InTheWay(mirror.path().to_owned()));
         }

@@ -36,6 +36,8 @@ pub(super) struct Prover<'a> {
 pub(super) struct Proven {
     pub(super) proof: Proof,
     pub(super) failures: Vec<Failure>,
+    /// Repositories whose mirror is not in its place any more.
+    vanished: Vec<RepositoryId>,
 }
 
 impl Prover<'_> {
@@ -90,6 +92,10 @@ impl Prover<'_> {
             self.write(&Record::Verified(verified.clone()))?;
             index.verified(&verified);
         }
+        for id in proven.vanished.drain(..) {
+            // Told once.
+            index.mirrors.remove(&id);
+        }
         Ok(())
     }
 
@@ -102,6 +108,14 @@ impl Prover<'_> {
         proven: &mut Proven,
     ) -> Option<Verified> {
         let mut first_damage = None;
+        let code = self.store.mirror_at(&mirror.place, MirrorKind::Code);
+        if matches!(code.exists(), Ok(false)) {
+            let error = format!("its mirror is no longer in {}", mirror.place.display());
+            let hint = "unless you removed it, look for it in `.ghbk` and in the backups of the file system".to_owned();
+            proven.failures.push(failure(&mirror.full_name.to_string(), error, hint));
+            proven.vanished.push(id);
+            return None;
+        }
         for kind in [MirrorKind::Code, MirrorKind::Wiki] {
             if self.cancel.is_cancelled() {
                 return None;

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::layout::MirrorKind;
-use super::ledger::{RunRecord, Verified, all_runs};
+use super::ledger::{RunRecord, Verified, all_runs, latest};
 use super::mirror::{Scan, Unreadable};
 use super::{Store, StoreError};
 use crate::git::files::{read_at_once, replace};
@@ -89,7 +89,7 @@ impl IndexedMirror {
 
     /// Says whether it lies in the attic, because another repository took its name.
     pub fn is_set_aside(&self) -> bool {
-        self.place.starts_with(super::layout::OWN_FOLDER)
+        self.place.starts_with(super::layout::attic_folder())
     }
 }
 
@@ -117,14 +117,15 @@ impl Index {
     /// # Errors
     /// [`StoreError::Io`] if mirrors or records cannot be read.
     pub fn current(store: &Store) -> Result<Self, StoreError> {
-        let mut records = all_runs(store)?;
-        let Some(newest) = records.next().transpose()? else { return Self::load(store, None) };
-        if newest.summary.is_some() || !super::is_locked(store)? {
-            return Self::load(store, Some(&newest));
-        }
+        let latest = latest(store)?;
+        let newest = match &latest.record {
+            Ok(Some(newest)) if newest.summary.is_none() && super::is_locked(store)? => newest,
+            _ => return Self::load(store, latest.ended()),
+        };
         // The index is that of the run before; what has happened since is in the record. Scanning every mirror would
         // take the store's time from the run.
-        let mut index = Self::load(store, records.next().transpose()?.as_ref())?;
+        let before = all_runs(store)?.filter_map(Result::ok).find(|record| record.run_id != newest.run_id);
+        let mut index = Self::load(store, before.as_ref())?;
         for outcome in &newest.outcomes {
             index.record(outcome, &super::layout::place(&outcome.full_name));
         }

@@ -39,9 +39,14 @@ pub fn place(name: &FullName) -> PathBuf {
     PathBuf::from(name.owner()).join(name.name())
 }
 
+/// Returns the folder of mirrors that are set aside because another repository took their name.
+pub fn attic_folder() -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("attic")
+}
+
 /// Returns the place of a mirror set aside because another repository took its name.
 pub fn attic(name: &FullName, id: RepositoryId) -> PathBuf {
-    PathBuf::from(OWN_FOLDER).join("attic").join(name.owner()).join(format!("{}-{id}", name.name()))
+    attic_folder().join(name.owner()).join(format!("{}-{id}", name.name()))
 }
 
 /// Returns the place of a damaged mirror that a repaired one has replaced.

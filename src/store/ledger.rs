@@ -286,8 +286,18 @@ pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, St
 pub struct Latest {
     /// The last id of all records, whether that one can be read or not.
     pub id: Option<RunId>,
-    /// The newest record that has a header.
+    /// The newest record, if it can be read.
     pub record: Result<Option<RunRecord>, StoreError>,
+    /// Whether there is a newer one without a header: the run was cut off before it did anything, or somebody damaged it.
+    pub is_cut_off: bool,
+}
+
+impl Latest {
+    /// Returns the newest record if it is that of a run that came to its end.
+    pub fn ended(&self) -> Option<&RunRecord> {
+        let record = self.record.as_ref().ok().and_then(Option::as_ref);
+        record.filter(|record| record.summary.is_some() && !self.is_cut_off)
+    }
 }
 
 /// Reads the newest record, and tells of one that cannot be read.
@@ -297,16 +307,14 @@ pub struct Latest {
 pub fn latest(store: &Store) -> Result<Latest, StoreError> {
     let names = names_of_records(store)?;
     let id = names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok());
-    let record = names.iter().rev().find_map(|name| read(store, name).transpose()).transpose();
-    Ok(Latest { id, record })
-}
-
-/// Reads the newest record.
-///
-/// # Errors
-/// [`StoreError::Io`].
-pub fn latest_run(store: &Store) -> Result<Option<RunRecord>, StoreError> {
-    latest(store)?.record
+    let mut is_cut_off = false;
+    for name in names.iter().rev() {
+        match read(store, name) {
+            Ok(None) => is_cut_off = true,
+            record => return Ok(Latest { id, record, is_cut_off }),
+        }
+    }
+    Ok(Latest { id, record: Ok(None), is_cut_off })
 }
 
 /// Says when the first run began whose record is there.

@@ -15,7 +15,8 @@ use crate::git::adopt::ForeignClone;
 use crate::git::files::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::publish::{self, Publication};
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
-use crate::git::snapshot::{Snapshot, history};
+use crate::git::salvage::find_snapshots;
+use crate::git::snapshot::Snapshot;
 use crate::git::transport::set_up_libgit2;
 use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
@@ -109,9 +110,16 @@ impl Mirror {
     /// [`GitError`] if they cannot be read.
     pub fn snapshots(&self, scratch: &Path) -> Result<Option<(View, Vec<Snapshot>)>, GitError> {
         let Some(refs) = self.refs()? else { return Ok(None) };
-        let newest = refs.get(SNAPSHOTS_REF).ok_or_else(|| GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")))?;
+        let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
         let view = View::open(&self.path, scratch)?;
-        let snapshots = history(view.repository(), newest.oid)?;
+        let (snapshots, is_whole) = find_snapshots(view.repository(), newest)?;
+        if snapshots.is_empty() {
+            return Err(GitError::Damaged("no snapshot in it can be read".to_owned()));
+        }
+        if !is_whole {
+            let mirror = self.path.display();
+            tracing::warn!(%mirror, found = snapshots.len(), "the mirror is damaged: these snapshots can still be read");
+        }
         Ok(Some((view, snapshots)))
     }
 

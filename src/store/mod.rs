@@ -17,9 +17,7 @@ use crate::config::StoreConfig;
 
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
-pub use ledger::{
-    Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, latest_run, run_record,
-};
+pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{Mirror, Scan, Scanned, Unreadable};
 pub use recovery::{Broom, Swept};
@@ -82,7 +80,7 @@ impl StoreError {
             ),
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
-            Self::Linked(_) => "find out who put it there, then put the folder itself in its place".to_owned(),
+            Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
         }
     }
@@ -93,6 +91,9 @@ pub fn io_hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the store's file system",
         io::ErrorKind::ReadOnlyFilesystem => "mount the store's file system for writing",
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "something else lies in its place: look what it is, and move it away"
+        }
         io::ErrorKind::PermissionDenied => "let the user that ghbk runs as write to the store",
         _ => "check the store's file system and its mount",
     }
@@ -190,9 +191,8 @@ impl Store {
         let below = path.strip_prefix(&self.root).unwrap_or(path);
         match rustix::fs::openat2(root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Ok(_) => Ok(()),
-            Err(rustix::io::Errno::LOOP) => Err(StoreError::Linked(path.to_owned())),
-            // Linux before 5.6, and the filters of some containers, do not have this call.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+            // Which of them it is; and Linux before 5.6, and the filters of some containers, do not have that call.
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
                 let mut place = PathBuf::new();
                 below.components().try_for_each(|component| {
                     place.push(component);

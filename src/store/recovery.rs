@@ -123,7 +123,11 @@ impl Store {
         let Some(names) = self.listed(names_in(&incoming), &incoming, swept) else { return true };
         names.into_iter().all(|name| {
             let path = incoming.join(name);
-            let removed = fs::remove_dir_all(&path).map(|()| 1).map_err(StoreError::io("remove", &path));
+            let removed = match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(&path),
+                removed => removed,
+            };
+            let removed = removed.map(|()| 1).map_err(StoreError::io("remove", &path));
             swept.take(|| self.below_root(&path).display().to_string(), removed)
         })
     }

@@ -7,6 +7,7 @@ mod adopt;
 mod check;
 mod costs;
 mod daemon;
+mod damage;
 mod every_step;
 mod faults;
 mod history;
