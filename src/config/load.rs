@@ -103,7 +103,7 @@ pub struct Overrides {
 /// Reads and checks the configuration.
 ///
 /// `file`: the path and whether it must exist. `env`: the process's variables, of which those that begin with
-/// `GHBK_` and hold `__` are used.
+/// `GHBK_` and the name of a table, or hold `__`, are used.
 ///
 /// # Errors
 /// [`ConfigError`], with all mistakes at once.
@@ -161,8 +161,15 @@ pub(crate) fn load_text(
     }
 }
 
+/// Says whether a variable is, or is meant to be, one of the configuration.
 fn is_override(name: &str) -> bool {
-    name.strip_prefix("GHBK_").is_some_and(|rest| rest.contains("__"))
+    name.strip_prefix("GHBK_").is_some_and(|rest| rest.contains("__") || after_table(rest).is_some())
+}
+
+/// Splits a name that begins with a table's, as when somebody wrote one underscore for two.
+fn after_table(name: &str) -> Option<(&str, &str)> {
+    let tables = ["STORE", "GITHUB", "SCHEDULE", "SECRETS", "LIMITS", "SLACK", "LOG", "RETENTION", "VERIFY"];
+    name.split_once('_').filter(|(table, _)| tables.contains(&table.to_ascii_uppercase().as_str()))
 }
 
 /// A TOML document with the names of what its entries came from.
@@ -284,7 +291,9 @@ fn with_override<'a>(
 ) -> Result<(Spanned<DeTable<'a>>, String), String> {
     let name = variable.strip_prefix("GHBK_").unwrap_or(variable).to_ascii_lowercase();
     let Some((section, key)) = name.split_once("__").filter(|(s, k)| !s.is_empty() && !k.is_empty()) else {
-        return Err("a variable is named GHBK_TABLE__KEY, as in GHBK_STORE__ROOT".to_owned());
+        let (table, key) = after_table(&name).unwrap_or(("store", "root"));
+        let example = format!("GHBK_{table}__{}", key.trim_matches('_')).to_ascii_uppercase();
+        return Err(format!("a variable is named GHBK_TABLE__KEY, with two underscores, as in {example}"));
     };
     let path = format!("{section}.{key}");
     let mut candidates = Vec::new();
@@ -557,6 +566,9 @@ mod tests {
         assert_eq!(config.limits.concurrency, 3);
         assert_eq!(config.limits.stall_timeout.as_secs(), 5);
         assert_eq!(config.limits.bandwidth.unwrap().as_u64(), 50 * 1024 * 1024);
+        let error = load_file("", &[("GHBK_LIMITS_CONCURRENCY", "3")]).unwrap_err().to_string();
+        assert!(error.contains("as in GHBK_LIMITS__CONCURRENCY"), "{error}");
+        assert!(load_file("", &[("GHBK_PUSH_TOKEN", "x"), ("GHBK_TEST_REQUIRE_ALL", "1")]).is_ok());
         let error = load_file("", &[("GHBK_LIMITS__CONCURENCY", "3")]).unwrap_err().to_string();
         assert!(error.contains("GHBK_LIMITS__CONCURENCY") && error.contains("`concurrency`"), "{error}");
     }
