@@ -96,8 +96,8 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
             }
             Some(stored) if stored.place == layout::place(&repository.full_name) => Action::Update,
             Some(stored) if stored.is_unconfirmed => {
-                let what = format!("it is to move from {} and cannot be read", stored.place.display());
-                let hint = "check the store's file system and its mount".to_owned();
+                let what = format!("it is in {}, and something is in the way", stored.place.display());
+                let hint = "see what this run says of it at its beginning, then run again".to_owned();
                 plan.conflicts.push(unmoved(&repository.full_name, &what, hint));
                 continue;
             }

@@ -200,7 +200,8 @@ impl Session {
         let problems =
             swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
-        let index = Index::load(&store, newest.ended())?;
+        let mut index = Index::load(&store, newest.ended())?;
+        index.leave(&swept.unfinished);
         let unreadable = index.unreadable.iter().map(|it| {
             let known = it.id.and_then(|id| index.mirrors.get(&id));
             let name = known.map_or_else(|| it.place.display().to_string(), |mirror| mirror.full_name.to_string());

@@ -4,8 +4,8 @@
 //! Derived, never the truth: it counts only if it was written at the end of the newest run. After an interrupted
 //! run, or when it is missing, it is rebuilt from the mirrors and the records.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -64,7 +64,8 @@ pub struct IndexedMirror {
     /// What was wrong with it then.
     #[serde(default)]
     pub damage: Option<String>,
-    /// Whether only the index of before says whose it is: it could not be read.
+    /// Whether it must stay where it is in this run: only the index of before says whose it is, or it could not be put into
+    /// its place.
     #[serde(skip)]
     pub is_unconfirmed: bool,
 }
@@ -254,6 +255,13 @@ impl Index {
             });
         }
         Ok(())
+    }
+
+    /// Notes mirrors that are not to be moved in this run.
+    pub fn leave(&mut self, ids: &HashSet<RepositoryId>) {
+        for (_, mirror) in self.mirrors.iter_mut().filter(|(id, _)| ids.contains(id)) {
+            mirror.is_unconfirmed = true;
+        }
     }
 
     /// Finds what may be the mirror of a repository that the index does not know.

@@ -28,6 +28,8 @@ pub struct Swept {
     pub crowded: HashSet<PathBuf>,
     /// What could not be tidied up, and why: the name of its repository if that is known, else its place.
     pub problems: Vec<(String, StoreError)>,
+    /// Repositories whose new mirror could not be put into its place; only the next sweep may move it.
+    pub unfinished: HashSet<RepositoryId>,
     /// Repositories of which a wiki's mirror lies between two places; it must not be made anew.
     pub wikis_between: HashSet<RepositoryId>,
 }
@@ -138,9 +140,13 @@ impl Store {
         let replacing = self.own(REPLACING);
         let Some(names) = self.listed(names_in(&replacing), &replacing, swept) else { return true };
         names.into_iter().all(|name| {
-            let between = Mirror { path: replacing.join(name) };
+            let between = Mirror { path: replacing.join(&name) };
+            let id = name.strip_suffix(MirrorKind::Code.suffix()).and_then(|stem| stem.parse().ok()).map(RepositoryId);
             let name = self.name_of(&between);
             let finished = self.finish_replacement(&between);
+            if finished.is_err() {
+                swept.unfinished.extend(id);
+            }
             swept.take(|| name, finished)
         })
     }

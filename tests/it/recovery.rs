@@ -303,3 +303,22 @@ fn after_a_clock_that_was_ahead_an_interruption_is_noticed() {
     assert!(summary["warnings"].to_string().contains("was interrupted"), "{summary:#}");
     assert!(!rubbish.exists());
 }
+
+/// An adoption that was cut off, whose finishing fails once.
+#[test]
+fn a_replacement_that_cannot_be_finished_stays_where_the_next_run_finishes_it() {
+    let world = two_repositories();
+    set_between(&world, "acme/two");
+    let origin = world.sandbox.repositories().join("acme/two.git");
+    let to = world.mirror("acme/two").display().to_string();
+    git(&origin, &["clone", "--quiet", "--mirror", &format!("file://{}", origin.display()), &to]);
+    interrupt(&world);
+    let adopted = world.root.join(".ghbk/adopted");
+    fs::write(&adopted, "in the way").unwrap();
+    let summary = world.run_json(1);
+    assert!(failed(&summary).contains(&"acme/two"), "{summary:#}");
+    world.assert_mirrors("acme/one");
+    fs::remove_file(&adopted).unwrap();
+    world.run_json(0);
+    world.assert_mirrors("acme/two");
+}

@@ -308,7 +308,13 @@ pub(super) fn failed(stdout: &[u8]) -> Option<Vec<String>> {
         let is_damaged = |one: &&Value| one["damage"].as_array().is_some_and(|damage| !damage.is_empty());
         return Some(verified.iter().filter(is_damaged).map(name).collect());
     }
-    // An adoption's report holds its summary.
+    // An adoption's report holds its summary, and says of each clone that it leaves alone why.
     let summary = report.get("summary").unwrap_or(&report);
-    Some(summary.get("failures")?.as_array()?.iter().map(name).collect())
+    let mut failed: Vec<String> = summary.get("failures")?.as_array()?.iter().map(name).collect();
+    let found = report.get("found").and_then(Value::as_array).into_iter().flatten();
+    failed.extend(found.filter(|clone| !clone["left_alone"].is_null()).filter_map(|clone| {
+        let folder = Path::new(clone["clone"].as_str()?).file_name()?.to_string_lossy().into_owned();
+        Some(format!("acme/{}", folder.trim_end_matches(".git")))
+    }));
+    Some(failed)
 }
