@@ -10,7 +10,7 @@ use crate::git::snapshot::Snapshot;
 use crate::git::view::View;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::State;
-use crate::store::{Index, IndexedMirror, MirrorKind, Store, run_record};
+use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};
 
 /// One of the repositories that had a name, with its points in time.
 pub(super) struct Candidate {
@@ -19,6 +19,8 @@ pub(super) struct Candidate {
     pub(super) view: View,
     /// Newest first.
     pub(super) snapshots: Vec<Snapshot>,
+    /// Whether these are all of them.
+    is_whole: bool,
 }
 
 /// A point in time.
@@ -42,7 +44,13 @@ pub(super) fn candidates(
     for (id, mirror) in find_mirrors(&index, wanted)? {
         let folder = store.mirror_at(&mirror.place, kind);
         match folder.snapshots(scratch) {
-            Ok(Some((view, snapshots))) => candidates.push(Candidate { id, mirror, view, snapshots }),
+            Ok(Some(History { view, snapshots, is_whole })) => {
+                if !is_whole {
+                    let name = kind.name_of(&mirror.full_name);
+                    tracing::warn!("the mirror of {name} is damaged: these are the snapshots that can still be read");
+                }
+                candidates.push(Candidate { id, mirror, view, snapshots, is_whole });
+            }
             Ok(None) => {}
             Err(error) => {
                 let message = format!("{}: {error}", kind.name_of(&mirror.full_name));
@@ -74,6 +82,18 @@ pub(super) fn choose(
     wanted: &Wanted,
 ) -> Result<(Candidate, Snapshot), Error> {
     let usage = |message: String, hint: String| Error::new(Exit::Usage, message, hint);
+    // What can be found must not pass for the newest, or for what there was at some time.
+    let damaged = candidates.iter().find(|candidate| !candidate.is_whole);
+    if let Some((candidate, newest)) = damaged.and_then(|candidate| Some((candidate, candidate.snapshots.first()?)))
+        && !matches!(point, Point::Run(run) if candidate.snapshots.iter().any(|snapshot| snapshot.run_id == *run))
+    {
+        let message = format!(
+            "the newest snapshots of {wanted} cannot be read; the newest that can be is of {}",
+            newest.time.to_rfc3339()
+        );
+        let hint = format!("`ghbk restore {wanted} DEST --run {}` restores it", newest.run_id);
+        return Err(Error::new(Exit::Partial, message, hint));
+    }
     let at = match point {
         Point::Newest => {
             let chosen = candidates.into_iter().find_map(|candidate| {

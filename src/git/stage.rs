@@ -207,10 +207,18 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
             None => error.into(),
         });
     }
-    let mut packs = pack::packs_in(&download.scratch.join("objects/pack"))?;
-    packs.retain(|pack| !matches!(view::is_link(&pack.pack), Ok(true)));
+    let mut packs = Vec::new();
+    for pack in pack::packs_in(&download.scratch.join("objects/pack"))? {
+        // One of the mirror's, taken for the one that came, would be published in its place.
+        if !view::is_link(&pack.pack)? {
+            packs.push(pack);
+        }
+    }
+    if packs.len() > 1 {
+        return Err(GitError::Task(format!("{} packs came instead of one", packs.len())));
+    }
     check_complete(repository, &packs, wanted, download)?;
-    Ok(packs.into_iter().next())
+    Ok(packs.pop())
 }
 
 fn session(download: &Download<'_>, wanted: &[Oid]) -> Session {

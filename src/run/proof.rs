@@ -19,7 +19,9 @@ use crate::git::{GitError, temporary_folder};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
-use crate::store::{Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified};
+use crate::store::{
+    History, Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified,
+};
 
 /// Holds what proving needs.
 pub(super) struct Prover<'a> {
@@ -234,7 +236,10 @@ fn restore_newest(
     cancel: &CancellationToken,
 ) -> Result<(DateTime<Utc>, Restored), GitError> {
     let missing = || GitError::Damaged(format!("there is no mirror in {}", mirror.path().display()));
-    let (view, snapshots) = mirror.snapshots(scratch)?.ok_or_else(missing)?;
+    let History { view, snapshots, is_whole } = mirror.snapshots(scratch)?.ok_or_else(missing)?;
+    if !is_whole {
+        return Err(GitError::Damaged("its newest snapshots cannot be read".to_owned()));
+    }
     let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
     let content = content(view.repository(), snapshot.oid)?;
     let folder = temporary_folder("restore-", scratch)?;

@@ -42,6 +42,16 @@ pub struct Scanned {
     pub wiki_head: Option<String>,
 }
 
+/// The points in time of a mirror.
+pub struct History {
+    /// Through which they are restored.
+    pub view: View,
+    /// Newest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Whether these are all of them; else the newest that are here may not be the newest that were.
+    pub is_whole: bool,
+}
+
 /// What a scan found.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
@@ -104,11 +114,11 @@ impl Mirror {
         }
     }
 
-    /// Reads the points in time, newest first, and opens a view to restore them through; none if there is no mirror.
+    /// Reads the points in time, all that can still be found if the mirror is damaged; none if there is no mirror.
     ///
     /// # Errors
     /// [`GitError`] if they cannot be read.
-    pub fn snapshots(&self, scratch: &Path) -> Result<Option<(View, Vec<Snapshot>)>, GitError> {
+    pub fn snapshots(&self, scratch: &Path) -> Result<Option<History>, GitError> {
         let Some(refs) = self.refs()? else { return Ok(None) };
         let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
         let view = View::open(&self.path, scratch)?;
@@ -116,11 +126,7 @@ impl Mirror {
         if snapshots.is_empty() {
             return Err(GitError::Damaged("no snapshot in it can be read".to_owned()));
         }
-        if !is_whole {
-            let mirror = self.path.display();
-            tracing::warn!(%mirror, found = snapshots.len(), "the mirror is damaged: these snapshots can still be read");
-        }
-        Ok(Some((view, snapshots)))
+        Ok(Some(History { view, snapshots, is_whole }))
     }
 
     /// Reads HEAD; none if it is missing or empty.

@@ -19,7 +19,7 @@ pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};
 pub use lock::{Lock, LockHolder, is_locked};
-pub use mirror::{Mirror, Scan, Scanned, Unreadable};
+pub use mirror::{History, Mirror, Scan, Scanned, Unreadable};
 pub use recovery::{Broom, Swept};
 
 /// Says why the store cannot be used.
@@ -53,6 +53,14 @@ pub enum StoreError {
     /// A symbolic link is where ghbk would write: it may lead anywhere.
     #[error("{0} is a symbolic link, and nothing is written through one")]
     Linked(PathBuf),
+    /// A mirror lacks something.
+    #[error("the mirror in {path} is damaged: {what}")]
+    Damaged {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A folder that ghbk did not make is where a mirror should be.
     #[error("{path} is in the way: {reason}")]
     Occupied {
@@ -81,6 +89,7 @@ impl StoreError {
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
             Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
+            Self::Damaged { .. } => "`ghbk verify` shows more, and what mends it".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
         }
     }

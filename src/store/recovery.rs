@@ -300,8 +300,11 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) 
         verified => verified.map_err(|error| of_git(error, "verify", mirror))?,
     };
     if !verified.damage.is_empty() {
-        tracing::warn!(mirror = %mirror.display(), "a pack without index is left: the mirror is damaged without it");
-        return Ok(0);
+        // What could not be read now may be readable in the next run.
+        return Err(StoreError::Damaged {
+            path: mirror.to_owned(),
+            what: "it has a pack without index, and is damaged without it",
+        });
     }
     for name in &alone {
         let path = mirror.join("objects/pack").join(name);

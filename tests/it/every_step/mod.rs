@@ -280,8 +280,7 @@ fn sample(points: Vec<Point>) -> Vec<Point> {
 }
 
 /// Tries points, some side by side, and fails if there is a finding.
-fn try_all(rehearsed: &Rehearsed, what: &str, points: Vec<Point>) {
-    let points = sample(points);
+fn try_each(rehearsed: &Rehearsed, what: &str, points: &[Point]) {
     let (next, reached) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let findings = Mutex::new(Vec::new());
     let work = || {
@@ -321,7 +320,7 @@ fn try_all(rehearsed: &Rehearsed, what: &str, points: Vec<Point>) {
 fn kill_everywhere(scene: Scene) {
     let rehearsed = rehearse(scene);
     let points = (0..rehearsed.calls.len()).map(|at| Point { at, fault: Fault::Kill, lasts: false });
-    try_all(&rehearsed, "kill", points.collect());
+    try_each(&rehearsed, "kill", &sample(points.collect()));
 }
 
 fn fail_everywhere(scene: Scene) {
@@ -341,7 +340,7 @@ fn fail_everywhere(scene: Scene) {
             points.push(Point { at, fault: Fault::Half, lasts: false });
         }
     }
-    try_all(&rehearsed, "error", points);
+    try_each(&rehearsed, "error", &sample(points));
 }
 
 macro_rules! scenes {
@@ -372,3 +371,17 @@ scenes!(
     cut_off_repair,
     cut_off_adoption
 );
+
+/// Looking at a pack of the mirror failed, and it was published in the place of the one that had come.
+#[test]
+fn no_pack_of_the_mirror_passes_for_the_one_received() {
+    let rehearsed = rehearse(scenes::consolidation());
+    let looks = |call: &Call| {
+        let path = call.path.to_string_lossy();
+        call.name == "statx" && path.ends_with(".pack") && path.contains("/acme/one.git/")
+    };
+    let looks = rehearsed.calls.iter().enumerate().filter(|(_, call)| looks(call));
+    let fault = Fault::Fail(Errno::NOSPC.raw_os_error());
+    let points: Vec<Point> = looks.map(|(at, _)| Point { at, fault, lasts: false }).collect();
+    try_each(&rehearsed, "looking-at-packs", &points);
+}
