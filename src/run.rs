@@ -437,8 +437,11 @@ impl Session {
     /// Moves mirrors to their new names and into the attic: all out, then all in.
     fn move_mirrors(&mut self, plan: &mut Plan, tally: &mut Tally) {
         let mut failed = Vec::new();
+        let names: BTreeMap<RepositoryId, FullName> =
+            self.index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())).collect();
         let mut fail = |step: &Move, error: &StoreError, tally: &mut Tally| {
-            let name = step.new_name.as_ref().map_or_else(|| step.from.display().to_string(), ToString::to_string);
+            let name = step.new_name.as_ref().or_else(|| names.get(&step.id));
+            let name = name.map_or_else(|| step.from.display().to_string(), ToString::to_string);
             tally.failures.push(Failure {
                 repository: name,
                 stage: Stage::Move,
