@@ -8,6 +8,7 @@
 mod adoption;
 mod mirror;
 mod proof;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use futures_util::StreamExt;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use tally::Tally;
+
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::server::GitServer;
@@ -25,14 +28,11 @@ use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{
-    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State,
-    Trigger,
-};
+use crate::outcome::{Failure, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, MirrorKind, Record, Store, StoreError, Swept, Verified, ends_the_run, latest, layout,
+    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, latest, layout,
 };
 
 pub use adoption::Adoption;
@@ -531,126 +531,6 @@ impl Session {
             tracing::warn!(%error, "the index is not written");
         }
         Ok(summary)
-    }
-}
-
-/// Adds up a run as it goes.
-#[derive(Debug, Default)]
-struct Tally {
-    listed: u64,
-    outcomes: Vec<Outcome>,
-    failures: Vec<Failure>,
-    warnings: Vec<String>,
-    renamed: Vec<Renamed>,
-    gone: Vec<FullName>,
-    listed_by_owner: BTreeMap<String, u64>,
-    proof: Proof,
-    /// The names that mirrors had when the run began.
-    names_before: BTreeMap<RepositoryId, FullName>,
-}
-
-impl Tally {
-    /// Takes over what the listing said; returns whether there is nothing to go on with.
-    fn take_inventory(&mut self, mut inventory: Inventory, index: &Index) -> bool {
-        inventory.compare_with(&index.listed_by_owner);
-        self.listed = inventory.repositories.len() as u64;
-        self.warnings.append(&mut inventory.warnings);
-        self.listed_by_owner = inventory.listed_by_owner;
-        self.names_before = index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())).collect();
-        let unauthorized = inventory.failures.iter().any(|failure| failure.unauthorized);
-        let nothing = inventory.repositories.is_empty() && !inventory.failures.is_empty();
-        self.failures.extend(inventory.failures.into_iter().map(|failure| Failure {
-            repository: failure.subject,
-            stage: Stage::Inventory,
-            error: failure.error,
-            hint: failure.hint,
-        }));
-        unauthorized || nothing
-    }
-
-    fn take(&mut self, outcome: Outcome) {
-        if outcome.repaired {
-            // It was made anew; what could not be tidied up is gone with the old one.
-            let name = outcome.full_name.to_string();
-            self.failures.retain(|failure| failure.stage != Stage::Recovery || failure.repository != name);
-        }
-        self.failures.extend(outcome.failures.iter().cloned());
-        self.warnings.extend(outcome.warnings.iter().cloned());
-        self.outcomes.push(outcome);
-    }
-
-    /// Names the mirrors whose packs the next run is to merge.
-    fn unmerged(&self, session: &Session) -> Vec<String> {
-        let done = self.outcomes.iter().filter(|outcome| outcome.state != State::Failed);
-        let looked_at: HashSet<PathBuf> = done.map(|outcome| layout::place(&outcome.full_name)).collect();
-        let place = |mirror: &PathBuf| {
-            let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();
-            [MirrorKind::Wiki, MirrorKind::Code]
-                .iter()
-                .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
-        };
-        // A run over everything has come to all that will ever have a turn.
-        let is_full = session.request.selection.is_empty() && !session.config.is_narrowed;
-        let crowded = session.crowded.iter().filter(|_| !is_full || self.outcomes.is_empty());
-        let left = crowded.filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
-        let failed =
-            self.outcomes.iter().filter(|outcome| outcome.unmerged).map(|outcome| outcome.full_name.to_string());
-        failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    fn sum_up(self, session: &Session, status: RunStatus, finished_at: DateTime<Utc>) -> RunSummary {
-        let count = |state: State| self.outcomes.iter().filter(|outcome| outcome.state == state).count() as u64;
-        let failed_outcomes = count(State::Failed);
-        let elsewhere = self.failures.iter().filter(|f| !matches!(f.stage, Stage::Stage | Stage::Publish)).count();
-        let mut created: Vec<FullName> =
-            self.outcomes.iter().filter(|o| o.state == State::Created).map(|o| o.full_name.clone()).collect();
-        created.sort();
-        RunSummary {
-            run_id: session.run_id.clone(),
-            trigger: session.request.trigger,
-            selection: session.request.selection.clone(),
-            is_narrowed: session.config.is_narrowed,
-            started_at: session.started_at,
-            finished_at,
-            status,
-            counts: Counts {
-                listed: self.listed,
-                created: count(State::Created),
-                updated: count(State::Updated),
-                unchanged: count(State::Unchanged),
-                renamed: self.renamed.len() as u64,
-                gone: self.gone.len() as u64,
-                failed: failed_outcomes + elsewhere as u64,
-            },
-            bytes_received: self.outcomes.iter().map(|outcome| outcome.bytes_received).sum(),
-            force_pushed: self
-                .outcomes
-                .iter()
-                .filter(|outcome| !outcome.force_pushed.is_empty())
-                .map(|outcome| ForcePushed {
-                    repository: outcome.full_name.clone(),
-                    refs: outcome.force_pushed.clone(),
-                })
-                .collect(),
-            adopted: self
-                .outcomes
-                .iter()
-                .filter_map(|o| Some(Adopted { repository: o.full_name.clone(), clone: o.adopted.clone()? }))
-                .collect(),
-            dropped: self
-                .outcomes
-                .iter()
-                .filter_map(|o| Some(DroppedFrom { repository: o.full_name.clone(), dropped: o.dropped? }))
-                .collect(),
-            unmerged: self.unmerged(session),
-            proof: self.proof,
-            failures: self.failures,
-            warnings: self.warnings,
-            created,
-            renamed: self.renamed,
-            gone: self.gone,
-            listed_by_owner: self.listed_by_owner,
-        }
     }
 }
 
