@@ -110,7 +110,9 @@ impl Waiting {
                 None
             }
             Fault::Fail(errno) => Some(self.answer(0, -errno)),
-            Fault::Half => Some(self.half(known).unwrap_or_else(|_| self.pass())),
+            Fault::Half if transfers => Some(self.half(known).unwrap_or_else(|_| self.pass())),
+            // The calls of several threads come in another order each time: here is one that cannot be cut short.
+            Fault::Half => Some(self.pass()),
         }
     }
 
