@@ -201,7 +201,7 @@ impl Session {
             swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
         let mut index = Index::load(&store, newest.ended())?;
-        index.leave(&swept.unfinished);
+        index.leave_replacements(&swept.homeless);
         let unreadable = index.unreadable.iter().map(|it| {
             let known = it.id.and_then(|id| index.mirrors.get(&id));
             let name = known.map_or_else(|| it.place.display().to_string(), |mirror| mirror.full_name.to_string());

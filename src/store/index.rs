@@ -257,10 +257,10 @@ impl Index {
         Ok(())
     }
 
-    /// Notes mirrors that are not to be moved in this run.
-    pub fn leave(&mut self, ids: &HashSet<RepositoryId>) {
-        for (_, mirror) in self.mirrors.iter_mut().filter(|(id, _)| ids.contains(id)) {
-            mirror.is_unconfirmed = true;
+    /// Notes new mirrors that wait for their place: only a sweep puts them there, but for those that are homeless.
+    pub fn leave_replacements(&mut self, homeless: &HashSet<RepositoryId>) {
+        for (id, mirror) in &mut self.mirrors {
+            mirror.is_unconfirmed |= super::layout::is_replacement(&mirror.place) && !homeless.contains(id);
         }
     }
 

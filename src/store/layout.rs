@@ -69,6 +69,11 @@ pub fn moving(id: RepositoryId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join(MOVING).join(id.to_string())
 }
 
+/// Says whether a new mirror waits there.
+pub(super) fn is_replacement(place: &Path) -> bool {
+    place.starts_with(Path::new(OWN_FOLDER).join(REPLACING))
+}
+
 /// Tells from its place whose mirror it is that is between two places; none for any other place.
 pub(super) fn id_of_place_between(place: &Path) -> Option<RepositoryId> {
     let own = place.strip_prefix(OWN_FOLDER).ok()?;

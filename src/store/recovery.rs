@@ -28,8 +28,8 @@ pub struct Swept {
     pub crowded: HashSet<PathBuf>,
     /// What could not be tidied up, and why: the name of its repository if that is known, else its place.
     pub problems: Vec<(String, StoreError)>,
-    /// Repositories whose new mirror could not be put into its place; only the next sweep may move it.
-    pub unfinished: HashSet<RepositoryId>,
+    /// Repositories whose new mirror cannot go where it was to be, as somebody else lives there now: it moves as any other.
+    pub homeless: HashSet<RepositoryId>,
     /// Repositories of which a wiki's mirror lies between two places; it must not be made anew.
     pub wikis_between: HashSet<RepositoryId>,
 }
@@ -144,8 +144,8 @@ impl Store {
             let id = name.strip_suffix(MirrorKind::Code.suffix()).and_then(|stem| stem.parse().ok()).map(RepositoryId);
             let name = self.name_of(&between);
             let finished = self.finish_replacement(&between);
-            if finished.is_err() {
-                swept.unfinished.extend(id);
+            if finished.is_ok() && matches!(between.exists(), Ok(true)) {
+                swept.homeless.extend(id);
             }
             swept.take(|| name, finished)
         })
