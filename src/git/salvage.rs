@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use git2::{ObjectType, Odb, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use super::files::is_missing;
 use super::pack::{self, Pack};
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored};
 use super::snapshot::{self, Snapshot};
@@ -42,7 +44,7 @@ pub(super) fn salvage(
     there.refresh()?;
     let mut carrier = Carrier { old: &old, there: &there, carried: HashSet::new(), cancel };
     let mut salvaged = Salvaged::default();
-    let refs = read_refs(mirror, &mut salvaged.lost);
+    let refs = read_refs(mirror, &mut salvaged.lost)?;
     for (name, target) in refs.iter().filter(|(name, _)| *name != SNAPSHOTS_REF) {
         match carrier.carry(target.oid)? {
             None if is_mirrored(name) => salvaged.refs.insert(name.to_owned(), *target),
@@ -124,16 +126,26 @@ pub(super) fn salvage(
 }
 
 /// Reads what can be read of the list of refs.
-fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Refs {
-    match fs::read(mirror.join("packed-refs")) {
-        Ok(bytes) => Refs::parse_packed(&bytes).unwrap_or_else(|error| {
+///
+/// # Errors
+/// [`GitError::Io`] if the system refuses to read it: what may be read tomorrow is not given up today.
+fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
+    let path = mirror.join("packed-refs");
+    match fs::read(&path).or_else(|_| fs::read(&path)) {
+        Ok(bytes) => Ok(Refs::parse_packed(&bytes).unwrap_or_else(|error| {
             lost.push(format!("some refs: {error}"));
             Refs::parse_what_can_be(&bytes)
-        }),
-        Err(error) => {
+        })),
+        // A disk that cannot read it any more says EIO.
+        Err(error)
+            if is_missing(&error)
+                || error.kind() == io::ErrorKind::IsADirectory
+                || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) =>
+        {
             lost.push(format!("the list of refs: {error}"));
-            Refs::default()
+            Ok(Refs::default())
         }
+        Err(error) => Err(GitError::io("read", &path)(error)),
     }
 }
 
