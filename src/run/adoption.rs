@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::mirror::of_store;
 use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
 use crate::git::adopt::{ForeignClone, adopt};
@@ -176,8 +175,7 @@ impl Work {
         if target.exists().map_err(GitError::io("examine", target.path()))? && target.path() != clone.folder {
             return Err(GitError::NotAdoptable("the repository has a mirror already"));
         }
-        let holds = self.store.holds_repositories(&clone.folder);
-        if holds.map_err(of_store)? {
+        if self.store.holds_repositories(&clone.folder)? {
             return Err(GitError::NotAdoptable(
                 "other repositories lie in its folder; move its own files and `.git` into a folder of their own",
             ));

@@ -27,7 +27,7 @@ use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
-use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
+use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 use crate::text::printable;
 
 /// Holds what every repository's work shares.
@@ -389,7 +389,7 @@ impl Worker {
         let store = self.store.clone();
         let merged = blocking(move || {
             let _lock = lock;
-            store.refuse_links_on_the_way(&mirror.path().join("objects/pack")).map_err(of_store)?;
+            store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             let scratch = temporary_folder("stage-", &parent)?;
             consolidate(mirror.path(), scratch.path(), policy, &cancel)
         });
@@ -421,9 +421,9 @@ impl Worker {
                 Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
             // A new mirror is renamed into its place, which a link in the way refuses.
             if is_repair {
-                store.refuse_links_on_the_way(mirror.path()).map_err(of_store)?;
+                store.refuse_links_on_the_way(mirror.path())?;
             } else if stored.is_some() {
-                store.refuse_links_on_the_way(&mirror.path().join("objects/pack")).map_err(of_store)?;
+                store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             }
             let state = if is_repair {
                 let old = (mirror.path(), aside.path());
@@ -595,7 +595,7 @@ fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Optio
             return Ok(refs?.map(|refs| Stored { refs, head: known_head }));
         }
         // Only a mirror that the index does not know can belong to somebody else.
-        let identity = mirror.identity().map_err(of_store)?;
+        let identity = mirror.identity()?;
         if identity.is_none() && matches!(&refs, Ok(Some(refs)) if refs.get(SNAPSHOTS_REF).is_some()) {
             return Err(GitError::Damaged("its config does not say whose it is".to_owned()));
         }
@@ -603,17 +603,8 @@ fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Optio
             return Err(GitError::InTheWay(mirror.path().to_owned()));
         }
         let Some(refs) = refs? else { return Ok(None) };
-        let head = mirror.head().map_err(of_store)?;
+        let head = mirror.head()?;
         Ok(Some(Stored { refs, head }))
-    }
-}
-
-/// Words a failure of the store as one of its mirror.
-pub(super) fn of_store(error: StoreError) -> GitError {
-    match error {
-        StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
-        StoreError::Linked(path) => GitError::Linked(path),
-        error => GitError::Task(error.to_string()),
     }
 }
 

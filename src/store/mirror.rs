@@ -251,10 +251,7 @@ impl Store {
     ) -> Result<(), GitError> {
         build(building, identity, publication)?;
         for path in [old, aside, target.path()] {
-            self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root)).map_err(|error| match error {
-                StoreError::Io { doing, path, source } => GitError::Io { doing, path, source },
-                _ => GitError::Linked(path.to_owned()),
-            })?;
+            self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root))?;
         }
         // A mirror between two places is found by a scan; one that is being built is swept.
         let between = building.path().file_name().map(|name| self.own(REPLACING).join(name));

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::StoreConfig;
+use crate::git::GitError;
 
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
@@ -91,6 +92,17 @@ impl StoreError {
             Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
             Self::Damaged { .. } => "`ghbk verify` shows more, and what mends it".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
+        }
+    }
+}
+
+/// Words a failure of the store as one of a mirror.
+impl From<StoreError> for GitError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { doing, path, source } => Self::Io { doing, path, source },
+            StoreError::Linked(path) => Self::Linked(path),
+            error => Self::Task(error.to_string()),
         }
     }
 }
