@@ -266,6 +266,7 @@ impl fmt::Display for RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ids_of_runs_grow_whatever_the_clock_says() {
@@ -279,7 +280,6 @@ mod tests {
         assert!(same.as_str() > first.as_str(), "{same}");
         assert_eq!(same.as_str().parse::<RunId>().unwrap(), same);
     }
-    use proptest::prelude::*;
 
     #[test]
     fn what_github_allows_is_a_name() {

@@ -238,6 +238,11 @@ impl Session {
         })
     }
 
+    /// Says whether the run is over everything.
+    fn is_full(&self) -> bool {
+        self.request.selection.is_empty() && !self.config.is_narrowed
+    }
+
     /// Returns the run's id.
     pub fn run_id(&self) -> &RunId {
         &self.run_id
@@ -408,7 +413,7 @@ impl Session {
     /// Proves a share of the store, and that a repository can be restored.
     async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let is_full = self.request.selection.is_empty() && !self.config.is_narrowed;
+        let is_full = self.is_full();
         let due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             proof::due(&self.index, since_last_run, self.config.verify.full_every, now)

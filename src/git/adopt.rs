@@ -121,6 +121,11 @@ impl ForeignClone {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Refs::default(),
             Err(error) => return Err(GitError::io("read", &path)(error)),
         };
+        if refs.get(SNAPSHOTS_REF).is_some() {
+            return Err(GitError::NotAdoptable(
+                "it is a mirror of ghbk that does not say whose it is; `ghbk run --repair OWNER/REPO` mends it",
+            ));
+        }
         // A loose ref is newer than its packed namesake.
         read_loose(&self.git_dir, "refs", &mut refs)?;
         let is_plain = refs.iter().any(|(name, _)| name.starts_with(REMOTE_BRANCHES));
@@ -199,12 +204,6 @@ pub fn adopt(
 ) -> Result<(Staged, String), GitError> {
     if let Some(obstacle) = clone.obstacle()? {
         return Err(GitError::NotAdoptable(obstacle));
-    }
-    let packed = clone.read("packed-refs")?.unwrap_or_default();
-    if packed.contains(SNAPSHOTS_REF) {
-        return Err(GitError::NotAdoptable(
-            "it is a mirror of ghbk that does not say whose it is; `ghbk run --repair OWNER/REPO` mends it",
-        ));
     }
     let ForeignRefs { mut of_remote, others, head } = clone.refs()?;
     if of_remote.is_empty() {

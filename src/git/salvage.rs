@@ -53,9 +53,10 @@ pub(super) fn salvage(
             Some(problem) => salvaged.lost.push(format!("{name} ({}): {problem}", target.oid)),
         }
     }
-    let (chain, is_whole) = find_snapshots(view.repository(), refs.get(SNAPSHOTS_REF).map(|target| target.oid))?;
+    let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
+    let (chain, is_whole) = find_snapshots(view.repository(), newest)?;
     let readable: HashSet<Oid> = chain.iter().map(|snapshot| snapshot.oid).collect();
-    match refs.get(SNAPSHOTS_REF).map(|target| target.oid) {
+    match newest {
         Some(newest) if readable.contains(&newest) => {}
         Some(newest) if chain.is_empty() => {
             salvaged.lost.push(format!("all snapshots: the newest, {newest}, cannot be read, and no other is found"));

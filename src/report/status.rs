@@ -140,15 +140,15 @@ impl Status {
             }
             out.push('\n');
         }
-        if let Some(newest) = self.runs.first().filter(|newest| newest.status.is_none()) {
+        let interrupted = self.runs.first().filter(|newest| newest.status.is_none());
+        if let Some(newest) = interrupted {
             let _ = writeln!(out, "last run: {}, interrupted; the next one goes on", ago(newest.started_at));
         }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
                 let scope = if last.is_full() { "" } else { " (not over everything)" };
                 let headline = super::summary::headline(last);
-                let was_interrupted = self.runs.first().is_some_and(|newest| newest.status.is_none());
-                let which = if was_interrupted { "the one before" } else { "last run" };
+                let which = if interrupted.is_some() { "the one before" } else { "last run" };
                 let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
                 tell(&mut out, last);
                 // A run of one repository must not hide what the one over everything found.

@@ -69,8 +69,8 @@ impl Tally {
                 .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
         };
         // A run over everything has come to all that will ever have a turn.
-        let is_full = session.request.selection.is_empty() && !session.config.is_narrowed;
-        let crowded = session.crowded.iter().filter(|_| !is_full || self.outcomes.is_empty());
+        let is_over = session.is_full() && !self.outcomes.is_empty();
+        let crowded = session.crowded.iter().filter(|_| !is_over);
         let left = crowded.filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
         let failed =
             self.outcomes.iter().filter(|outcome| outcome.unmerged).map(|outcome| outcome.full_name.to_string());

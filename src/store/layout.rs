@@ -22,6 +22,11 @@ impl MirrorKind {
         }
     }
 
+    /// Tells from the folder of a mirror which of both it is.
+    pub fn of_folder(folder: &Path) -> Self {
+        if folder.to_string_lossy().ends_with(Self::Wiki.suffix()) { Self::Wiki } else { Self::Code }
+    }
+
     /// Returns how the folder's name ends.
     pub fn suffix(self) -> &'static str {
         match self {

@@ -107,10 +107,8 @@ impl Store {
 
     /// Says whose mirror it is; where it lies if it does not say.
     fn name_of(&self, mirror: &Mirror) -> String {
-        let is_wiki = mirror.path.to_string_lossy().ends_with(MirrorKind::Wiki.suffix());
-        let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
         match mirror.identity() {
-            Ok(Some((_, full_name))) => kind.name_of(&full_name),
+            Ok(Some((_, full_name))) => MirrorKind::of_folder(&mirror.path).name_of(&full_name),
             _ => self.below_root(&mirror.path).display().to_string().trim_end_matches(".git").to_owned(),
         }
     }
@@ -154,8 +152,7 @@ impl Store {
     /// Finishes one replacement; returns how many mirrors went away.
     fn finish_replacement(&self, between: &Mirror) -> Result<u64, StoreError> {
         let (id, full_name) = between.identity()?.ok_or_else(|| is_no_mirror(between))?;
-        let is_wiki = between.path.to_string_lossy().ends_with(MirrorKind::Wiki.suffix());
-        let kind = if is_wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+        let kind = MirrorKind::of_folder(&between.path);
         let home = self.mirror_at(&layout::place(&full_name), kind);
         self.refuse_links_on_the_way(&home.path)?;
         match home.identity()? {
@@ -167,7 +164,7 @@ impl Store {
                 return Ok(0);
             }
             // A scan finds the new mirror here; nothing finds a wiki.
-            Some((owner, _)) if owner != id && !is_wiki => return Ok(0),
+            Some((owner, _)) if owner != id && kind == MirrorKind::Code => return Ok(0),
             Some(_) => {
                 let reason = format!("another mirror lies in {}", between.path.display());
                 return Err(StoreError::Occupied { path: home.path, reason });
