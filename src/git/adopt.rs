@@ -244,7 +244,7 @@ pub fn adopt(
         of_remote.insert(name.to_owned(), Target { oid: target.oid, peeled });
     }
     let kept = changes::lost(&repository, others, &Refs::default(), &of_remote)?;
-    let (tip, objects) = snapshot::make(&repository, None, &of_remote, &head, &[], occasion)?;
+    let (tip, objects) = snapshot::make(None, &of_remote, &head, &[], occasion)?;
     let into = scratch.join("snapshot");
     fs::create_dir(&into).map_err(GitError::io("create", &into))?;
     packs.push(pack::add(None, &objects, &into)?);

@@ -6,6 +6,7 @@ use git2::{ObjectType, Oid, Repository};
 use serde::{Deserialize, Serialize};
 
 use super::GitError;
+use super::objects::Objects;
 use super::refs::{OWN_NAMESPACE, Refs, Target};
 use crate::text::printable;
 
@@ -69,11 +70,11 @@ pub struct Changes {
     pub lost: Vec<Target>,
 }
 
-/// Compares stored refs with advertised ones; both sides' objects are in the repository.
+/// Compares stored refs with advertised ones; both sides' objects are there.
 ///
 /// # Errors
 /// [`GitError`] if the history of a lost tip cannot be read.
-pub(super) fn compare(repository: &Repository, stored: &Refs, advertised: &Refs) -> Result<Changes, GitError> {
+pub(super) fn compare(objects: &Objects<'_>, stored: &Refs, advertised: &Refs) -> Result<Changes, GitError> {
     let mut changes = Changes::default();
     let mut left_behind = Vec::new();
     for (name, old) in stored.iter().filter(|(name, _)| !name.starts_with(OWN_NAMESPACE)) {
@@ -83,7 +84,7 @@ pub(super) fn compare(repository: &Repository, stored: &Refs, advertised: &Refs)
             None => ChangeKind::Deleted,
             Some(_) if name.starts_with("refs/tags/") => ChangeKind::Moved,
             // What cannot be compared is reported rather than passed over.
-            Some(new) if repository.graph_descendant_of(new.oid, old.oid).unwrap_or(false) => ChangeKind::Updated,
+            Some(new) if objects.descends(new.oid, old.oid)? => ChangeKind::Updated,
             Some(_) => ChangeKind::ForcePushed,
         };
         if kind != ChangeKind::Updated {
@@ -96,7 +97,9 @@ pub(super) fn compare(repository: &Repository, stored: &Refs, advertised: &Refs)
         changes.refs.push(RefChange { name: name.to_owned(), kind: ChangeKind::Created, old: None, new });
     }
     changes.refs.sort_by(|a, b| a.name.cmp(&b.name));
-    changes.lost = lost(repository, left_behind, stored, advertised)?;
+    if !left_behind.is_empty() {
+        changes.lost = lost(objects.all()?, left_behind, stored, advertised)?;
+    }
     Ok(changes)
 }
 

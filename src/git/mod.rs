@@ -10,6 +10,7 @@ pub mod advertisement;
 pub mod changes;
 pub mod consolidate;
 pub mod files;
+mod objects;
 pub mod pack;
 pub mod publish;
 pub mod push;

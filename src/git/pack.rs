@@ -350,6 +350,11 @@ pub(super) struct Examined {
     pub(super) needs: HashSet<Oid>,
 }
 
+/// Says whether a pack holds an object, by its index.
+pub(super) fn is_in(index: &gix_pack::index::File, oid: OidBytes) -> bool {
+    index.lookup(gix_hash::ObjectId::from(oid)).is_some()
+}
+
 /// Opens an index and checks that every offset in it lies within its pack, which libgit2 relies on.
 pub(super) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitError> {
     let index = pack.index()?;
@@ -458,7 +463,7 @@ pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
     }
     for pack in packs {
         let index = pack.index()?;
-        open.retain(|oid| index.lookup(gix_hash::ObjectId::from(bytes_of(*oid))).is_none());
+        open.retain(|oid| !is_in(&index, bytes_of(*oid)));
     }
     match open.into_iter().next() {
         Some(missing) => Err(GitError::Incomplete(missing)),
@@ -481,7 +486,7 @@ impl Needed<'_> {
             return;
         }
         self.recent[slot] = oid;
-        if self.index.lookup(gix_hash::ObjectId::from(oid)).is_none()
+        if !is_in(self.index, oid)
             && let Ok(oid) = Oid::from_bytes(&oid)
         {
             self.found.insert(oid);

@@ -1,17 +1,16 @@
-//! Receive: a whole repository in one pack, indexed and examined at once.
+//! Receive: what a mirror lacks in one pack, indexed and examined at once.
 //!
-//! Blocking; reads the network through [`transport`], writes to scratch. For a first mirror there is nothing to
-//! negotiate, so libgit2 is not asked: gitoxide unpacks on all processors what libgit2 unpacks on one, and what every
-//! object refers to is noted while it is hashed. The snapshot's objects are known beforehand and go into the same file as
-//! it arrives. Source of the formats: git's documentation, `gitprotocol-pack` ("Packfile Negotiation") and
-//! `gitformat-pack`. What a newcomer would get wrong: the checksum of a pack covers the number of objects at its start,
-//! so that number must be right before the first byte is written.
+//! Blocking; reads the network through [`transport`], writes to scratch. libgit2 is not asked: gitoxide unpacks on all
+//! processors what libgit2 unpacks on one, what every object refers to is noted while it is hashed, and no object of the
+//! mirror is read. Objects of our own go into the same file as it arrives. Source of the formats: git's documentation,
+//! `gitprotocol-pack` ("Packfile Negotiation") and `gitformat-pack`. What a newcomer would get wrong: the pack is asked for
+//! without `thin-pack`, so each delta has its base in it, and nothing has to be added from packs on a slow store.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -31,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 use super::advertisement::{Advertisement, FLUSH, push_line};
 use super::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
 use super::references::{self, OidBytes, RECENT, bytes_of};
-use super::stage::Transfer;
+use super::refs::parse_oid;
+use super::stage::{Download, Transfer};
 use super::{GitError, transport};
 use crate::text::printable;
 
@@ -46,63 +46,121 @@ pub(super) fn can_receive_from(advertisement: &Advertisement) -> bool {
     CAPABILITIES.iter().all(|capability| advertisement.can(capability))
 }
 
-/// Asks for some objects and everything behind them, and makes one pack of that and of some objects of our own.
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    /// These objects, and everything behind them.
+    pub(super) wanted: &'a [Oid],
+    /// But not what is behind these.
+    pub(super) haves: &'a [Oid],
+}
+
+impl Wish<'_> {
+    /// Words it as the only request of a negotiation.
+    fn request(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (number, oid) in self.wanted.iter().enumerate() {
+            let capabilities = match number {
+                0 => format!(" {} agent=ghbk/{}", CAPABILITIES.join(" "), env!("CARGO_PKG_VERSION")),
+                _ => String::new(),
+            };
+            push_line(&mut out, format!("want {oid}{capabilities}\n").as_bytes());
+        }
+        out.extend_from_slice(FLUSH);
+        for oid in self.haves {
+            push_line(&mut out, format!("have {oid}\n").as_bytes());
+        }
+        push_line(&mut out, b"done\n");
+        out
+    }
+}
+
+/// A pack in scratch whose objects are known, and not yet whether others are missing.
+pub(super) struct Arrived {
+    folder: PathBuf,
+    growing: PathBuf,
+    /// One for each object received, by id.
+    rows: Vec<Row>,
+    /// What they refer to, by thread.
+    needs: Vec<HashSet<OidBytes>>,
+    entries_end: u64,
+    own: Vec<Row>,
+    checksum: gix_hash::ObjectId,
+}
+
+/// Asks for objects, and makes one pack of those and of some objects of our own.
 ///
 /// Returns none if the pack is unusual, though right, and libgit2's to receive.
 ///
 /// # Errors
-/// [`GitError`]; the folder may hold leftovers.
+/// [`GitError`]; scratch may hold leftovers.
 pub(super) fn receive(
+    download: &Download<'_>,
     session: transport::Session,
-    wanted: &[Oid],
+    wish: Wish<'_>,
     own: &[NewObject],
-    folder: &Path,
-    transfer: &Transfer,
-    object_size_max: ByteSize,
-) -> Result<Option<Pack>, GitError> {
+) -> Result<Option<Arrived>, GitError> {
     let (failure, cancel) = (session.failure.clone(), session.cancel.clone());
+    let folder = download.scratch.join("objects/pack");
     let growing = folder.join("growing.pack");
-    let received = write(transport::exchange(session, request(wanted)), own, &growing, transfer, object_size_max);
-    let received = received.map_err(|error| {
+    let limit = download.object_size_max;
+    let answer = Answer { bytes: transport::exchange(session, wish.request()), haves: wish.haves.len() };
+    let received = write(answer, own, &growing, &download.transfer, limit).map_err(|error| {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
     })?;
-    let Some(received) = received else {
+    let Some(Received { rows, entries_end, own, checksum }) = received else {
         tracing::debug!("the pack is unusual and is received by libgit2");
         std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
         return Ok(None);
     };
-    let Examined { mut rows, needs } =
-        examine(&growing, received.rows, received.entries_end, object_size_max, &cancel)?;
+    let Examined { mut rows, needs } = examine(&growing, rows, entries_end, limit, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
     }
-    let is_there = |oid: &OidBytes| rows.binary_search_by_key(oid, |row| row.oid).is_ok();
-    let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs.into_iter().flatten());
-    if let Some(missing) = needed.into_iter().find(|oid| !is_there(oid)) {
-        return Err(GitError::Incomplete(Oid::from_bytes(&missing)?));
-    }
-    if received.own.iter().any(|row| is_there(&row.oid)) {
-        return pack::seal(&growing, rows, received.entries_end, own, folder).map(Some);
-    }
-    rows.extend(received.own);
-    pack::name(&growing, rows, received.checksum, folder).map(Some)
+    Ok(Some(Arrived { folder, growing, rows, needs, entries_end, own, checksum }))
 }
 
-/// Writes the request of a client that has nothing.
-fn request(wanted: &[Oid]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (number, oid) in wanted.iter().enumerate() {
-        let capabilities = match number {
-            0 => format!(" {} agent=ghbk/{}", CAPABILITIES.join(" "), env!("CARGO_PKG_VERSION")),
-            _ => String::new(),
-        };
-        push_line(&mut out, format!("want {oid}{capabilities}\n").as_bytes());
+impl Arrived {
+    /// Proves that every wanted object is there, and everything that the new objects refer to; returns the pack under its
+    /// name.
+    ///
+    /// Returns none if nothing had to come, as when a branch went back to an older commit.
+    ///
+    /// # Errors
+    /// [`GitError::Incomplete`] for an object that did not come and is not stored; [`GitError::Io`].
+    pub(super) fn prove(
+        self,
+        wanted: &[Oid],
+        own: &[NewObject],
+        is_stored: impl Fn(OidBytes) -> bool,
+    ) -> Result<Option<Pack>, GitError> {
+        let Self { folder, growing, mut rows, needs, entries_end, own: own_rows, checksum } = self;
+        let is_there = |oid: OidBytes| rows.binary_search_by_key(&oid, |row| row.oid).is_ok();
+        let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs.into_iter().flatten());
+        for oid in needed {
+            if !is_there(oid) && !is_stored(oid) {
+                return Err(GitError::Incomplete(Oid::from_bytes(&oid)?));
+            }
+        }
+        if rows.is_empty() && own.is_empty() {
+            std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
+            return Ok(None);
+        }
+        if own_rows.iter().any(|row| is_there(row.oid)) {
+            return pack::seal(&growing, rows, entries_end, own, &folder).map(Some);
+        }
+        rows.extend(own_rows);
+        pack::name(&growing, rows, checksum, &folder).map(Some)
     }
-    out.extend_from_slice(FLUSH);
-    push_line(&mut out, b"done\n");
-    out
+}
+
+/// What a server answers to a request for a pack.
+struct Answer<R> {
+    bytes: R,
+    /// How many commits the request named as stored.
+    haves: usize,
 }
 
 /// What is in scratch once everything has come.
@@ -118,7 +176,7 @@ struct Received {
 
 /// Writes a pack as it comes, with the objects of our own behind it; none if the pack is unusual.
 fn write(
-    answer: impl Read,
+    answer: Answer<impl Read>,
     own: &[NewObject],
     path: &Path,
     transfer: &Transfer,
@@ -130,7 +188,7 @@ fn write(
 }
 
 fn write_to(
-    answer: impl Read,
+    answer: Answer<impl Read>,
     own: &[NewObject],
     file: File,
     path: &Path,
@@ -138,8 +196,8 @@ fn write_to(
     object_size_max: ByteSize,
 ) -> Result<Option<Received>, GitError> {
     let failed = || GitError::io("write", path);
-    let mut lines = StreamingPeekableIter::new(answer, &[PacketLineRef::Flush], false);
-    acknowledged(&mut lines)?;
+    let mut lines = StreamingPeekableIter::new(answer.bytes, &[PacketLineRef::Flush], false);
+    pass_acknowledgements(&mut lines, answer.haves)?;
     let mut remote_error = None;
     let mut pack = lines.as_read_with_sidebands(|is_error, text| {
         if !is_error {
@@ -157,15 +215,18 @@ fn write_to(
         let mut copy = Copy::begin(file, &pack::header(all)).map_err(failed())?;
         let failure = Cell::new(None);
         let arriving = Arriving { reader: pack, copy: &mut copy, failure: &failure };
-        let entries = BytesToEntriesIter::new_from_header(
-            BufReader::with_capacity(PIECE_BYTES, first.chain(arriving)),
-            Mode::Verify,
-            EntryDataMode::Crc32,
-            Sha1,
-        );
+        let mut reader = BufReader::with_capacity(PIECE_BYTES, first.chain(arriving));
         let mut rows = Vec::new();
         let mut entries_end = HEADER_BYTES;
-        for entry in entries.map_err(|error| broken(&error))? {
+        let entries = if objects == 0 {
+            // gitoxide takes it for granted that there is one.
+            check_empty(&mut reader)?;
+            None
+        } else {
+            let entries = BytesToEntriesIter::new_from_header(reader, Mode::Verify, EntryDataMode::Crc32, Sha1);
+            Some(entries.map_err(|error| broken(&error))?)
+        };
+        for entry in entries.into_iter().flatten() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -207,22 +268,48 @@ fn is_unusual(entry: &gix_pack::data::input::Entry) -> bool {
         || usize::from(entry.header_size) != entry.header.size(entry.decompressed_size)
 }
 
-/// Reads what comes before the pack: that there is nothing in common.
-fn acknowledged(lines: &mut StreamingPeekableIter<impl Read>) -> Result<(), GitError> {
-    let line = match lines.read_line() {
-        Some(Ok(Ok(line))) => line,
-        Some(Ok(Err(error))) => return Err(broken(&error)),
-        Some(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(broken(&error)),
-        Some(Err(_)) | None => return Err(GitError::Connection("the answer has no pack".to_owned())),
-    };
-    let text = String::from_utf8_lossy(line.as_slice().unwrap_or_default()).into_owned();
-    match text.trim_end() {
-        "NAK" => Ok(()),
-        other => match other.strip_prefix("ERR ") {
-            Some(message) => Err(GitError::Remote(printable(message, 200))),
-            None => Err(GitError::Protocol(format!("{:?} where NAK should be", printable(other, 80)))),
-        },
+/// Reads what comes before the pack: which commits are in common.
+fn pass_acknowledgements(lines: &mut StreamingPeekableIter<impl Read>, haves: usize) -> Result<(), GitError> {
+    // In a negotiation that ends with its first request: one for each `have` at most, and one for `done`.
+    let acknowledgements_max = haves + 1;
+    for _ in 0..acknowledgements_max {
+        let line = match lines.read_line() {
+            Some(Ok(Ok(line))) => line,
+            Some(Ok(Err(error))) => return Err(broken(&error)),
+            Some(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(broken(&error)),
+            Some(Err(_)) | None => return Err(GitError::Connection("the answer has no pack".to_owned())),
+        };
+        let text = String::from_utf8_lossy(line.as_slice().unwrap_or_default()).into_owned();
+        match text.trim_end() {
+            "NAK" => return Ok(()),
+            ack if haves > 0 && ack.strip_prefix("ACK ").is_some_and(|oid| parse_oid(oid).is_some()) => {}
+            other => {
+                return Err(match other.strip_prefix("ERR ") {
+                    Some(message) => GitError::Remote(printable(message, 200)),
+                    None => GitError::Protocol(format!("{:?} where NAK should be", printable(other, 80))),
+                });
+            }
+        }
+        let next = lines.peek_line();
+        if matches!(next, Some(Ok(Ok(PacketLineRef::Data(data)))) if data.first().is_some_and(|band| *band <= 3)) {
+            return Ok(());
+        }
     }
+    Err(GitError::Protocol("more acknowledgements than there was to acknowledge".to_owned()))
+}
+
+/// Checks that a pack without objects ends with its checksum.
+fn check_empty(reader: &mut impl Read) -> Result<(), GitError> {
+    let mut all = Vec::new();
+    let whole_bytes = header::SIZE + OID_BYTES;
+    reader.take(whole_bytes as u64 + 1).read_to_end(&mut all).map_err(|error| broken(&error))?;
+    let mut hasher = gix_hash::hasher(Sha1);
+    hasher.update(&all[..header::SIZE.min(all.len())]);
+    let checksum = hasher.try_finalize().map_err(|error| broken(&error))?;
+    if all.len() != whole_bytes || &all[header::SIZE..] != checksum.as_bytes() {
+        return Err(GitError::BrokenPack("it does not end with its checksum".to_owned()));
+    }
+    Ok(())
 }
 
 fn broken(error: &dyn std::fmt::Display) -> GitError {
@@ -306,6 +393,9 @@ fn examine(
     object_size_max: ByteSize,
     cancel: &CancellationToken,
 ) -> Result<Examined, GitError> {
+    if rows.is_empty() {
+        return Ok(Examined { rows, needs: Vec::new() });
+    }
     let interrupt = AtomicBool::new(false);
     let malformed = Mutex::new(None);
     let needs = Mutex::new(Vec::new());
@@ -450,9 +540,18 @@ mod tests {
         vec![NewObject::new(ObjectType::Blob, b"ref: refs/heads/main\n".to_vec()).unwrap()]
     }
 
-    fn write_into_scratch(answer: &[u8]) -> (Result<Option<Received>, GitError>, tempfile::TempDir) {
+    fn write_into_scratch(bytes: &[u8]) -> (Result<Option<Received>, GitError>, tempfile::TempDir) {
+        write_after_haves(bytes, 0, &own())
+    }
+
+    fn write_after_haves(
+        bytes: &[u8],
+        haves: usize,
+        own: &[NewObject],
+    ) -> (Result<Option<Received>, GitError>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let written = write(answer, &own(), &folder.path().join("growing.pack"), &Transfer::default(), LARGE);
+        let answer = Answer { bytes, haves };
+        let written = write(answer, own, &folder.path().join("growing.pack"), &Transfer::default(), LARGE);
         (written, folder)
     }
 
@@ -483,7 +582,8 @@ mod tests {
         let answer = answer(&pack_of(&[digits], &["--delta-base-offset"]));
         let full = Path::new("/dev/full");
         let file = File::options().write(true).open(full).unwrap();
-        let written = write_to(answer.as_slice(), &own(), file, full, &Transfer::default(), LARGE);
+        let answer = Answer { bytes: answer.as_slice(), haves: 0 };
+        let written = write_to(answer, &own(), file, full, &Transfer::default(), LARGE);
         let Err(GitError::Io { source, .. }) = written else { panic!("{:?}", written.err()) };
         assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }
@@ -510,6 +610,49 @@ mod tests {
         line(&mut out, b"NAK\n");
         line(&mut out, &[b"\x01", pack.as_slice(), b"more"].concat());
         assert!(matches!(write_into_scratch(&out).0, Err(GitError::BrokenPack(_))));
+    }
+
+    /// An answer to a request that named some stored commits, in the words of git's `upload-pack` without `multi_ack`.
+    fn answer_with(acknowledgements: &[&str], pack: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for acknowledgement in acknowledgements {
+            line(&mut out, format!("{acknowledgement}\n").as_bytes());
+        }
+        line(&mut out, &[b"\x01", pack].concat());
+        out.extend_from_slice(FLUSH);
+        out
+    }
+
+    const ACK: &str = "ACK 8b137891791fe96927ad78e64b0aad7bded08bdc";
+
+    #[test]
+    fn a_pack_comes_after_any_number_of_acknowledgements() {
+        let pack = pack_of_git(&["--delta-base-offset"]);
+        for acknowledgements in [&["NAK"][..], &[ACK], &[ACK, ACK]] {
+            let written = write_after_haves(&answer_with(acknowledgements, &pack), 2, &[]).0;
+            assert_eq!(written.unwrap().unwrap().rows.len(), 3, "{acknowledgements:?}");
+        }
+        let too_many = write_after_haves(&answer_with(&[ACK; 4], &pack), 2, &[]).0;
+        assert!(matches!(too_many, Err(GitError::Protocol(_))));
+        let of_nothing = write_into_scratch(&answer_with(&[ACK], &pack)).0;
+        assert!(matches!(of_nothing, Err(GitError::Protocol(_))));
+        let only = answer_with(&[ACK], &[]);
+        assert!(write_after_haves(&only, 2, &[]).0.is_err());
+    }
+
+    #[test]
+    fn a_pack_without_objects_ends_with_its_checksum_too() {
+        let empty = pack_of(&[], &["--delta-base-offset"]);
+        let whole = write_after_haves(&answer_with(&[ACK], &empty), 1, &[]).0;
+        assert!(whole.unwrap().unwrap().rows.is_empty());
+        for end in 0..empty.len() {
+            assert!(write_after_haves(&answer_with(&[ACK], &empty[..end]), 1, &[]).0.is_err(), "cut at {end}");
+        }
+        let more = [empty.as_slice(), b"x"].concat();
+        assert!(write_after_haves(&answer_with(&[ACK], &more), 1, &[]).0.is_err());
+        let mut wrong = empty;
+        *wrong.last_mut().unwrap() ^= 1;
+        assert!(write_after_haves(&answer_with(&[ACK], &wrong), 1, &[]).0.is_err());
     }
 
     #[test]

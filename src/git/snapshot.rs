@@ -69,26 +69,26 @@ const FOLDER_MODE: &str = "40000";
 /// A message names so many refs at most, those that lost something first; the trees have them all.
 const LINES_MAX: usize = 1_000;
 
-/// Makes the objects of a new snapshot; returns the commit and those objects that the one before does not have.
+/// What a repository was before the new snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Previous {
+    /// The newest snapshot.
+    pub(super) oid: Oid,
+    /// What HEAD said, if that is known.
+    pub(super) head: Option<String>,
+}
+
+/// Makes the objects of a new snapshot; returns the commit and all of them, of which some may be there.
 ///
 /// # Errors
-/// [`GitError::Damaged`] if the snapshot before cannot be read.
+/// [`GitError`] if an object cannot be made.
 pub(super) fn make(
-    repository: &Repository,
-    previous: Option<Oid>,
+    previous: Option<&Previous>,
     refs: &Refs,
     head: &str,
     changes: &[RefChange],
     occasion: &Occasion,
 ) -> Result<(Oid, Vec<NewObject>), GitError> {
-    let mut known = HashSet::new();
-    let mut head_before = None;
-    if let Some(previous) = previous {
-        let tree = read(repository, previous)?;
-        known.extend(tree.pieces.iter().copied());
-        known.insert(tree.head);
-        head_before = Some(text_of(repository, tree.head)?);
-    }
     let mut objects = Vec::new();
     let mut entries = Vec::new();
     for (number, piece) in refs.to_packed_pieces().into_iter().enumerate() {
@@ -103,21 +103,21 @@ pub(super) fn make(
     push_entry(&mut entries, FOLDER_MODE, PACKED_REFS, pieces.oid);
     let root = NewObject::new(ObjectType::Tree, entries)?;
 
-    let head_moved = head_before.filter(|before| before.trim_end() != head);
     let mut data = format!("tree {}\n", root.oid);
     if let Some(previous) = previous {
-        let _ = writeln!(data, "parent {previous}");
+        let _ = writeln!(data, "parent {}", previous.oid);
     }
     let seconds = occasion.observed_at.timestamp();
     let _ = write!(data, "author {SIGNATURE} {seconds} +0000\ncommitter {SIGNATURE} {seconds} +0000\n\n");
-    let moved = head_moved.as_deref().map(|before| (before.trim_end(), head));
+    let head_before = previous.and_then(|previous| previous.head.as_deref());
+    let moved = head_before.filter(|before| *before != head).map(|before| (before, head));
     data.push_str(&message(refs, changes, moved, previous.is_none(), occasion));
     let commit = NewObject::new(ObjectType::Commit, data.into_bytes())?;
     let oid = commit.oid;
 
     objects.extend([pieces, head_object, root, commit]);
     let mut seen = HashSet::new();
-    objects.retain(|object| !known.contains(&object.oid) && seen.insert(object.oid));
+    objects.retain(|object| seen.insert(object.oid));
     Ok((oid, objects))
 }
 
@@ -291,6 +291,14 @@ fn read(repository: &Repository, oid: Oid) -> Result<Tree, GitError> {
 fn text_of(repository: &Repository, blob: Oid) -> Result<String, GitError> {
     let blob = repository.find_blob(blob).map_err(|error| unreadable(blob, &error.message()))?;
     String::from_utf8(blob.content().to_vec()).map_err(|error| unreadable(blob.id(), &error))
+}
+
+/// Reads what HEAD said at a snapshot.
+///
+/// # Errors
+/// [`GitError::Damaged`] if it cannot be read.
+pub(super) fn head(repository: &Repository, oid: Oid) -> Result<String, GitError> {
+    Ok(text_of(repository, read(repository, oid)?.head)?.trim_end().to_owned())
 }
 
 /// What a repository was.

@@ -1,8 +1,8 @@
 //! Stage: everything a mirror lacks, downloaded into one pack in a scratch repository on local disk, proven complete,
 //! and given its snapshot.
 //!
-//! Blocking; runs libgit2. Reads the mirror's objects through links, writes only to scratch. What a newcomer
-//! would get wrong: refs are not fetched. libgit2 gets wants and haves and brings one pack; tips are [`super::refs`]'s.
+//! Blocking; runs gitoxide, and libgit2 where that cannot. Writes only to scratch. What a newcomer would get wrong: refs are
+//! not fetched. What receives gets wants and haves and brings one pack; tips are [`super::refs`]'s.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,15 @@ use url::Url;
 use super::GitError;
 use super::advertisement::{Advertisement, WANTED_REFSPEC};
 use super::changes::{self, RefChange};
+use super::objects::{Objects, StoredPacks};
 use super::pack::{self, Depth, Pack};
-use super::receive;
+use super::receive::{self, Wish};
+use super::references::bytes_of;
 use super::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use super::salvage::salvage;
 use super::server::GitServer;
-use super::snapshot::{self, Occasion};
+use super::snapshot::{self, Occasion, Previous};
 use super::transport::{self, Session};
-use super::view;
 
 /// Counts what a transfer has brought so far, for whoever shows it.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub struct Download<'a> {
     pub occasion: &'a Occasion,
     /// What the mirror has.
     pub stored: &'a Refs,
+    /// What its HEAD says, if that is known.
+    pub stored_head: Option<&'a str>,
     /// The mirror, if there is one.
     pub mirror: Option<PathBuf>,
     /// An empty folder on local disk.
@@ -86,32 +89,45 @@ pub struct Staged {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
-    if download.mirror.is_none()
-        && let Some(staged) = stage_first(download)?
+    prepare(download.scratch)?;
+    let wanted = wanted(download);
+    let fetched = if download.mirror.is_none() && can_receive(download, &wanted) {
+        match stage_first(download, &wanted)? {
+            Some(staged) => return Ok(staged),
+            None => fetch_with_libgit2(download, &wanted)?,
+        }
+    } else {
+        fetch(download, &wanted)?
+    };
+    let objects = Objects::open(download.scratch, &fetched.stored)?;
+    let newest = download.stored.get(SNAPSHOTS_REF);
+    let previous = newest.map(|newest| Previous { oid: newest.oid, head: download.stored_head.map(str::to_owned) });
+    if let Some(previous) = &previous
+        && !objects.hold(previous.oid)?
     {
-        return Ok(staged);
+        return Err(GitError::Damaged(format!("{} is missing, which {SNAPSHOTS_REF} names", previous.oid)));
     }
-    let Fetched { repository, pack, stored_packs } = fetch(download)?;
-    let staged = finish(download, &repository, pack.as_ref(), download.stored)?;
-    Ok(Staged { stored_packs, ..staged })
+    let staged = finish(download, &objects, fetched.pack.as_ref(), download.stored, previous.as_ref())?;
+    Ok(Staged { stored_packs: fetched.stored.len(), ..staged })
+}
+
+/// Says whether there is something to receive, and gitoxide can.
+fn can_receive(download: &Download<'_>, wanted: &[Oid]) -> bool {
+    !wanted.is_empty() && receive::can_receive_from(download.advertisement)
 }
 
 /// Downloads a repository of which nothing is stored, together with its first snapshot; none if that is libgit2's to do.
-fn stage_first(download: &Download<'_>) -> Result<Option<Staged>, GitError> {
-    let wanted = wanted(download);
-    if wanted.is_empty() || !receive::can_receive_from(download.advertisement) {
-        return Ok(None);
-    }
-    prepare(download)?;
-    let repository = Repository::open_bare(download.scratch)?;
+fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>, GitError> {
     let mut refs = download.advertisement.refs.clone();
-    let (snapshot, objects) = snapshot::make(&repository, None, &refs, download.head, &[], download.occasion)?;
+    let (snapshot, objects) = snapshot::make(None, &refs, download.head, &[], download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
-    let folder = download.scratch.join("objects/pack");
-    let limit = download.object_size_max;
-    let pack = receive::receive(session(download, &wanted), &wanted, &objects, &folder, &download.transfer, limit)?;
-    Ok(pack.map(|pack| Staged {
-        packs: vec![pack],
+    let Some(arrived) = receive::receive(download, session(download, wanted), Wish { wanted, haves: &[] }, &objects)?
+    else {
+        return Ok(None);
+    };
+    let pack = arrived.prove(wanted, &objects, |_| false)?;
+    Ok(Some(Staged {
+        packs: pack.into_iter().collect(),
         stored_packs: 0,
         refs,
         changes: Vec::new(),
@@ -128,77 +144,154 @@ fn wanted(download: &Download<'_>) -> Vec<Oid> {
     advertised.filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid)).collect()
 }
 
+/// So many commits are named at most that are stored. Their ids alone are then 200 kB; with fewer the server sends again
+/// what is there.
+const HAVES_MAX: usize = 4096;
+
+/// Lists what the server need not send, what it most likely builds on first.
+fn haves(download: &Download<'_>) -> Vec<Oid> {
+    let advertised = &download.advertisement.refs;
+    let has_moved = |name: &str, old: &Target| advertised.get(name).is_none_or(|new| new.oid != old.oid);
+    let rank = |name: &str, target: &Target| match name {
+        _ if name.starts_with(OWN_NAMESPACE) => 4,
+        _ if has_moved(name, target) => 0,
+        _ if name.starts_with("refs/heads/") => 1,
+        _ if name.starts_with("refs/tags/") => 2,
+        _ => 3,
+    };
+    // The server has never seen a snapshot.
+    let tips = download.stored.iter().filter(|(name, _)| *name != SNAPSHOTS_REF);
+    let mut haves: Vec<(u8, Oid)> =
+        tips.map(|(name, target)| (rank(name, target), target.peeled.unwrap_or(target.oid))).collect();
+    haves.sort_by_key(|(rank, _)| *rank);
+    let mut seen = HashSet::new();
+    haves.into_iter().map(|(_, oid)| oid).filter(|oid| seen.insert(*oid)).take(HAVES_MAX).collect()
+}
+
 /// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
 ///
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, GitError> {
-    let Fetched { repository, pack, .. } = fetch(download)?;
+    prepare(download.scratch)?;
+    let Fetched { pack, stored } = fetch(download, &wanted(download))?;
+    let objects = Objects::open(download.scratch, &stored)?;
+    let repository = objects.arrived();
     let advertised = &download.advertisement.refs;
-    let salvaged = salvage(damaged, &repository, advertised, download.scratch, &download.cancel)?;
-    let mut staged = finish(download, &repository, pack.as_ref(), &salvaged.refs)?;
+    let salvaged = salvage(damaged, repository, advertised, download.scratch, &download.cancel)?;
+    let newest = salvaged.refs.get(SNAPSHOTS_REF);
+    let previous = newest.map(|newest| {
+        let head = snapshot::head(repository, newest.oid)?;
+        Ok::<_, GitError>(Previous { oid: newest.oid, head: Some(head) })
+    });
+    let mut staged = finish(download, &objects, pack.as_ref(), &salvaged.refs, previous.transpose()?.as_ref())?;
     staged.packs.extend(salvaged.packs);
     staged.lost = salvaged.lost;
     let mut promised: HashSet<Oid> = staged.refs.iter().map(|(_, target)| target.oid).collect();
     if let Some(newest) = staged.refs.get(SNAPSHOTS_REF) {
         repository.odb()?.refresh()?;
-        promised.extend(snapshot::targets(&repository, &snapshot::history(&repository, newest.oid)?)?);
+        promised.extend(snapshot::targets(repository, &snapshot::history(repository, newest.oid)?)?);
     }
     pack::prove(&staged.packs, &promised, &download.cancel)?;
     Ok(staged)
 }
 
-/// A repository in scratch with everything that is advertised.
+/// What a download brought into scratch.
 struct Fetched {
-    repository: Repository,
     /// What came over the network, if anything had to.
     pack: Option<Pack>,
-    stored_packs: usize,
+    stored: StoredPacks,
 }
 
-/// Brings what is advertised and not stored into a repository in scratch.
-fn fetch(download: &Download<'_>) -> Result<Fetched, GitError> {
-    let wanted = wanted(download);
-    let stored_packs = prepare(download)?;
-    let repository = Repository::open_bare(download.scratch)?;
-    let pack = if wanted.is_empty() { None } else { download_pack(download, &repository, &wanted)? };
-    Ok(Fetched { repository, pack, stored_packs })
+/// Makes the scratch repository.
+fn prepare(scratch: &Path) -> Result<(), GitError> {
+    transport::set_up_libgit2();
+    Repository::init_bare(scratch)?;
+    Ok(())
+}
+
+/// Links the packs of the mirror, if there is one.
+fn link(download: &Download<'_>) -> Result<StoredPacks, GitError> {
+    match &download.mirror {
+        Some(mirror) => StoredPacks::link(mirror, download.scratch.join("stored")),
+        None => Ok(StoredPacks::default()),
+    }
+}
+
+/// Brings what is advertised and not stored into the repository in scratch, and proves that all of it came.
+fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
+    if wanted.is_empty() {
+        return Ok(Fetched { pack: None, stored: link(download)? });
+    }
+    if !can_receive(download, wanted) {
+        return fetch_with_libgit2(download, wanted);
+    }
+    let haves = haves(download);
+    let (stored, arrived) = std::thread::scope(|scope| {
+        // The store and the server answer at the same time.
+        let stored = scope.spawn(|| link(download));
+        let arrived = receive::receive(download, session(download, wanted), Wish { wanted, haves: &haves }, &[]);
+        let stored = stored.join().unwrap_or_else(|_| Err(GitError::Task("a thread that links packs".to_owned())));
+        (stored, arrived)
+    });
+    let stored = stored?;
+    match arrived? {
+        Some(arrived) => Ok(Fetched { pack: arrived.prove(wanted, &[], |oid| stored.hold(oid))?, stored }),
+        None => fetch_with_libgit2(download, wanted),
+    }
 }
 
 /// Compares old tips with new, keeps what would be lost, and adds the snapshot to the pack.
 fn finish(
     download: &Download<'_>,
-    repository: &Repository,
+    objects: &Objects<'_>,
     pack: Option<&Pack>,
     stored: &Refs,
+    previous: Option<&Previous>,
 ) -> Result<Staged, GitError> {
     let advertised = &download.advertisement.refs;
-    let previous = stored.get(SNAPSHOTS_REF).map(|target| target.oid);
     let mut refs = advertised.clone();
     for (name, target) in stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
         refs.insert(name.to_owned(), *target);
     }
-    let changes = changes::compare(repository, stored, advertised)?;
+    let changes = changes::compare(objects, stored, advertised)?;
     for tip in &changes.lost {
         refs.keep(*tip);
     }
     // Without a snapshot before, everything would be new.
     let moved = if previous.is_some() { changes.refs } else { Vec::new() };
-    let (snapshot, objects) =
-        snapshot::make(repository, previous, advertised, download.head, &moved, download.occasion)?;
+    let (snapshot, made) = snapshot::make(previous, advertised, download.head, &moved, download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
-    let pack = pack::add(pack, &objects, &download.scratch.join("objects/pack"))?;
+    let mut new = Vec::new();
+    for object in made {
+        if !objects.hold(object.oid)? {
+            new.push(object);
+        }
+    }
+    let pack = pack::add(pack, &new, &download.scratch.join("objects/pack"))?;
     let kept = changes.lost.len() as u64;
     Ok(Staged { packs: vec![pack], stored_packs: 0, refs, changes: moved, kept, lost: Vec::new() })
 }
 
-/// Brings the wanted objects in one pack and proves that all of them came.
+/// Brings the wanted objects as [`fetch`] does, from a server, or in a pack, that gitoxide cannot receive.
 ///
-/// Returns none if the mirror has them all, as when a branch went back to an older commit.
-fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid]) -> Result<Option<Pack>, GitError> {
+/// Brings no pack if the mirror has them all, as when a branch went back to an older commit.
+fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
+    let scratch = download.scratch;
+    let stored = link(download)?;
+    let mut haves = Refs::default();
+    let mut seen = HashSet::new();
+    for (name, target) in download.stored.iter() {
+        if (name.starts_with("refs/heads/") || name.starts_with("refs/tags/")) && seen.insert(target.oid) {
+            haves.insert(name.to_owned(), Target { oid: target.oid, peeled: target.peeled });
+        }
+    }
+    let path = scratch.join("packed-refs");
+    std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))?;
+    let repository = stored.open_with(scratch)?;
     let session = session(download, wanted);
     let failure = Arc::clone(&session.failure);
-    let fetched = transport::with_session(session, || receive(repository, download));
+    let fetched = transport::with_session(session, || download_with_libgit2(&repository, download));
     if let Err(error) = fetched {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         return Err(match network {
@@ -207,18 +300,13 @@ fn download_pack(download: &Download<'_>, repository: &Repository, wanted: &[Oid
             None => error.into(),
         });
     }
-    let mut packs = Vec::new();
-    for pack in pack::packs_in(&download.scratch.join("objects/pack"))? {
-        // One of the mirror's, taken for the one that came, would be published in its place.
-        if !view::is_link(&pack.pack)? {
-            packs.push(pack);
-        }
-    }
+    let mut packs = pack::packs_in(&scratch.join("objects/pack"))?;
     if packs.len() > 1 {
         return Err(GitError::Task(format!("{} packs came instead of one", packs.len())));
     }
-    check_complete(repository, &packs, wanted, download)?;
-    Ok(packs.pop())
+    let pack = packs.pop();
+    check_complete(&stored, pack.as_ref(), wanted, download)?;
+    Ok(Fetched { pack, stored })
 }
 
 fn session(download: &Download<'_>, wanted: &[Oid]) -> Session {
@@ -232,29 +320,7 @@ fn session(download: &Download<'_>, wanted: &[Oid]) -> Session {
     }
 }
 
-/// Makes the scratch repository: the mirror's packs linked, its heads and tags as haves. Returns how many packs.
-fn prepare(download: &Download<'_>) -> Result<usize, GitError> {
-    let scratch = download.scratch;
-    transport::set_up_libgit2();
-    Repository::init_bare(scratch)?;
-    let Some(mirror) = &download.mirror else { return Ok(0) };
-    let linked = view::link(mirror, &scratch.join("objects/pack"))?;
-    if let Some((_, problem)) = linked.refused.into_iter().next() {
-        return Err(GitError::Damaged(problem));
-    }
-    let mut haves = Refs::default();
-    let mut seen = HashSet::new();
-    for (name, target) in download.stored.iter() {
-        if (name.starts_with("refs/heads/") || name.starts_with("refs/tags/")) && seen.insert(target.oid) {
-            haves.insert(name.to_owned(), Target { oid: target.oid, peeled: target.peeled });
-        }
-    }
-    let path = scratch.join("packed-refs");
-    std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))?;
-    Ok(linked.packs)
-}
-
-fn receive(repository: &Repository, download: &Download<'_>) -> Result<(), git2::Error> {
+fn download_with_libgit2(repository: &Repository, download: &Download<'_>) -> Result<(), git2::Error> {
     let mut remote = repository.remote_anonymous(transport::ADDRESS)?;
     let mut callbacks = RemoteCallbacks::new();
     callbacks.transfer_progress(|progress| {
@@ -272,18 +338,13 @@ fn receive(repository: &Repository, download: &Download<'_>) -> Result<(), git2:
 ///
 /// libgit2 makes sure that a pack is well formed, not that nothing is missing from it.
 fn check_complete(
-    repository: &Repository,
-    packs: &[Pack],
+    stored: &StoredPacks,
+    pack: Option<&Pack>,
     wanted: &[Oid],
     download: &Download<'_>,
 ) -> Result<(), GitError> {
-    let odb = repository.odb()?;
-    odb.refresh()?;
-    let missing = |oid: &&Oid| !odb.exists_ext(**oid, git2::OdbLookupFlags::NO_REFRESH);
-    if let Some(missing) = wanted.iter().find(missing) {
-        return Err(GitError::Incomplete(*missing));
-    }
-    for pack in packs {
+    let mut needed: HashSet<Oid> = wanted.iter().copied().collect();
+    if let Some(pack) = pack {
         let examined = pack::examine(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
         // Hashed: neither libgit2 nor unpacking notices an object that is shorter than its entry says.
         let examined = examined.map_err(|error| match error {
@@ -291,9 +352,12 @@ fn check_complete(
             GitError::Damaged(what) => GitError::BrokenPack(what),
             error => error,
         })?;
-        if let Some(missing) = examined.needs.iter().find(missing) {
-            return Err(GitError::Incomplete(*missing));
-        }
+        let index = pack.index()?;
+        needed.retain(|oid| !pack::is_in(&index, bytes_of(*oid)));
+        needed.extend(examined.needs);
     }
-    Ok(())
+    match needed.into_iter().find(|oid| !stored.hold(bytes_of(*oid))) {
+        Some(missing) => Err(GitError::Incomplete(missing)),
+        None => Ok(()),
+    }
 }

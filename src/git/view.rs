@@ -60,10 +60,10 @@ impl View {
 }
 
 /// What came of the packs of a mirror.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Linked {
-    /// Packs that libgit2 may read.
-    pub(super) packs: usize,
+    /// The copied indexes of those that libgit2 may read.
+    pub(super) indexes: Vec<gix_pack::index::File>,
     /// Those whose index libgit2 must not see, and why.
     pub(super) refused: Vec<(Pack, String)>,
 }
@@ -86,9 +86,9 @@ pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Linked, GitError> {
         };
         fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
         match pack::check_offsets(&Pack { pack: pack.pack.clone(), idx: local.idx.clone() }) {
-            Ok(_) => {
+            Ok(index) => {
                 std::os::unix::fs::symlink(&pack.pack, &local.pack).map_err(GitError::io("link to", &pack.pack))?;
-                linked.packs += 1;
+                linked.indexes.push(index);
             }
             Err(GitError::Damaged(problem)) => {
                 fs::remove_file(&local.idx).map_err(GitError::io("remove", &local.idx))?;
@@ -107,16 +107,4 @@ fn index_anew(pack: &Pack, folder: &Path) -> Result<(), GitError> {
     io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut indexer).map_err(GitError::io("index", &pack.pack))?;
     indexer.commit()?;
     Ok(())
-}
-
-/// Says whether a file or folder is only linked there.
-///
-/// # Errors
-/// [`GitError::Io`] if it cannot be examined.
-pub(crate) fn is_link(path: &Path) -> Result<bool, GitError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(metadata.is_symlink()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(GitError::io("examine", path)(error)),
-    }
 }

@@ -359,6 +359,7 @@ impl Worker {
                 head: &head,
                 occasion: &occasion,
                 stored: stored_refs,
+                stored_head: stored.as_ref().and_then(|stored| stored.head.as_deref()),
                 mirror: stored.is_some().then_some(folder),
                 scratch: scratch.path(),
                 transfer,

@@ -35,6 +35,7 @@ mod surface;
 mod thorough;
 mod token;
 mod units;
+mod updates;
 mod verify;
 mod wire;
 mod world;
