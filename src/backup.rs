@@ -43,7 +43,7 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     let stall_timeout = config.limits.stall_timeout;
     // None needs another, and each waits: for the store, for Parameter Store, for the certificates on disk.
     let (session, secrets, http) = tokio::join!(
-        on_store(move || Session::begin(for_session, request, clock, &cancel)),
+        on_store(move || Session::begin_unproven(for_session, request, clock, &cancel)),
         secrets::read(config, &env_var),
         tokio::task::spawn_blocking(move || http_client(stall_timeout)),
     );

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use tally::Tally;
 
+use crate::blocking::side_by_side;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::server::GitServer;
@@ -169,14 +170,36 @@ impl Session {
         clock: Clock,
         cancel: &CancellationToken,
     ) -> Result<Self, StoreError> {
+        let session = Self::begin_unproven(config, request, clock, cancel)?;
+        session.ledger.prove()?;
+        Ok(session)
+    }
+
+    /// Begins a run for [`Self::execute`], which proves that the record is durable while GitHub is asked.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_unproven(
+        config: Arc<Config>,
+        request: Request,
+        clock: Clock,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StoreError> {
         let now = clock.now();
         let store = Store::open(&config.store)?;
         store.prepare()?;
-        let lock = Lock::take(&store, now)?;
-        // First, so that the sweep of the store has room for what it reads.
-        crate::scratch::sweep(&config.store.scratch);
+        let lock = Lock::take(&store)?;
+        let (signed, (stored_index, newest)) = side_by_side(
+            || lock.sign(now),
+            || {
+                // First, so that the sweep of the store has room for what it reads.
+                crate::scratch::sweep(&config.store.scratch);
+                side_by_side(|| Index::stored(&store), || latest(&store))
+            },
+        );
+        signed?;
+        let newest = newest?;
         let mut tally = Tally::default();
-        let newest = latest(&store)?;
         let is_first = newest.id.is_none();
         let summary = newest.ended().and_then(|record| record.summary.as_ref());
         let has_ended_well = is_first || summary.is_some_and(|summary| !summary.may_leave_work());
@@ -200,7 +223,7 @@ impl Session {
         let problems =
             swept.problems.into_iter().map(|(repository, error)| (repository, error.to_string(), error.hint()));
         // After the sweep, which may have put a mirror into its place.
-        let mut index = Index::load(&store, newest.ended())?;
+        let mut index = Index::confirm(stored_index, &store, newest.ended())?;
         index.leave_replacements(&swept.homeless);
         let unreadable = index.unreadable.iter().map(|it| {
             let known = it.id.and_then(|id| index.mirrors.get(&id));
@@ -289,10 +312,15 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<RunSummary, StoreError> {
         let mut tally = std::mem::take(&mut self.tally);
+        let ledger = self.ledger.clone();
+        let proven = tokio::task::spawn_blocking(move || ledger.prove());
         let inventory = tokio::select! {
-            inventory = take_inventory(&self.config, outside, &self.request.selection) => inventory,
-            () = cancel.cancelled() => return self.close(tally, RunStatus::Cancelled),
+            inventory = take_inventory(&self.config, outside, &self.request.selection) => Some(inventory),
+            () = cancel.cancelled() => None,
         };
+        // Nothing else is written before.
+        proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let Some(inventory) = inventory else { return self.close(tally, RunStatus::Cancelled) };
         let hopeless = tally.take_inventory(inventory.clone(), &self.index);
         if hopeless {
             return self.close(tally, RunStatus::Failed);
@@ -523,14 +551,9 @@ impl Session {
             // The next run looks for itself.
             self.index.run_id = None;
         }
-        // Side by side: an index whose run has no summary counts for nothing.
-        let (recorded, saved) = std::thread::scope(|scope| {
-            let recorded = std::thread::Builder::new().spawn_scoped(scope, || self.ledger.sync());
-            let saved = self.index.save(&self.store);
-            // Without a thread to spare, one after the other.
-            (recorded.ok().and_then(|thread| thread.join().ok()), saved)
-        });
-        recorded.unwrap_or_else(|| self.ledger.sync())?;
+        // An index whose run has no summary counts for nothing.
+        let (recorded, saved) = side_by_side(|| self.ledger.sync(), || self.index.save(&self.store));
+        recorded?;
         if let Err(error) = saved {
             // The next run finds that it is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index is not written");

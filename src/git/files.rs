@@ -76,6 +76,8 @@ pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), GitError
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     folder: &'a Path,
+    /// Where it lies until it is whole.
+    written_in: &'a Path,
     name: OsString,
     content: Content<'a>,
 }
@@ -89,12 +91,18 @@ enum Content<'a> {
 impl<'a> Draft<'a> {
     /// Describes a file by its content.
     pub(super) fn new(folder: &'a Path, name: &str, content: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { folder, name: name.into(), content: Content::Bytes(content.into()) }
+        Self { folder, written_in: folder, name: name.into(), content: Content::Bytes(content.into()) }
     }
 
     /// Describes a copy of a file, under the same name.
     pub(super) fn copy(folder: &'a Path, of: &'a Path) -> Self {
-        Self { folder, name: of.file_name().unwrap_or_default().to_owned(), content: Content::CopyOf(of) }
+        let name = of.file_name().unwrap_or_default().to_owned();
+        Self { folder, written_in: folder, name, content: Content::CopyOf(of) }
+    }
+
+    /// Has it written in another folder of the same file system: files are made in one folder one after the other.
+    pub(super) fn written_in(self, folder: &'a Path) -> Self {
+        Self { written_in: folder, ..self }
     }
 
     fn path(&self) -> PathBuf {
@@ -106,7 +114,7 @@ impl<'a> Draft<'a> {
         name.push(&self.name);
         // git opens whatever ends in `.idx`, and complains of one that is being written.
         name.push(".new");
-        self.folder.join(name)
+        self.written_in.join(name)
     }
 
     fn write(&self, path: &Path) -> Result<(), GitError> {

@@ -36,8 +36,8 @@ impl Publication<'_> {
 /// # Errors
 /// [`GitError`]; the mirror is in its old state or its new one.
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
-    let folder = mirror.join("objects/pack");
-    let packs = drafts_of_packs(publication.packs, &folder);
+    let (objects, folder) = (mirror.join("objects"), mirror.join("objects/pack"));
+    let packs = drafts_of_packs(publication.packs, &objects, &folder);
     let folders = [folder.as_path(), mirror];
     replace_all(&[&packs, &publication.drafts_of_refs(mirror)], |group| sync_folder(folders[group]))
 }
@@ -47,12 +47,12 @@ pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitEr
 /// # Errors
 /// [`GitError`]; the folder is then of no use.
 pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Result<(), GitError> {
-    let packs = folder.join("objects/pack");
-    for folder in [&folder.join("objects"), &packs, &folder.join("refs")] {
+    let (objects, packs) = (folder.join("objects"), folder.join("objects/pack"));
+    for folder in [&objects, &packs, &folder.join("refs")] {
         fs::create_dir(folder).map_err(GitError::io("create", folder))?;
     }
     let mut drafts = vec![Draft::new(folder, "config", config.as_bytes())];
-    drafts.extend(drafts_of_packs(publication.packs, &packs));
+    drafts.extend(drafts_of_packs(publication.packs, &objects, &packs));
     drafts.extend(publication.drafts_of_refs(folder));
     create_all(&drafts)?;
     sync_folder(&packs)?;
@@ -64,13 +64,14 @@ pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Resu
 /// # Errors
 /// [`GitError`]; at worst a pack without an index is left, which the next run sweeps.
 pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
-    let folder = mirror.join("objects/pack");
-    let packs = drafts_of_packs(std::slice::from_ref(staged), &folder);
+    let (objects, folder) = (mirror.join("objects"), mirror.join("objects/pack"));
+    let packs = drafts_of_packs(std::slice::from_ref(staged), &objects, &folder);
     replace_all(&[&packs], |_| sync_folder(&folder))?;
     Ok(staged.within(&folder))
 }
 
-fn drafts_of_packs<'a>(packs: &'a [Pack], folder: &'a Path) -> Vec<Draft<'a>> {
+fn drafts_of_packs<'a>(packs: &'a [Pack], objects: &'a Path, folder: &'a Path) -> Vec<Draft<'a>> {
     // The idx after its pack: git takes a pack for present when its idx is.
-    packs.iter().flat_map(|pack| [&pack.pack, &pack.idx]).map(|file| Draft::copy(folder, file)).collect()
+    let drafts = |pack: &'a Pack| [Draft::copy(folder, &pack.pack), Draft::copy(folder, &pack.idx).written_in(objects)];
+    packs.iter().flat_map(drafts).collect()
 }

@@ -26,6 +26,7 @@ use super::salvage::salvage;
 use super::server::GitServer;
 use super::snapshot::{self, Occasion, Previous};
 use super::transport::{self, Session};
+use crate::blocking::side_by_side;
 
 /// Counts what a transfer has brought so far, for whoever shows it.
 #[derive(Debug, Default)]
@@ -227,13 +228,11 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
         return fetch_with_libgit2(download, wanted);
     }
     let haves = haves(download);
-    let (stored, arrived) = std::thread::scope(|scope| {
-        // The store and the server answer at the same time.
-        let stored = scope.spawn(|| link(download));
-        let arrived = receive::receive(download, session(download, wanted), Wish { wanted, haves: &haves }, &[]);
-        let stored = stored.join().unwrap_or_else(|_| Err(GitError::Task("a thread that links packs".to_owned())));
-        (stored, arrived)
-    });
+    // The store and the server answer at the same time.
+    let (stored, arrived) = side_by_side(
+        || link(download),
+        || receive::receive(download, session(download, wanted), Wish { wanted, haves: &haves }, &[]),
+    );
     let stored = stored?;
     match arrived? {
         Some(arrived) => Ok(Fetched { pack: arrived.prove(wanted, &[], |oid| stored.hold(oid))?, stored }),

@@ -165,6 +165,8 @@ struct Change {
     is_repair: bool,
     staged: Staged,
     head: String,
+    /// Whether the mirror says so already.
+    keeps_head: bool,
     unusable: Vec<String>,
     scratch: tempfile::TempDir,
 }
@@ -349,6 +351,10 @@ impl Worker {
         let folder = mirror.path().to_owned();
         let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
         let object_size_max = self.config.limits.object_size;
+        let (expected, asked) = (head.clone(), mirror.clone());
+        let is_same = stored_head == Some(&head);
+        // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
+        let keeps_head = blocking(move || Ok(is_same && asked.may_have_head(&expected)?));
         let change = blocking(move || {
             let nothing = Refs::default();
             let stored_refs = stored.as_ref().map_or(&nothing, |stored| &stored.refs);
@@ -370,9 +376,11 @@ impl Worker {
                 Some(damaged) => stage_repair(&download, damaged)?,
                 None => stage(&download)?,
             };
-            Ok(Change { stored, is_repair: damaged.is_some(), staged, head, unusable: advertisement.unusable, scratch })
+            let (is_repair, unusable) = (damaged.is_some(), advertisement.unusable);
+            Ok(Change { stored, is_repair, staged, head, keeps_head: false, unusable, scratch })
         });
-        Ok(Attempt::Changed(Box::new(change.await?)))
+        let (change, keeps_head) = tokio::join!(change, keeps_head);
+        Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change? })))
     }
 
     fn policy(&self) -> Policy {
@@ -414,12 +422,9 @@ impl Worker {
         let was_known = part.stored_head.is_some();
         blocking(move || {
             let _lock = lock;
-            let Change { stored, is_repair, staged, head, unusable, scratch } = change;
-            let is_head = |stored: &Stored| stored.head.as_ref() == Some(&head);
-            // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
-            let head_changed = !stored.as_ref().is_some_and(is_head) || !mirror.may_have_head(&head)?;
-            let publication =
-                Publication { packs: &staged.packs, refs: &staged.refs, head: head_changed.then_some(head.as_str()) };
+            let Change { stored, is_repair, staged, head, keeps_head, unusable, scratch } = change;
+            let new_head = (!keeps_head).then_some(head.as_str());
+            let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: new_head };
             // A new mirror is renamed into its place, which a link in the way refuses.
             if is_repair {
                 store.refuse_links_on_the_way(mirror.path())?;

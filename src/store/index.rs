@@ -102,7 +102,19 @@ impl Index {
     /// # Errors
     /// [`StoreError::Io`] if mirrors or records cannot be read.
     pub fn load(store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
-        let stored = read_at_once(&store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        Self::confirm(Self::stored(store), store, newest)
+    }
+
+    /// Reads the index as it is stored; none if it cannot be read.
+    pub(crate) fn stored(store: &Store) -> Option<Self> {
+        read_at_once(&store.own(FILE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    }
+
+    /// Returns the stored index if it is that of the newest run, else rebuilds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    pub(crate) fn confirm(stored: Option<Self>, store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
         match (stored, newest) {
             (Some(index), Some(newest))
                 if newest.summary.is_some() && index.run_id.as_ref() == Some(&newest.run_id) =>

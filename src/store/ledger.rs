@@ -99,7 +99,7 @@ enum Order {
 }
 
 impl Ledger {
-    /// Begins a record and proves that the store takes writes.
+    /// Begins a record; [`Self::prove`] must be asked before the run relies on it.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -113,12 +113,21 @@ impl Ledger {
         let writer = std::thread::Builder::new().name("ledger".to_owned());
         let begun = writer.spawn(move || write_all(&file, &waiting, &failure));
         let begun = begun.map(drop).map_err(StoreError::io("start a thread for", &ledger.path));
-        let written = begun.and_then(|()| ledger.write(header)).and_then(|()| ledger.sync());
-        if written.is_err() {
-            // A record without a header says nothing; the error does.
-            drop(fs::remove_file(&ledger.path));
-        }
-        written.map(|()| ledger)
+        let written = begun.and_then(|()| ledger.write(header));
+        ledger.or_remove(written).map(|()| ledger)
+    }
+
+    /// Waits until the header is durable, which proves that the store takes writes; else removes the record.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn prove(&self) -> Result<(), StoreError> {
+        self.or_remove(self.sync())
+    }
+
+    fn or_remove(&self, begun: Result<(), StoreError>) -> Result<(), StoreError> {
+        // A record without a header says nothing; the error does.
+        begun.inspect_err(|_| drop(fs::remove_file(&self.path)))
     }
 
     /// Adds a line, which is written as soon as the store has taken those before.

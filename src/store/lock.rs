@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +18,8 @@ use super::{Store, StoreError};
 /// Holds the right to run; dropping it gives it back.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 /// Says who holds the lock.
@@ -44,8 +47,8 @@ impl Lock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] if another run has it.
-    pub fn take(store: &Store, since: DateTime<Utc>) -> Result<Self, StoreError> {
+    /// [`StoreError::Locked`] if another run has it; [`StoreError::Io`].
+    pub fn take(store: &Store) -> Result<Self, StoreError> {
         let path = store.own("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -71,18 +74,22 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
             }
         }
+        Ok(Self { file, path })
+    }
+
+    /// Writes down who holds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], which is how a read-only or full store shows.
+    pub fn sign(&self, since: DateTime<Utc>) -> Result<(), StoreError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = LockHolder { pid: std::process::id(), host, since };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         // Mostly as long as what is there, and then the store is spared an operation.
         let length = text.len() as u64;
-        let is_longer = file.metadata().map_err(StoreError::io("examine", &path))?.len() > length;
-        let shortened = if is_longer { file.set_len(length) } else { Ok(()) };
-        shortened
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(text.as_bytes()))
-            .map_err(StoreError::io("write", &path))?;
-        Ok(Self { _file: file })
+        let is_longer = self.file.metadata().map_err(StoreError::io("examine", &self.path))?.len() > length;
+        let shortened = if is_longer { self.file.set_len(length) } else { Ok(()) };
+        shortened.and_then(|()| self.file.write_all_at(text.as_bytes(), 0)).map_err(StoreError::io("write", &self.path))
     }
 }
 

@@ -226,7 +226,10 @@ impl Store {
         }
         self.refuse_links_on_the_way(&packs)?;
         let mut names = names_in(&packs)?;
-        let mut removed = sweep_temporary(&packs, &names)? + sweep_temporary(&mirror.path, &names_in(&mirror.path)?)?;
+        let mut removed = sweep_temporary(&packs, &names)?;
+        for folder in [mirror.path.join("objects"), mirror.path.clone()] {
+            removed += sweep_temporary(&folder, &names_in(&folder)?)?;
+        }
         names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
         removed += sweep_packs_without_index(&mirror.path, &names, broom)?;
         if names.iter().filter(|name| name.ends_with(".idx")).count() > broom.packs_max {

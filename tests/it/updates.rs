@@ -8,6 +8,9 @@ use ghbk_sandbox::RepositoryEditor;
 use crate::wire::Line;
 use crate::world::{World, finish, git, noise};
 
+/// A change of the repository, by what it is.
+type Step<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 /// A commit with a short file is a few hundred bytes, and what the server says beside it; a file of noise is 20 kB.
 const SHORT_BYTES_MAX: u64 = 4_000;
 
@@ -44,7 +47,6 @@ fn what_is_stored_is_not_sent_again() {
     world.run_json(0);
     let old_main = site.rev_parse("refs/heads/main").unwrap();
     let set = |name: &str, revision: &str| git(site.path(), &["update-ref", name, revision]);
-    type Step<'a> = (&'a str, Box<dyn Fn() + 'a>);
     let steps: Vec<Step> = vec![
         ("a commit on a branch", Box::new(|| drop(site.commit("main", "a", "1").unwrap()))),
         ("a branch that begins at an old commit", Box::new(|| drop(set("refs/heads/old", "main~9")))),
