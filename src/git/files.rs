@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
@@ -169,15 +170,20 @@ fn side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send
         }
         Ok(())
     };
+    on_threads(WRITERS_MAX, write)
+}
+
+/// Does the same on some threads, which share out the work among them.
+fn on_threads(threads: usize, work: impl Fn() -> Result<(), GitError> + Sync) -> Result<(), GitError> {
+    let work = &work;
     std::thread::scope(|scope| {
         // This thread is one of them, and enough if there can be no others.
         let others: Vec<_> =
-            (1..WRITERS_MAX).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, write).ok()).collect();
-        let mut all = write();
-        for writer in others {
-            let written =
-                writer.join().unwrap_or_else(|_| Err(GitError::Task("a writer of files panicked".to_owned())));
-            all = all.and(written);
+            (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        let mut all = work();
+        for other in others {
+            let done = other.join().unwrap_or_else(|_| Err(GitError::Task("a thread on files panicked".to_owned())));
+            all = all.and(done);
         }
         all
     })
@@ -204,15 +210,18 @@ fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
     let mut source = File::open(from).map_err(GitError::io("open", from))?;
     let mut target = writable(OFlags::empty()).open(to).map_err(failed())?;
     let mut piece = vec![0; PIECE_BYTES];
+    let mut written_bytes = 0;
     loop {
         match source.read(&mut piece).map_err(GitError::io("read", from))? {
             0 => break,
-            count => target.write_all(&piece[..count]).map_err(failed())?,
+            count => {
+                target.write_all(&piece[..count]).map_err(failed())?;
+                written_bytes += count as u64;
+            }
         }
     }
     target.sync_all().map_err(failed())?;
-    let source = File::open(from).map_err(GitError::io("open", from))?;
-    check_written(&target, to, source)
+    check_copy(&target, to, &source, written_bytes)
 }
 
 fn writable(flags: OFlags) -> OpenOptions {
@@ -225,26 +234,49 @@ fn writable(flags: OFlags) -> OpenOptions {
 }
 
 /// Compares a file that was just written with what it is to hold, as the file system stores it.
-fn check_written(file: &File, path: &Path, mut expected: impl Read) -> Result<(), GitError> {
-    let failed = || GitError::io("read back", path);
-    // Asks the kernel to forget what it has in memory. Only advice, so a refusal costs nothing but the proof.
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
-    let (mut expected_piece, mut piece) = (Vec::new(), Vec::new());
-    let mut offset = 0;
-    loop {
-        expected_piece.clear();
-        let limit = PIECE_BYTES as u64;
-        let count = expected.by_ref().take(limit).read_to_end(&mut expected_piece).map_err(failed())?;
-        if count == 0 {
-            return Ok(());
-        }
-        piece.resize(count, 0);
-        file.read_exact_at(&mut piece, offset).map_err(failed())?;
-        if piece != expected_piece {
-            return Err(GitError::ReadBackDiffers(path.to_owned()));
-        }
-        offset += count as u64;
+fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), GitError> {
+    forget(file);
+    let mut piece = vec![0; PIECE_BYTES.min(expected.len())];
+    for (number, expected) in expected.chunks(PIECE_BYTES).enumerate() {
+        compare(file, path, expected, (number * PIECE_BYTES) as u64, &mut piece[..expected.len()])?;
     }
+    Ok(())
+}
+
+/// So many pieces of a file are read back at once: each waits for the file system, and none for another.
+const READERS_MAX: u64 = 4;
+
+/// Compares a copy that was just written with its source, as the file system stores it.
+fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Result<(), GitError> {
+    forget(copy);
+    let next = AtomicU64::new(0);
+    let check = || -> Result<(), GitError> {
+        let (mut expected, mut piece) = (Vec::new(), Vec::new());
+        loop {
+            let offset = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
+            let count = length_bytes.saturating_sub(offset).min(PIECE_BYTES as u64);
+            let count = usize::try_from(count).unwrap_or(PIECE_BYTES);
+            if count == 0 {
+                return Ok(());
+            }
+            expected.resize(count, 0);
+            piece.resize(count, 0);
+            source.read_exact_at(&mut expected, offset).map_err(GitError::io("read what is copied to", path))?;
+            compare(copy, path, &expected, offset, &mut piece)?;
+        }
+    };
+    let readers = length_bytes.div_ceil(PIECE_BYTES as u64).clamp(1, READERS_MAX);
+    on_threads(usize::try_from(readers).unwrap_or(1), check)
+}
+
+/// Asks the kernel to forget what it has of a file in memory. Only advice, so a refusal costs nothing but the proof.
+fn forget(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+fn compare(file: &File, path: &Path, expected: &[u8], offset: u64, piece: &mut [u8]) -> Result<(), GitError> {
+    file.read_exact_at(piece, offset).map_err(GitError::io("read back", path))?;
+    if piece == expected { Ok(()) } else { Err(GitError::ReadBackDiffers(path.to_owned())) }
 }
 
 #[cfg(test)]
@@ -264,6 +296,29 @@ mod tests {
         assert!(matches!(differs, Err(GitError::ReadBackDiffers(_))), "{differs:?}");
         content.push(7);
         assert!(matches!(check_written(&file, &path, content.as_slice()), Err(GitError::Io { .. })));
+    }
+
+    #[test]
+    fn every_piece_of_a_copy_is_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+        let length = 6 * PIECE_BYTES + 3;
+        let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+        fs::write(&source, &content).unwrap();
+        let source = File::open(&source).unwrap();
+        for wrong in [None, Some(0), Some(PIECE_BYTES - 1), Some(PIECE_BYTES), Some(5 * PIECE_BYTES), Some(length - 1)]
+        {
+            let mut stored = content.clone();
+            if let Some(at) = wrong {
+                stored[at] ^= 1;
+            }
+            fs::write(&copy, stored).unwrap();
+            let checked = check_copy(&File::open(&copy).unwrap(), &copy, &source, length as u64);
+            match wrong {
+                None => checked.unwrap(),
+                Some(at) => assert!(matches!(checked, Err(GitError::ReadBackDiffers(_))), "{at}: {checked:?}"),
+            }
+        }
     }
 
     #[test]
