@@ -8,7 +8,11 @@ pub(crate) fn side_by_side<A: Send, B>(one: impl Fn() -> A + Sync, other: impl F
     std::thread::scope(|scope| {
         let begun = std::thread::Builder::new().spawn_scoped(scope, &one);
         let other = other();
-        (begun.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(&one), other)
+        let one = match begun {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => one(),
+        };
+        (one, other)
     })
 }
 

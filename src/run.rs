@@ -276,6 +276,7 @@ impl Session {
     /// # Errors
     /// [`StoreError`] if the record cannot be written.
     pub fn fail(mut self, failure: Failure) -> Result<RunSummary, StoreError> {
+        self.ledger.prove()?;
         let mut tally = std::mem::take(&mut self.tally);
         tally.failures.push(failure);
         self.close(tally, RunStatus::Failed)

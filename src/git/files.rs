@@ -250,6 +250,8 @@ const READERS_MAX: u64 = 4;
 fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Result<(), GitError> {
     forget(copy);
     let next = AtomicU64::new(0);
+    // Nobody need look any further.
+    let stop = |_: &GitError| next.store(length_bytes, Ordering::Relaxed);
     let check = || -> Result<(), GitError> {
         let (mut expected, mut piece) = (Vec::new(), Vec::new());
         loop {
@@ -261,8 +263,9 @@ fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Res
             }
             expected.resize(count, 0);
             piece.resize(count, 0);
-            source.read_exact_at(&mut expected, offset).map_err(GitError::io("read what is copied to", path))?;
-            compare(copy, path, &expected, offset, &mut piece)?;
+            let source_read = source.read_exact_at(&mut expected, offset);
+            source_read.map_err(GitError::io("read what is copied to", path)).inspect_err(stop)?;
+            compare(copy, path, &expected, offset, &mut piece).inspect_err(stop)?;
         }
     };
     let readers = length_bytes.div_ceil(PIECE_BYTES as u64).clamp(1, READERS_MAX);

@@ -1,7 +1,8 @@
 //! Git's side: what a server advertises, how packs come over, what is published.
 //!
-//! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] puts our HTTP under libgit2,
-//! [`stage`] downloads into a scratch repository and makes the [`snapshot`], [`publish`] makes the result visible on
+//! [`server`] speaks HTTP, [`advertisement`] and [`refs`] are pure, [`transport`] hands on what the server sends,
+//! `receive` makes a pack of it, [`stage`] drives that in a scratch repository and makes the [`snapshot`], `objects` tells
+//! what has come from what is stored, [`publish`] makes the result visible on
 //! the store. [`verify`] proves what is stored, [`restore`] brings it back, [`consolidate`] keeps the packs few and
 //! drops what is too old, [`adopt`] makes mirrors of other tools' clones.
 

@@ -4,8 +4,9 @@
 //! on EFS. So whatever can be told from what has come, or from the indexes, of which there are copies on local disk, is
 //! told from them, and libgit2 sees the packs of the mirror only where the old history itself is asked about.
 
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,13 +65,16 @@ pub(super) struct Objects<'a> {
     scratch: &'a Path,
     stored: &'a StoredPacks,
     arrived: Repository,
+    /// The parents of commits that have come, as far as they were asked for; none of what did not come.
+    parents: RefCell<HashMap<Oid, Vec<Oid>>>,
     all: OnceCell<Repository>,
 }
 
 impl<'a> Objects<'a> {
     /// Looks at a repository in scratch, in which all that has come lies.
     pub(super) fn open(scratch: &'a Path, stored: &'a StoredPacks) -> Result<Self, GitError> {
-        Ok(Self { scratch, stored, arrived: Repository::open_bare(scratch)?, all: OnceCell::new() })
+        let arrived = Repository::open_bare(scratch)?;
+        Ok(Self { scratch, stored, arrived, parents: RefCell::default(), all: OnceCell::new() })
     }
 
     /// Returns what has come.
@@ -100,23 +104,28 @@ impl<'a> Objects<'a> {
 
     /// Goes back no further than what has come goes, which is as far as most pushes need.
     fn descends_through_what_came(&self, commit: Oid, from: Oid) -> Result<bool, GitError> {
+        let mut known = self.parents.borrow_mut();
         let mut waiting = vec![commit];
         let mut seen = HashSet::new();
         while let Some(oid) = waiting.pop() {
-            if !has(&self.arrived, oid)? {
-                continue;
+            if let Entry::Vacant(unknown) = known.entry(oid) {
+                unknown.insert(self.parents_of_arrived(oid)?);
             }
-            let Ok(commit) = self.arrived.find_commit(oid) else { continue };
-            for parent in commit.parent_ids() {
-                if parent == from {
+            for parent in &known[&oid] {
+                if *parent == from {
                     return Ok(true);
                 }
-                if seen.insert(parent) {
-                    waiting.push(parent);
+                if seen.insert(*parent) {
+                    waiting.push(*parent);
                 }
             }
         }
         Ok(false)
+    }
+
+    fn parents_of_arrived(&self, oid: Oid) -> Result<Vec<Oid>, GitError> {
+        let commit = has(&self.arrived, oid)?.then(|| self.arrived.find_commit(oid).ok()).flatten();
+        Ok(commit.map(|commit| commit.parent_ids().collect()).unwrap_or_default())
     }
 }
 

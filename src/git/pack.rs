@@ -1,7 +1,7 @@
 //! Pack files on local disk: adding objects to one, writing its index, examining every object in it.
 //!
-//! Reading and checking is gitoxide's; what is ours is the way to add a few objects to a pack that libgit2 has just
-//! indexed, so that a run publishes one pack and not two. Source of the formats: git's documentation,
+//! Reading and checking is gitoxide's; what is ours is the way to add a few objects to a pack that has just come, so that a
+//! run publishes one pack and not two. Source of the formats: git's documentation,
 //! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
 
 use std::collections::HashSet;

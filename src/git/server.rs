@@ -122,7 +122,7 @@ impl GitServer {
             received_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             self.gate.pass_bytes(chunk.len()).await;
             if sink.send(Ok(chunk)).await.is_err() {
-                return Ok(()); // libgit2 has gone: cancelled, or it had an error of its own
+                return Ok(()); // who unpacks it has gone: cancelled, or with an error of its own
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use bytesize::ByteSize;
 use git2::{FetchOptions, Oid, RemoteCallbacks, Repository};
 use tokio_util::sync::CancellationToken;
@@ -95,19 +96,16 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     let fetched = if download.mirror.is_none() && can_receive(download, &wanted) {
         match stage_first(download, &wanted)? {
             Some(staged) => return Ok(staged),
-            None => fetch_with_libgit2(download, &wanted)?,
+            None => fetch_with_libgit2(download, &wanted, link(download)?)?,
         }
     } else {
         fetch(download, &wanted)?
     };
     let objects = Objects::open(download.scratch, &fetched.stored)?;
-    let newest = download.stored.get(SNAPSHOTS_REF);
-    let previous = newest.map(|newest| Previous { oid: newest.oid, head: download.stored_head.map(str::to_owned) });
-    if let Some(previous) = &previous
-        && !objects.hold(previous.oid)?
-    {
-        return Err(GitError::Damaged(format!("{} is missing, which {SNAPSHOTS_REF} names", previous.oid)));
-    }
+    // It may come from a file that is damaged, and goes into the text of a commit.
+    let is_branch = |head: &&str| head.strip_prefix("ref: ").is_some_and(git2::Reference::is_valid_name);
+    let head = download.stored_head.filter(is_branch).map(str::to_owned);
+    let previous = download.stored.get(SNAPSHOTS_REF).map(|newest| Previous { oid: newest.oid, head });
     let staged = finish(download, &objects, fetched.pack.as_ref(), download.stored, previous.as_ref())?;
     Ok(Staged { stored_packs: fetched.stored.len(), ..staged })
 }
@@ -122,8 +120,8 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
     let mut refs = download.advertisement.refs.clone();
     let (snapshot, objects) = snapshot::make(None, &refs, download.head, &[], download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
-    let Some(arrived) = receive::receive(download, session(download, wanted), Wish { wanted, haves: &[] }, &objects)?
-    else {
+    let session = session(download, Bytes::new(), download.cancel.clone());
+    let Some(arrived) = receive::receive(download, session, Wish { wanted, haves: &[] }, &objects)? else {
         return Ok(None);
     };
     let pack = arrived.prove(wanted, &objects, |_| false)?;
@@ -152,7 +150,8 @@ const HAVES_MAX: usize = 4096;
 /// Lists what the server need not send, what it most likely builds on first.
 fn haves(download: &Download<'_>) -> Vec<Oid> {
     let advertised = &download.advertisement.refs;
-    let has_moved = |name: &str, old: &Target| advertised.get(name).is_none_or(|new| new.oid != old.oid);
+    // What is gone the server may have forgotten, too.
+    let has_moved = |name: &str, old: &Target| advertised.get(name).is_some_and(|new| new.oid != old.oid);
     let rank = |name: &str, target: &Target| match name {
         _ if name.starts_with(OWN_NAMESPACE) => 4,
         _ if has_moved(name, target) => 0,
@@ -211,12 +210,19 @@ fn prepare(scratch: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Links the packs of the mirror, if there is one.
+/// Links the packs of the mirror, if there is one, and sees that they hold what its refs name: no more of it is asked for,
+/// and the server is told that it is there.
 fn link(download: &Download<'_>) -> Result<StoredPacks, GitError> {
-    match &download.mirror {
-        Some(mirror) => StoredPacks::link(mirror, download.scratch.join("stored")),
-        None => Ok(StoredPacks::default()),
+    let Some(mirror) = &download.mirror else { return Ok(StoredPacks::default()) };
+    let stored = StoredPacks::link(mirror, download.scratch.join("stored"))?;
+    for (name, target) in download.stored.iter() {
+        for oid in std::iter::once(target.oid).chain(target.peeled) {
+            if !stored.hold(bytes_of(oid)) {
+                return Err(GitError::Damaged(format!("{oid} is missing, which {name} names")));
+            }
+        }
     }
+    Ok(stored)
 }
 
 /// Brings what is advertised and not stored into the repository in scratch, and proves that all of it came.
@@ -225,18 +231,25 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
         return Ok(Fetched { pack: None, stored: link(download)? });
     }
     if !can_receive(download, wanted) {
-        return fetch_with_libgit2(download, wanted);
+        return fetch_with_libgit2(download, wanted, link(download)?);
     }
     let haves = haves(download);
+    let stop = download.cancel.child_token();
     // The store and the server answer at the same time.
     let (stored, arrived) = side_by_side(
-        || link(download),
-        || receive::receive(download, session(download, wanted), Wish { wanted, haves: &haves }, &[]),
+        || link(download).inspect_err(|_| stop.cancel()),
+        || {
+            let session = session(download, Bytes::new(), stop.clone());
+            receive::receive(download, session, Wish { wanted, haves: &haves }, &[])
+        },
     );
+    if download.cancel.is_cancelled() {
+        return Err(GitError::Cancelled);
+    }
     let stored = stored?;
     match arrived? {
         Some(arrived) => Ok(Fetched { pack: arrived.prove(wanted, &[], |oid| stored.hold(oid))?, stored }),
-        None => fetch_with_libgit2(download, wanted),
+        None => fetch_with_libgit2(download, wanted, stored),
     }
 }
 
@@ -275,20 +288,17 @@ fn finish(
 /// Brings the wanted objects as [`fetch`] does, from a server, or in a pack, that gitoxide cannot receive.
 ///
 /// Brings no pack if the mirror has them all, as when a branch went back to an older commit.
-fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
+fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid], stored: StoredPacks) -> Result<Fetched, GitError> {
     let scratch = download.scratch;
-    let stored = link(download)?;
-    let mut haves = Refs::default();
-    let mut seen = HashSet::new();
-    for (name, target) in download.stored.iter() {
-        if (name.starts_with("refs/heads/") || name.starts_with("refs/tags/")) && seen.insert(target.oid) {
-            haves.insert(name.to_owned(), Target { oid: target.oid, peeled: target.peeled });
-        }
+    // It takes for a have what some ref names.
+    let mut refs = Refs::default();
+    for (number, oid) in haves(download).into_iter().enumerate() {
+        refs.insert(format!("refs/haves/{number}"), Target { oid, peeled: None });
     }
     let path = scratch.join("packed-refs");
-    std::fs::write(&path, haves.to_packed()).map_err(GitError::io("write", &path))?;
+    std::fs::write(&path, refs.to_packed()).map_err(GitError::io("write", &path))?;
     let repository = stored.open_with(scratch)?;
-    let session = session(download, wanted);
+    let session = session(download, download.advertisement.only(wanted).into(), download.cancel.clone());
     let failure = Arc::clone(&session.failure);
     let fetched = transport::with_session(session, || download_with_libgit2(&repository, download));
     if let Err(error) = fetched {
@@ -308,13 +318,14 @@ fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched
     Ok(Fetched { pack, stored })
 }
 
-fn session(download: &Download<'_>, wanted: &[Oid]) -> Session {
+/// `advertisement` is what libgit2 is to see.
+fn session(download: &Download<'_>, advertisement: Bytes, cancel: CancellationToken) -> Session {
     Session {
         server: Arc::clone(&download.server),
         repository_url: download.repository_url.clone(),
-        advertisement: download.advertisement.only(wanted).into(),
+        advertisement,
         received_bytes: Arc::clone(&download.transfer.received_bytes),
-        cancel: download.cancel.clone(),
+        cancel,
         failure: Arc::default(),
     }
 }

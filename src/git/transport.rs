@@ -1,4 +1,4 @@
-//! Our HTTP under libgit2: a smart subtransport that bridges its blocking reads to the async client.
+//! Our HTTP under whoever unpacks: its blocking reads are bridged to the async client. To libgit2 it is a smart subtransport.
 //!
 //! Runs on a blocking thread of the runtime. The first request that libgit2 makes, for the advertisement, never
 //! reaches the network: it is answered from the one already read, reduced to what is wanted. What a newcomer would
@@ -21,7 +21,7 @@ use super::server::GitServer;
 /// The scheme under which libgit2 finds this transport; the address behind it does not matter.
 pub(super) const ADDRESS: &str = "ghbk+https://session";
 
-/// Chunks in flight between the network and libgit2: enough to keep both busy, few enough to bound memory.
+/// Chunks in flight between the network and who unpacks them: enough to keep both busy, few enough to bound memory.
 const CHUNKS_IN_FLIGHT: usize = 64;
 
 /// Holds what one fetch needs of the outside.
@@ -130,7 +130,7 @@ impl Write for Replay {
     }
 }
 
-/// One request for a pack: libgit2 writes the request, then reads the answer.
+/// One request for a pack: the request is written, then the answer is read.
 enum Exchange {
     Asking { session: Session, request: Vec<u8> },
     Answering { session: Session, chunks: mpsc::Receiver<Result<Bytes, GitError>>, current: Bytes },
@@ -190,7 +190,7 @@ fn send(session: &Session, request: Vec<u8>) -> mpsc::Receiver<Result<Bytes, Git
             () = session.cancel.cancelled() => Err(GitError::Cancelled),
         };
         if let Err(error) = result {
-            // No receiver: libgit2 has gone and keeps its own error.
+            // No receiver: who unpacks it has gone and keeps an error of its own.
             let _ = sink.send(Err(error)).await;
         }
     });

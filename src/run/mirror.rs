@@ -380,7 +380,8 @@ impl Worker {
             Ok(Change { stored, is_repair, staged, head, keeps_head: false, unusable, scratch })
         });
         let (change, keeps_head) = tokio::join!(change, keeps_head);
-        Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change? })))
+        let change = change?;
+        Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
     }
 
     fn policy(&self) -> Policy {

@@ -297,11 +297,14 @@ fn after_a_clock_that_was_ahead_an_interruption_is_noticed() {
     let status = world.run(&["status", "--json"]).expect(0).json();
     assert!(status["hours_since_success"].as_f64().unwrap() < 1.0, "{status:#}");
     interrupt(&world);
-    let rubbish = world.mirror("acme/one").join("objects/pack/tmp_ghbk_rubbish");
-    fs::write(&rubbish, "").unwrap();
+    let one = world.mirror("acme/one");
+    let rubbish = ["", "objects", "objects/pack"].map(|folder| one.join(folder).join("tmp_ghbk_rubbish"));
+    for rubbish in &rubbish {
+        fs::write(rubbish, "").unwrap();
+    }
     let summary = world.run_json(0);
-    assert!(summary["warnings"].to_string().contains("was interrupted"), "{summary:#}");
-    assert!(!rubbish.exists());
+    assert!(summary["warnings"].to_string().contains("was interrupted; 3 unfinished"), "{summary:#}");
+    assert!(rubbish.iter().all(|rubbish| !rubbish.exists()));
 }
 
 /// An adoption that was cut off, whose finishing fails once.

@@ -167,3 +167,81 @@ fn a_server_without_ofs_delta_is_mirrored_and_updated() {
     world.assert_mirrors("acme/site");
     assert_eq!(run()["counts"]["unchanged"], 1);
 }
+
+/// git sends such packs where it copies what it has stored so, which a bitmap lets it do.
+#[test]
+fn a_pack_that_names_bases_by_id_updates_a_mirror() {
+    let world = World::new();
+    let site = with_history(&world);
+    world.run_json(0);
+    let text = noise(99, 20_000);
+    for number in 0..100 {
+        site.commit("main", "grows", &format!("{text}{number}\n")).unwrap();
+    }
+    let repack = ["-c", "repack.useDeltaBaseOffset=false", "repack", "-a", "-d", "-f", "-b", "--quiet"];
+    git(site.path(), &repack);
+    let ended = finish(&mut world.ghbk(&["-vv", "run", "--json"])).expect(0);
+    assert!(ended.stderr.contains("received by libgit2"), "{}", ended.stderr);
+    world.assert_mirrors("acme/site");
+    world.run(&["verify", "--deep"]).expect(0);
+}
+
+/// Otherwise the refs of a run that ended well would name what is nowhere.
+#[test]
+fn a_mirror_that_lacks_what_its_refs_name_is_damaged_whatever_moves() {
+    let world = World::new();
+    let site = with_history(&world);
+    world.run_json(0);
+    site.commit("feature", "f", "1").unwrap();
+    world.run_json(0);
+    let tip = site.rev_parse("refs/heads/feature").unwrap();
+    let packs = ghbk::git::pack::packs_in(&world.mirror("acme/site").join("objects/pack")).unwrap();
+    let newest = packs.iter().min_by_key(|pack| pack.bytes().unwrap()).unwrap();
+    // With another snapshot, so that only the branch is missing.
+    site.commit("main", "a", "1").unwrap();
+    world.run_json(0);
+    std::fs::remove_file(&newest.pack).unwrap();
+    std::fs::remove_file(&newest.idx).unwrap();
+    site.commit("main", "a", "2").unwrap();
+    let before = crate::world::files_below(&world.mirror("acme/site"));
+    let summary = world.run_json(1);
+    let failure = &summary["failures"][0];
+    let error = failure["error"].as_str().unwrap();
+    assert!(error.contains(&tip) && error.contains("refs/heads/feature"), "{error}");
+    assert!(failure["hint"].as_str().unwrap().contains("--repair"), "{failure}");
+    assert_eq!(crate::world::files_below(&world.mirror("acme/site")), before);
+}
+
+#[test]
+fn a_branch_that_went_forward_by_a_merge_is_no_force_push() {
+    let world = World::new();
+    let site = with_history(&world);
+    world.run_json(0);
+    let old = site.rev_parse("refs/heads/main").unwrap();
+    site.commit("topic", "t", "1").unwrap();
+    let tree = format!("{old}^{{tree}}");
+    let identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"];
+    let merge = [&identity[..], &["commit-tree", "-m", "m", "-p", "topic", "-p", &old, &tree]].concat();
+    let merge = git(site.path(), &merge);
+    site.set_ref("refs/heads/main", merge.trim()).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["updated"], 1);
+    assert_eq!(summary["force_pushed"].as_array().unwrap().len(), 0, "{summary:#}");
+    world.assert_mirrors("acme/site");
+}
+
+/// Regression: with a lost index HEAD is read from the mirror, and its bytes went into the text of the snapshot.
+#[test]
+fn a_head_of_zeros_spoils_no_snapshot() {
+    let world = World::new();
+    let site = with_history(&world);
+    world.run_json(0);
+    let mirror = world.mirror("acme/site");
+    std::fs::write(mirror.join("HEAD"), [0; 21]).unwrap();
+    std::fs::remove_file(world.folder.path().join("store/.ghbk/index.json")).unwrap();
+    site.commit("main", "a", "1").unwrap();
+    bytes_of_an_update(&world, "after HEAD was lost");
+    assert_eq!(git(&mirror, &["symbolic-ref", "HEAD"]), "refs/heads/main\n");
+    let snapshots = finish(&mut world.ghbk(&["snapshots", "acme/site", "--json"])).expect(0).json();
+    assert_eq!(snapshots[0]["snapshots"].as_array().unwrap().len(), 2, "{snapshots:#}");
+}
