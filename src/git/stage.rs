@@ -143,29 +143,33 @@ fn wanted(download: &Download<'_>) -> Vec<Oid> {
     advertised.filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid)).collect()
 }
 
-/// So many commits are named at most that are stored. Their ids alone are then 200 kB; with fewer the server sends again
-/// what is there.
-const HAVES_MAX: usize = 4096;
+/// Beside what has moved, so many stored commits are named at most: each costs the server time, and most of what it could
+/// build on is behind one of the first.
+const UNMOVED_HAVES_MAX: usize = 512;
 
 /// Lists what the server need not send, what it most likely builds on first.
 fn haves(download: &Download<'_>) -> Vec<Oid> {
     let advertised = &download.advertisement.refs;
     // What is gone the server may have forgotten, too.
     let has_moved = |name: &str, old: &Target| advertised.get(name).is_some_and(|new| new.oid != old.oid);
-    let rank = |name: &str, target: &Target| match name {
-        _ if name.starts_with(OWN_NAMESPACE) => 4,
-        _ if has_moved(name, target) => 0,
+    let rank = |name: &str| match name {
         _ if name.starts_with("refs/heads/") => 1,
         _ if name.starts_with("refs/tags/") => 2,
+        _ if name.starts_with(OWN_NAMESPACE) => 4,
         _ => 3,
     };
     // The server has never seen a snapshot.
     let tips = download.stored.iter().filter(|(name, _)| *name != SNAPSHOTS_REF);
-    let mut haves: Vec<(u8, Oid)> =
-        tips.map(|(name, target)| (rank(name, target), target.peeled.unwrap_or(target.oid))).collect();
-    haves.sort_by_key(|(rank, _)| *rank);
+    let (moved, mut others): (Vec<_>, Vec<_>) = tips.partition(|(name, target)| has_moved(name, target));
+    others.sort_by_key(|(name, _)| rank(name));
     let mut seen = HashSet::new();
-    haves.into_iter().map(|(_, oid)| oid).filter(|oid| seen.insert(*oid)).take(HAVES_MAX).collect()
+    let mut distinct = |tips: Vec<(&str, &Target)>, tips_max: usize| -> Vec<Oid> {
+        let commits = tips.into_iter().map(|(_, target)| target.peeled.unwrap_or(target.oid));
+        commits.filter(|oid| seen.insert(*oid)).take(tips_max).collect()
+    };
+    let mut haves = distinct(moved, usize::MAX);
+    haves.extend(distinct(others, UNMOVED_HAVES_MAX));
+    haves
 }
 
 /// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
