@@ -148,27 +148,25 @@ fn wanted(download: &Download<'_>) -> Vec<Oid> {
 const UNMOVED_HAVES_MAX: usize = 512;
 
 /// Lists what the server need not send, what it most likely builds on first.
-fn haves(download: &Download<'_>) -> Vec<Oid> {
-    let advertised = &download.advertisement.refs;
-    // What is gone the server may have forgotten, too.
-    let has_moved = |name: &str, old: &Target| advertised.get(name).is_some_and(|new| new.oid != old.oid);
-    let rank = |name: &str| match name {
-        _ if name.starts_with("refs/heads/") => 1,
-        _ if name.starts_with("refs/tags/") => 2,
-        _ if name.starts_with(OWN_NAMESPACE) => 4,
-        _ => 3,
-    };
-    // The server has never seen a snapshot.
-    let tips = download.stored.iter().filter(|(name, _)| *name != SNAPSHOTS_REF);
-    let (moved, mut others): (Vec<_>, Vec<_>) = tips.partition(|(name, target)| has_moved(name, target));
-    others.sort_by_key(|(name, _)| rank(name));
+fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
+    const KINDS: [fn(&str) -> bool; 4] = [
+        |name| name.starts_with("refs/heads/"),
+        |name| name.starts_with("refs/tags/"),
+        |name| !["refs/heads/", "refs/tags/", OWN_NAMESPACE].iter().any(|prefix| name.starts_with(prefix)),
+        // The server has never seen a snapshot.
+        |name| name.starts_with(OWN_NAMESPACE) && name != SNAPSHOTS_REF,
+    ];
+    let stored = download.stored;
+    let wanted: HashSet<&Oid> = wanted.iter().collect();
+    // Only for these few a name is looked up among what may be a hundred thousand.
+    let new = download.advertisement.refs.iter().filter(|(_, new)| wanted.contains(&new.oid));
+    let moved = new.filter_map(|(name, _)| stored.get(name));
+    let others = KINDS.into_iter().flat_map(|is_meant| stored.iter().filter(move |(name, _)| is_meant(name)));
+    let commit = |target: &Target| target.peeled.unwrap_or(target.oid);
     let mut seen = HashSet::new();
-    let mut distinct = |tips: Vec<(&str, &Target)>, tips_max: usize| -> Vec<Oid> {
-        let commits = tips.into_iter().map(|(_, target)| target.peeled.unwrap_or(target.oid));
-        commits.filter(|oid| seen.insert(*oid)).take(tips_max).collect()
-    };
-    let mut haves = distinct(moved, usize::MAX);
-    haves.extend(distinct(others, UNMOVED_HAVES_MAX));
+    let mut haves: Vec<Oid> = moved.map(commit).filter(|oid| seen.insert(*oid)).collect();
+    let others = others.map(|(_, target)| commit(target));
+    haves.extend(others.filter(|oid| seen.insert(*oid)).take(UNMOVED_HAVES_MAX));
     haves
 }
 
@@ -237,7 +235,7 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     if !can_receive(download, wanted) {
         return fetch_with_libgit2(download, wanted, link(download)?);
     }
-    let haves = haves(download);
+    let haves = haves(download, wanted);
     let stop = download.cancel.child_token();
     // The store and the server answer at the same time.
     let (stored, arrived) = side_by_side(
@@ -296,7 +294,7 @@ fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid], stored: StoredPac
     let scratch = download.scratch;
     // It takes for a have what some ref names.
     let mut refs = Refs::default();
-    for (number, oid) in haves(download).into_iter().enumerate() {
+    for (number, oid) in haves(download, wanted).into_iter().enumerate() {
         refs.insert(format!("refs/haves/{number}"), Target { oid, peeled: None });
     }
     let path = scratch.join("packed-refs");
