@@ -140,7 +140,7 @@ pub(super) fn replace_all(
     let place =
         |draft: &Draft<'_>| fs::rename(draft.temporary(), draft.path()).map_err(GitError::io("write", &draft.path()));
     let drafts = || groups.iter().copied().flatten();
-    side_by_side(drafts().map(|draft| (draft, draft.temporary())))
+    write_side_by_side(drafts().map(|draft| (draft, draft.temporary())))
         .and_then(|()| {
             groups.iter().enumerate().try_for_each(|(number, group)| {
                 group.iter().try_for_each(place)?;
@@ -155,13 +155,13 @@ pub(super) fn replace_all(
 /// # Errors
 /// [`GitError`]; some of the files are there.
 pub(super) fn create_all(drafts: &[Draft<'_>]) -> Result<(), GitError> {
-    side_by_side(drafts.iter().map(|draft| (draft, draft.path())))
+    write_side_by_side(drafts.iter().map(|draft| (draft, draft.path())))
 }
 
 /// As many as a publication has files; a clone of another tool may have thousands of packs.
 const WRITERS_MAX: usize = 5;
 
-fn side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send) -> Result<(), GitError> {
+fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send) -> Result<(), GitError> {
     let files = Mutex::new(files.fuse());
     let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
     let write = || -> Result<(), GitError> {

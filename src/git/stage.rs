@@ -96,7 +96,7 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     let fetched = if download.mirror.is_none() && can_receive(download, &wanted) {
         match stage_first(download, &wanted)? {
             Some(staged) => return Ok(staged),
-            None => fetch_with_libgit2(download, &wanted, link(download)?)?,
+            None => fetch_with_libgit2(download, &wanted, StoredPacks::default())?,
         }
     } else {
         fetch(download, &wanted)?

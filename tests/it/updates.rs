@@ -22,6 +22,13 @@ fn with_history(world: &World) -> RepositoryEditor {
     site
 }
 
+fn mirrored() -> (World, RepositoryEditor) {
+    let world = World::new();
+    let site = with_history(&world);
+    world.run_json(0);
+    (world, site)
+}
+
 fn git_with_input(repository: &RepositoryEditor, arguments: &[&str], input: &str) {
     let mut git = Command::new("git");
     git.arg("--git-dir").arg(repository.path()).args(arguments).stdin(Stdio::piped());
@@ -42,9 +49,7 @@ fn bytes_of_an_update(world: &World, what: &str) -> u64 {
 
 #[test]
 fn what_is_stored_is_not_sent_again() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     let old_main = site.rev_parse("refs/heads/main").unwrap();
     let set = |name: &str, revision: &str| git(site.path(), &["update-ref", name, revision]);
     let steps: Vec<Step> = vec![
@@ -121,9 +126,7 @@ fn of_more_branches_than_are_named_to_the_server_the_one_that_moves_counts() {
 
 #[test]
 fn a_large_object_is_refused_in_a_later_run_too() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     let before = crate::world::files_below(&world.mirror("acme/site"));
     site.commit("main", "large", &"x".repeat(3_000_000)).unwrap();
     let mut command = world.ghbk(&["run", "--json"]);
@@ -171,9 +174,7 @@ fn a_server_without_ofs_delta_is_mirrored_and_updated() {
 /// git sends such packs where it copies what it has stored so, which a bitmap lets it do.
 #[test]
 fn a_pack_that_names_bases_by_id_updates_a_mirror() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     let text = noise(99, 20_000);
     for number in 0..100 {
         site.commit("main", "grows", &format!("{text}{number}\n")).unwrap();
@@ -189,9 +190,7 @@ fn a_pack_that_names_bases_by_id_updates_a_mirror() {
 /// Otherwise the refs of a run that ended well would name what is nowhere.
 #[test]
 fn a_mirror_that_lacks_what_its_refs_name_is_damaged_whatever_moves() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     site.commit("feature", "f", "1").unwrap();
     world.run_json(0);
     let tip = site.rev_parse("refs/heads/feature").unwrap();
@@ -214,9 +213,7 @@ fn a_mirror_that_lacks_what_its_refs_name_is_damaged_whatever_moves() {
 
 #[test]
 fn a_branch_that_went_forward_by_a_merge_is_no_force_push() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     let old = site.rev_parse("refs/heads/main").unwrap();
     site.commit("topic", "t", "1").unwrap();
     let tree = format!("{old}^{{tree}}");
@@ -233,9 +230,7 @@ fn a_branch_that_went_forward_by_a_merge_is_no_force_push() {
 /// Regression: with a lost index HEAD is read from the mirror, and its bytes went into the text of the snapshot.
 #[test]
 fn a_head_of_zeros_spoils_no_snapshot() {
-    let world = World::new();
-    let site = with_history(&world);
-    world.run_json(0);
+    let (world, site) = mirrored();
     let mirror = world.mirror("acme/site");
     std::fs::write(mirror.join("HEAD"), [0; 21]).unwrap();
     std::fs::remove_file(world.folder.path().join("store/.ghbk/index.json")).unwrap();
