@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::config::{Overrides, load_text};
 use crate::git::advertisement::{Advertisement, ReceiverAdvertisement, report_lines};
-use crate::git::refs::Refs;
+use crate::git::refs::{RefFilter, Refs};
 use crate::github::read_listing;
 use crate::limits::Refusal;
 use crate::moment::Moment;
@@ -48,7 +48,7 @@ pub fn packed_refs(bytes: &[u8]) {
 
 /// What a git server has.
 pub fn advertisement(bytes: &[u8]) {
-    if let Ok(advertisement) = Advertisement::parse(bytes) {
+    if let Ok(advertisement) = Advertisement::parse(bytes, &RefFilter::default()) {
         let wanted: Vec<_> = advertisement.refs.iter().map(|(_, target)| target.oid).collect();
         drop(advertisement.only(&wanted));
         for (name, _) in advertisement.refs.iter() {

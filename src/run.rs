@@ -24,6 +24,7 @@ use tally::Tally;
 use crate::blocking::side_by_side;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::git::refs::RefFilter;
 use crate::git::server::GitServer;
 use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
@@ -108,12 +109,14 @@ impl Outside {
         };
         let credentials = Arc::new(credentials);
         let gate = Arc::new(Gate::new(&config.limits));
+        let refs = RefFilter::new(&config.github.refs_exclude).map_err(|error| setup(error.to_string()))?;
         let server = Arc::new(GitServer::new(
             &api_url,
             http.clone(),
             Arc::clone(&credentials),
             Arc::clone(&gate),
             config.limits.repository_size,
+            refs,
         ));
         let github = GitHub::new(
             api_url,

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AuthKind, Config};
+use super::{AuthKind, Config, GitHubConfig};
 use crate::names;
 
 /// Reports every mistake found in the configuration.
@@ -390,7 +390,10 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
             complain("github.owners", error.to_string(), None);
         }
     }
-    for (path, globs) in [("github.include", &config.github.include), ("github.exclude", &config.github.exclude)] {
+    let GitHubConfig { include, exclude, refs_exclude, .. } = &config.github;
+    for (path, globs) in
+        [("github.include", include), ("github.exclude", exclude), ("github.refs_exclude", refs_exclude)]
+    {
         for glob in globs {
             if let Err(error) = globset::Glob::new(glob) {
                 complain(path, error.to_string(), None);

@@ -99,6 +99,8 @@ pub struct GitHubConfig {
     pub include: Vec<String>,
     /// Globs over `OWNER/NAME`; none may match.
     pub exclude: Vec<String>,
+    /// Globs over full names of refs, as in `refs/changes/*`; those that match are not mirrored.
+    pub refs_exclude: Vec<String>,
     /// Whether forks are backed up.
     pub forks: bool,
     /// Whether archived repositories are backed up.
@@ -117,6 +119,7 @@ impl Default for GitHubConfig {
             installation_id: None,
             include: vec!["*".to_owned()],
             exclude: Vec::new(),
+            refs_exclude: Vec::new(),
             forks: true,
             archived: true,
             wikis: true,

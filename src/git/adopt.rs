@@ -138,7 +138,7 @@ impl ForeignClone {
                 Some("HEAD") => {}
                 Some(branch) => found.of_remote.insert(format!("refs/heads/{branch}"), *target),
                 None if is_plain && name.starts_with("refs/heads/") => found.others.push(*target),
-                None if is_mirrored(name) => found.of_remote.insert(name.to_owned(), *target),
+                None if is_of_remote(name, is_plain) => found.of_remote.insert(name.to_owned(), *target),
                 // GitHub's test merges are remade endlessly, and nobody looks for an old one.
                 None if name.starts_with("refs/pull/") => {}
                 None => found.others.push(*target),
@@ -157,6 +157,14 @@ impl ForeignClone {
         }
         Ok(self.read("HEAD")?.filter(|text| text.starts_with("ref: refs/heads/")))
     }
+}
+
+/// Returns whether a ref of a clone, other than a branch of a plain one, is GitHub's: only a mirror holds more of those than
+/// tags, notes and pull requests, and whatever else a plain clone has is its owner's.
+fn is_of_remote(name: &str, is_plain: bool) -> bool {
+    let is_usual =
+        ["refs/heads/", "refs/tags/", "refs/notes/", "refs/pull/"].iter().any(|usual| name.starts_with(usual));
+    is_mirrored(name) && name != "refs/stash" && (is_usual || !is_plain)
 }
 
 /// Reads the loose refs below a folder. Links lead who knows where, and are not followed.

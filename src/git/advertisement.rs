@@ -7,7 +7,7 @@
 use git2::Oid;
 
 use super::GitError;
-use super::refs::{Refs, Target, is_mirrored, parse_oid};
+use super::refs::{OWN_NAMESPACE, RefFilter, Refs, Target, parse_oid};
 use crate::text::printable;
 
 /// Holds what a server says it has.
@@ -19,6 +19,8 @@ pub struct Advertisement {
     pub head: Option<String>,
     /// Names that cannot be stored, made fit to print: not UTF-8, or no ref's.
     pub unusable: Vec<String>,
+    /// How many refs lie in ghbk's own namespace on the server, and are stored in another.
+    pub displaced: u64,
     /// What the server can do, in its own words.
     capabilities: String,
 }
@@ -28,12 +30,12 @@ pub struct Advertisement {
 const WITHHELD: [&str; 2] = ["symref=", "include-tag"];
 
 impl Advertisement {
-    /// Reads the body of `GET info/refs?service=git-upload-pack`.
+    /// Reads the body of `GET info/refs?service=git-upload-pack`, as far as the filter takes refs.
     ///
     /// # Errors
     /// [`GitError::Protocol`] if it is not an advertisement or ends early;
     /// [`GitError::Remote`] if the server reports an error in it.
-    pub fn parse(body: &[u8]) -> Result<Self, GitError> {
+    pub fn parse(body: &[u8], filter: &RefFilter) -> Result<Self, GitError> {
         let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
         let mut lines = PktLines::announced(body, "git-upload-pack")?;
         let mut advertisement = Self::default();
@@ -54,7 +56,7 @@ impl Advertisement {
             let Ok(line) = std::str::from_utf8(line) else {
                 let name = line.split(|byte| *byte == b' ').next_back().unwrap_or(line);
                 let name = String::from_utf8_lossy(name);
-                if is_mirrored(&name) && !name.ends_with("^{}") {
+                if filter.stored_name(&name).is_some() && !name.ends_with("^{}") {
                     advertisement.unusable.push(printable(&name, 100));
                 }
                 continue;
@@ -65,7 +67,7 @@ impl Advertisement {
             let (oid, name) = line.split_once(' ').ok_or_else(|| protocol("a line without a ref's name"))?;
             let oid =
                 parse_oid(oid).ok_or_else(|| protocol("a line without an object id (SHA-256 is not supported)"))?;
-            advertisement.take(name, oid)?;
+            advertisement.take(name, oid, filter)?;
         }
         if let Some(format) = advertisement.capability("object-format=")
             && format != "sha1"
@@ -76,22 +78,23 @@ impl Advertisement {
         Ok(advertisement)
     }
 
-    fn take(&mut self, name: &str, oid: Oid) -> Result<(), GitError> {
-        if let Some(tag) = name.strip_suffix("^{}") {
-            let is_usable = is_mirrored(tag) && git2::Reference::is_valid_name(tag);
-            if is_usable && !self.refs.set_peeled(tag, oid) {
-                return Err(GitError::Protocol(format!("a peeled line without its tag: {tag:?}")));
+    fn take(&mut self, name: &str, oid: Oid, filter: &RefFilter) -> Result<(), GitError> {
+        let (name, is_peeled) = name.strip_suffix("^{}").map_or((name, false), |tag| (tag, true));
+        let Some(stored) = filter.stored_name(name) else { return Ok(()) };
+        let is_usable = git2::Reference::is_valid_name(name);
+        if is_peeled {
+            if is_usable && !self.refs.set_peeled(&stored, oid) {
+                return Err(GitError::Protocol(format!("a peeled line without its tag: {name:?}")));
             }
             return Ok(());
         }
-        if !is_mirrored(name) {
-            return Ok(());
-        }
-        if !git2::Reference::is_valid_name(name) {
+        // A repository whose own refs lie where displaced ones go has both: neither may replace the other.
+        if !is_usable || self.refs.get(&stored).is_some() {
             self.unusable.push(printable(name, 100));
             return Ok(());
         }
-        self.refs.insert(name.to_owned(), Target { oid, peeled: None });
+        self.displaced += u64::from(name.starts_with(OWN_NAMESPACE));
+        self.refs.insert(stored.into_owned(), Target { oid, peeled: None });
         Ok(())
     }
 
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn mirrored_refs_head_and_peeled_tags_are_read() {
-        let advertisement = Advertisement::parse(&sample()).unwrap();
+        let advertisement = Advertisement::parse(&sample(), &RefFilter::default()).unwrap();
         let names: Vec<_> = advertisement.refs.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["refs/heads/main", "refs/pull/1/head", "refs/tags/v1"]);
         assert_eq!(advertisement.head.as_deref(), Some("refs/heads/main"));
@@ -281,7 +284,8 @@ mod tests {
     fn an_empty_repository_has_no_refs() {
         let zero = "0".repeat(40);
         let advertisement =
-            Advertisement::parse(&body(&[format!("{zero} capabilities^{{}}\0{CAPABILITIES}")])).unwrap();
+            Advertisement::parse(&body(&[format!("{zero} capabilities^{{}}\0{CAPABILITIES}")]), &RefFilter::default())
+                .unwrap();
         assert!(advertisement.refs.is_empty());
     }
 
@@ -289,7 +293,10 @@ mod tests {
     fn an_advertisement_cut_anywhere_is_an_error() {
         let whole = sample();
         for end in 0..whole.len() {
-            assert!(Advertisement::parse(&whole[..end]).is_err(), "cut at {end} was taken for the whole");
+            assert!(
+                Advertisement::parse(&whole[..end], &RefFilter::default()).is_err(),
+                "cut at {end} was taken for the whole"
+            );
         }
     }
 
@@ -302,7 +309,7 @@ mod tests {
                 format!("{A} {name}"),
                 format!("{A} {name}^{{}}"),
             ]);
-            let advertisement = Advertisement::parse(&bytes).unwrap();
+            let advertisement = Advertisement::parse(&bytes, &RefFilter::default()).unwrap();
             assert_eq!((advertisement.refs.len(), advertisement.unusable.len()), (1, 1), "{name:?}");
         }
     }
@@ -310,12 +317,28 @@ mod tests {
     #[test]
     fn the_server_s_own_error_is_reported() {
         let bytes = body(&["ERR access denied or repository not exported\n".to_owned()]);
-        assert!(matches!(Advertisement::parse(&bytes), Err(GitError::Remote(message)) if message.contains("denied")));
+        assert!(
+            matches!(Advertisement::parse(&bytes, &RefFilter::default()), Err(GitError::Remote(message)) if message.contains("denied"))
+        );
+    }
+
+    #[test]
+    fn refs_in_our_own_namespace_are_stored_in_another() {
+        let bytes = body(&[
+            format!("{A} HEAD\0{CAPABILITIES}"),
+            format!("{A} refs/ghbk/snapshots"),
+            format!("{B} refs/ghbk-of-origin/snapshots"),
+            format!("{B} refs/meta/config"),
+        ]);
+        let advertisement = Advertisement::parse(&bytes, &RefFilter::default()).unwrap();
+        let names: Vec<_> = advertisement.refs.iter().map(|(name, target)| (name, target.oid.to_string())).collect();
+        assert_eq!(names, [("refs/ghbk-of-origin/snapshots", A.to_owned()), ("refs/meta/config", B.to_owned())]);
+        assert_eq!((advertisement.displaced, advertisement.unusable.len()), (1, 1));
     }
 
     #[test]
     fn only_wanted_objects_are_handed_on() {
-        let advertisement = Advertisement::parse(&sample()).unwrap();
+        let advertisement = Advertisement::parse(&sample(), &RefFilter::default()).unwrap();
         let text = String::from_utf8(advertisement.only(&[parse_oid(B).unwrap()])).unwrap();
         assert!(text.contains(&format!("{B} refs/want/0\0multi_ack side-band-64k ofs-delta agent=git/2\n")), "{text}");
         assert!(!text.contains(A));
@@ -324,7 +347,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Advertisement::parse(&bytes);
+            let _ = Advertisement::parse(&bytes, &RefFilter::default());
         }
     }
 }

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::advertisement::{ReceiverAdvertisement, push_line, report_lines};
 use super::pack;
-use super::refs::Refs;
+use super::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs};
 use super::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, read_bounded};
 use super::{GitError, transport};
 use crate::text::printable;
@@ -40,12 +40,19 @@ pub struct Push<'a> {
     pub scratch: &'a Path,
 }
 
-/// Chooses what can be sent: pull requests under another name, and only if they are wanted.
+/// Chooses what can be sent: pull requests under another name, and only if they are wanted; what was displaced for ghbk's own
+/// refs, under the name that it had.
 pub fn pushable(refs: &Refs, pull_requests: bool) -> Refs {
     let mut chosen = Refs::default();
     for (name, target) in refs.iter() {
         match name.strip_prefix("refs/pull/") {
-            None => chosen.insert(name.to_owned(), *target),
+            None => {
+                let name = match name.strip_prefix(DISPLACED_NAMESPACE) {
+                    Some(rest) => format!("{OWN_NAMESPACE}{rest}"),
+                    None => name.to_owned(),
+                };
+                chosen.insert(name, *target);
+            }
             Some(rest) if pull_requests => chosen.insert(format!("refs/restored/pull/{rest}"), *target),
             Some(_) => {}
         }

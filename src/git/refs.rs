@@ -3,14 +3,19 @@
 //! Source of the format: git's documentation, `gitrepository-layout` and `git-pack-refs`. What a newcomer would get
 //! wrong: the header's `fully-peeled` is a promise that every ref to an annotated tag is followed by its `^` line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use git2::Oid;
+use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::GitError;
 
 /// The namespace that belongs to ghbk; refs below it never come from a remote.
 pub const OWN_NAMESPACE: &str = "refs/ghbk/";
+
+/// Where refs of a remote are stored that lie in ghbk's own namespace there, as in a copy of a mirror.
+pub const DISPLACED_NAMESPACE: &str = "refs/ghbk-of-origin/";
 
 /// Where the tips live that GitHub no longer has: `refs/ghbk/kept/OID`.
 pub const KEPT_NAMESPACE: &str = "refs/ghbk/kept/";
@@ -171,12 +176,42 @@ fn push_packed(out: &mut String, name: &str, target: &Target) {
     }
 }
 
-/// Says whether a ref of the remote is mirrored.
-///
-/// `refs/pull/*/merge` is not: GitHub remakes those test merges endlessly.
+/// Returns whether a ref can be one of the remote's that the mirror keeps under its own name: every ref but
+/// `refs/pull/*/merge`, which GitHub remakes endlessly, and ghbk's own.
 pub fn is_mirrored(name: &str) -> bool {
-    ["refs/heads/", "refs/tags/", "refs/notes/"].iter().any(|prefix| name.starts_with(prefix))
-        || (name.starts_with("refs/pull/") && name.ends_with("/head"))
+    let is_test_merge = name.starts_with("refs/pull/") && name.ends_with("/merge");
+    name.starts_with("refs/") && !is_test_merge && !name.starts_with(OWN_NAMESPACE)
+}
+
+/// Decides which of the refs that a server advertises are mirrored, and under which name.
+#[derive(Clone, Debug, Default)]
+pub struct RefFilter {
+    exclude: GlobSet,
+}
+
+impl RefFilter {
+    /// Builds the filter of `github.refs_exclude`.
+    ///
+    /// # Errors
+    /// The glob that cannot be read.
+    pub fn new(exclude: &[String]) -> Result<Self, globset::Error> {
+        let mut builder = GlobSetBuilder::new();
+        for glob in exclude {
+            builder.add(Glob::new(glob)?);
+        }
+        Ok(Self { exclude: builder.build()? })
+    }
+
+    /// Returns the name under which a ref of the server's is stored, or `None` if it is not mirrored.
+    pub fn stored_name<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
+        if self.exclude.is_match(name) {
+            return None;
+        }
+        match name.strip_prefix(OWN_NAMESPACE) {
+            Some(rest) => Some(Cow::Owned(format!("{DISPLACED_NAMESPACE}{rest}"))),
+            None => is_mirrored(name).then_some(Cow::Borrowed(name)),
+        }
+    }
 }
 
 /// Reads a full object id; libgit2 alone would take a prefix.
@@ -231,11 +266,16 @@ mod tests {
     }
 
     #[test]
-    fn test_merges_are_not_mirrored() {
-        assert!(is_mirrored("refs/pull/1/head"));
-        assert!(!is_mirrored("refs/pull/1/merge"));
-        assert!(!is_mirrored("refs/ghbk/kept/1"));
-        assert!(!is_mirrored("HEAD"));
+    fn every_ref_is_mirrored_but_test_merges_and_what_is_excluded() {
+        let filter = RefFilter::new(&["refs/changes/*".to_owned()]).unwrap();
+        let names = ["refs/pull/1/head", "refs/heads/pull/1/merge", "refs/meta/config", "refs/replace/1", "refs/stash"];
+        for name in names {
+            assert_eq!(filter.stored_name(name).as_deref(), Some(name));
+        }
+        for name in ["refs/pull/1/merge", "refs/changes/01/1/1", "HEAD", ".have"] {
+            assert_eq!(filter.stored_name(name), None, "{name}");
+        }
+        assert_eq!(filter.stored_name("refs/ghbk/kept/1").as_deref(), Some("refs/ghbk-of-origin/kept/1"));
     }
 
     proptest! {

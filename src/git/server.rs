@@ -17,6 +17,7 @@ use url::Url;
 
 use super::GitError;
 use super::advertisement::Advertisement;
+use super::refs::RefFilter;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal};
 use crate::text::{chain, printable, redact};
@@ -29,6 +30,7 @@ pub struct GitServer {
     credentials: Arc<Credentials>,
     gate: Arc<Gate>,
     repository_size_max: ByteSize,
+    refs: RefFilter,
 }
 
 /// A hundred thousand refs are seven megabytes; more than this is no repository but an attack on memory.
@@ -42,15 +44,16 @@ pub(super) const TOKEN_USER: &str = "x-access-token";
 impl GitServer {
     /// Prepares for the server that belongs to a REST API's address.
     ///
-    /// An answer with a pack may hold `repository_size_max`.
+    /// An answer with a pack may hold `repository_size_max`; `refs` chooses what is mirrored.
     pub fn new(
         api_url: &Url,
         client: Client,
         credentials: Arc<Credentials>,
         gate: Arc<Gate>,
         repository_size_max: ByteSize,
+        refs: RefFilter,
     ) -> Self {
-        Self { client, base: git_base(api_url), credentials, gate, repository_size_max }
+        Self { client, base: git_base(api_url), credentials, gate, repository_size_max, refs }
     }
 
     /// Returns the host, with the port if it is not the usual one.
@@ -85,7 +88,7 @@ impl GitServer {
             }
             let response = accept(response, "application/x-git-upload-pack-advertisement", &token).await?;
             let body = read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?;
-            return Ok((Advertisement::parse(&body)?, repository_url));
+            return Ok((Advertisement::parse(&body, &self.refs)?, repository_url));
         }
         Err(GitError::Protocol("too many redirects".to_owned()))
     }

@@ -18,7 +18,7 @@ use crate::git::advertisement::Advertisement;
 use crate::git::changes::{ChangeKind, RefChange};
 use crate::git::consolidate::{Consolidated, Policy, consolidate};
 use crate::git::publish::{Publication, publish};
-use crate::git::refs::{Refs, SNAPSHOTS_REF};
+use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
@@ -100,9 +100,23 @@ impl<'a> Part<'a> {
 struct Synced {
     state: State,
     head: String,
-    /// Refs of GitHub's whose names cannot be stored.
-    unusable: Vec<String>,
+    remarks: Remarks,
     changed: Changed,
+}
+
+/// What is unusual about the refs that the server advertised.
+#[derive(Default)]
+struct Remarks {
+    /// Names that cannot be stored.
+    unusable: Vec<String>,
+    /// How many lie in ghbk's own namespace there.
+    displaced: u64,
+}
+
+impl Remarks {
+    fn on(advertisement: Advertisement) -> Self {
+        Self { unusable: advertisement.unusable, displaced: advertisement.displaced }
+    }
 }
 
 /// What a run did to a mirror that was not up to date.
@@ -149,7 +163,7 @@ type PartResult = Result<Synced, (Stage, GitError)>;
 
 /// The outcome of asking and downloading.
 enum Attempt {
-    Unchanged { head: String, unusable: Vec<String> },
+    Unchanged { head: String, remarks: Remarks },
     Changed(Box<Change>),
 }
 
@@ -167,7 +181,7 @@ struct Change {
     head: String,
     /// Whether the mirror says so already.
     keeps_head: bool,
-    unusable: Vec<String>,
+    remarks: Remarks,
     scratch: tempfile::TempDir,
 }
 
@@ -290,12 +304,12 @@ impl Worker {
             () = cancel.cancelled() => return Err((Stage::Stage, GitError::Cancelled)),
         };
         match attempt {
-            Attempt::Unchanged { head, unusable } => {
+            Attempt::Unchanged { head, remarks } => {
                 let mut changed = Changed::default();
                 if self.crowded.contains(mirror.path()) {
                     self.merge_again(part, mirror, cancel, &mut changed).await;
                 }
-                Ok(Synced { state: State::Unchanged, head, unusable, changed })
+                Ok(Synced { state: State::Unchanged, head, remarks, changed })
             }
             Attempt::Changed(change) => {
                 self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
@@ -337,7 +351,7 @@ impl Worker {
                 return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
             }
             if of_remote == advertisement.refs && stored_head == Some(&head) {
-                return Ok(Attempt::Unchanged { head, unusable: advertisement.unusable });
+                return Ok(Attempt::Unchanged { head, remarks: Remarks::on(advertisement) });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
                 return Err(GitError::Emptied(of_remote.len()));
@@ -376,8 +390,8 @@ impl Worker {
                 Some(damaged) => stage_repair(&download, damaged)?,
                 None => stage(&download)?,
             };
-            let (is_repair, unusable) = (damaged.is_some(), advertisement.unusable);
-            Ok(Change { stored, is_repair, staged, head, keeps_head: false, unusable, scratch })
+            let (is_repair, remarks) = (damaged.is_some(), Remarks::on(advertisement));
+            Ok(Change { stored, is_repair, staged, head, keeps_head: false, remarks, scratch })
         });
         let (change, keeps_head) = tokio::join!(change, keeps_head);
         let change = change?;
@@ -423,7 +437,7 @@ impl Worker {
         let was_known = part.stored_head.is_some();
         blocking(move || {
             let _lock = lock;
-            let Change { stored, is_repair, staged, head, keeps_head, unusable, scratch } = change;
+            let Change { stored, is_repair, staged, head, keeps_head, remarks, scratch } = change;
             let new_head = (!keeps_head).then_some(head.as_str());
             let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: new_head };
             // A new mirror is renamed into its place, which a link in the way refuses.
@@ -468,7 +482,7 @@ impl Worker {
             if staged.stored_packs + staged.packs.len() > policy.packs_max {
                 changed.note_merged(consolidate(mirror.path(), scratch.path(), policy, &cancel), &name);
             }
-            Ok(Synced { state, head, unusable, changed })
+            Ok(Synced { state, head, remarks, changed })
         })
         .await
     }
@@ -512,12 +526,18 @@ impl Worker {
                             outcome.wiki_head = head;
                         }
                     }
-                    outcome.failures.extend(synced.unusable.into_iter().map(|unusable| Failure {
+                    outcome.failures.extend(synced.remarks.unusable.into_iter().map(|unusable| Failure {
                         repository: name.clone(),
                         stage: Stage::Stage,
                         error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
                         hint: "rename it on GitHub".to_owned(),
                     }));
+                    if synced.remarks.displaced > 0 && synced.state != State::Unchanged {
+                        outcome.warnings.push(format!(
+                            "{name}: its {} refs below {OWN_NAMESPACE} on GitHub are stored below {DISPLACED_NAMESPACE}",
+                            synced.remarks.displaced
+                        ));
+                    }
                     let Changed {
                         force_pushed,
                         deleted_refs,

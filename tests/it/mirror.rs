@@ -241,3 +241,53 @@ fn a_clock_that_jumps_costs_nothing() {
     }
     world.run(&["status"]).expect(0);
 }
+
+/// Seen in a trial: refs of Gerrit, git-bug and `git replace` were left out in silence, and the run said that all was stored.
+#[test]
+fn every_ref_that_the_server_advertises_is_stored() {
+    let world = World::new();
+    let editor = world.add("acme/site");
+    let origin = world.sandbox.repositories().join("acme/site.git");
+    let names =
+        ["refs/meta/config", "refs/changes/01/1/1", "refs/replace/abc", "refs/bugs/1", "refs/notes/review", "refs/x"];
+    for name in names {
+        editor.commit("side", "side.txt", name).unwrap();
+        git(&origin, &["update-ref", name, "refs/heads/side"]);
+    }
+    git(&origin, &["update-ref", "-d", "refs/heads/side"]);
+    git(&origin, &["update-ref", "refs/pull/1/merge", "refs/heads/main"]);
+    world.run_json(0);
+    world.assert_mirrors("acme/site");
+    let excluded = |world: &World| {
+        let mut command = world.ghbk(&["run", "--json"]);
+        finish(command.env("GHBK_GITHUB__REFS_EXCLUDE", "refs/changes/*, refs/x")).expect(0).json()
+    };
+    assert_eq!(excluded(&world)["counts"]["updated"], 1);
+    let refs = git(&world.mirror("acme/site"), &["for-each-ref", "--format=%(refname)"]);
+    assert!(
+        refs.contains("refs/meta/config") && !refs.contains("refs/changes") && !refs.contains("refs/x\n"),
+        "{refs}"
+    );
+    // Nothing is lost by it: the one tip that no other ref reaches is kept.
+    let last = git(&origin, &["rev-parse", "refs/x"]);
+    assert!(refs.contains(&format!("refs/ghbk/kept/{last}")), "{refs}");
+    assert_eq!(excluded(&world)["counts"]["unchanged"], 1);
+}
+
+#[test]
+fn refs_of_a_copied_mirror_do_not_mix_with_our_own() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    let copy = world.sandbox.repositories().join("acme/copy.git");
+    world.add("acme/copy");
+    git(&world.mirror("acme/site"), &["push", "--quiet", "--mirror", copy.to_str().unwrap()]);
+    let summary = world.run_json(0);
+    let warnings = summary["warnings"].to_string();
+    assert!(warnings.contains("acme/copy: its 1 refs below refs/ghbk/"), "{warnings}");
+    let refs = git(&world.mirror("acme/copy"), &["for-each-ref", "--format=%(refname) %(objectname)"]);
+    let snapshot = git(&copy, &["rev-parse", "refs/ghbk/snapshots"]);
+    assert!(refs.contains(&format!("refs/ghbk-of-origin/snapshots {}", snapshot.trim())), "{refs}");
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 2);
+    world.run(&["verify"]).expect(0);
+}
