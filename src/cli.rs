@@ -226,6 +226,7 @@ pub struct SnapshotsArgs {
 
 /// Arguments of `ghbk restore`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RestoreArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO")]
@@ -242,6 +243,12 @@ pub struct RestoreArgs {
     /// A working tree instead of a bare repository
     #[arg(long, requires = "destination")]
     pub checkout: bool,
+    /// Only this branch, or the ref with this full name; may be repeated
+    #[arg(long = "branch", value_name = "BRANCH")]
+    pub branches: Vec<String>,
+    /// Fails if any ref cannot be restored whole, instead of restoring the others
+    #[arg(long)]
+    pub strict: bool,
     /// The wiki instead of the code
     #[arg(long)]
     pub wiki: bool,

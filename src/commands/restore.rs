@@ -18,9 +18,9 @@ use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::push::{Push, pushable};
 use crate::git::refs::Refs;
-use crate::git::restore::{Form, restore as restore_mirror};
+use crate::git::restore::{Form, Order, restore as restore_mirror};
 use crate::git::server::git_base;
-use crate::git::snapshot::content;
+use crate::git::snapshot::{Content, content};
 use crate::github::http_client;
 use crate::report::restore::{Pushed, Report, text};
 use crate::scratch::{self, Scratch};
@@ -74,7 +74,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     } else {
         print(&text(&report))?;
     }
-    Ok(Exit::Good)
+    Ok(if report.lost.is_empty() { Exit::Good } else { Exit::Partial })
 }
 
 /// A repository that was built and proven, and what is needed to send it on.
@@ -174,7 +174,8 @@ fn build(
             if matches!(error, GitError::Lost(_) | GitError::Damaged(_)) { Exit::Partial } else { Exit::Impossible };
         Error::new(exit, format!("{name} is not restored: {error}"), error.hint())
     };
-    let content = content(candidate.view.repository(), snapshot.oid).map_err(failed)?;
+    let mut content = content(candidate.view.objects(), snapshot.oid).map_err(failed)?;
+    choose_branches(&mut content, &arguments.branches, &name)?;
     let parent = destination.as_deref().map_or(scratch, |path| path.parent().unwrap_or(Path::new("/")));
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
@@ -186,7 +187,8 @@ fn build(
     let building = staging.path().join("repository");
     std::fs::create_dir(&building).map_err(folder_failed)?;
     let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
-    let restored = restore_mirror(&candidate.view, &content, &building, form, cancel).map_err(failed)?;
+    let order = Order { content: &content, form, is_strict: arguments.strict };
+    let restored = restore_mirror(&candidate.view, order, &building, cancel).map_err(failed)?;
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
@@ -198,7 +200,7 @@ fn build(
         }
         None => (building, Some(staging)),
     };
-    let refs = pushable(&content.refs, arguments.pull_requests);
+    let refs = pushable(&restored.refs, arguments.pull_requests);
     let report = Report {
         repository: name.clone(),
         id: candidate.id,
@@ -208,13 +210,40 @@ fn build(
         snapshot: snapshot.oid.to_string(),
         destination,
         head: content.head,
-        refs: restored.refs,
+        refs: restored.refs.len() as u64,
         objects: restored.objects,
         around_damage: restored.around_damage,
+        lost: restored.lost,
+        not_checked_out: restored.not_checked_out,
         pushed: None,
         duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     Ok(Built { report, refs, repository, _temporary: temporary })
+}
+
+/// Leaves the chosen branches alone; HEAD is then the first of them unless it names one.
+fn choose_branches(content: &mut Content, branches: &[String], name: &str) -> Result<(), Error> {
+    if branches.is_empty() {
+        return Ok(());
+    }
+    let mut chosen = Refs::default();
+    for branch in branches {
+        let full = if branch.starts_with("refs/") { branch.clone() } else { format!("refs/heads/{branch}") };
+        let Some(target) = content.refs.get(&full) else {
+            let mut there: Vec<&str> =
+                content.refs.iter().filter_map(|(name, _)| name.strip_prefix("refs/heads/")).collect();
+            there.truncate(20);
+            let hint = format!("at that time it had {}", there.join(", "));
+            return Err(Error::new(Exit::Usage, format!("--branch {branch}: {name} has no {full}"), hint));
+        };
+        chosen.insert(full, *target);
+    }
+    let is_head = content.head.strip_prefix("ref: ").is_some_and(|head| chosen.get(head).is_some());
+    if !is_head && let Some((first, _)) = chosen.iter().find(|(name, _)| name.starts_with("refs/heads/")) {
+        content.head = format!("ref: {first}");
+    }
+    content.refs = chosen;
+    Ok(())
 }
 
 fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {

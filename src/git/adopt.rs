@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{is_missing, metadata};
 use super::pack;
+use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Occasion};
 use super::stage::Staged;
-use super::{GitError, changes, references, transport, view};
+use super::{GitError, changes, copies, references, transport};
 
 /// GitHub's branches in a plain clone.
 const REMOTE_BRANCHES: &str = "refs/remotes/origin/";
@@ -223,66 +224,59 @@ pub fn adopt(
     transport::set_up_libgit2();
     let repository = Repository::init_bare(scratch)?;
     let folder = scratch.join("objects/pack");
-    if let Some((_, problem)) = view::link(&clone.git_dir, &folder)?.refused.into_iter().next() {
+    if let Some(problem) =
+        copies::copy_all(&clone.git_dir, &folder, cancel)?.into_iter().find_map(|copied| copied.problem)
+    {
         return Err(GitError::Damaged(problem));
     }
     let mut packs = pack::packs_in(&folder)?;
-    let loose = link_loose(&clone.git_dir, scratch)?;
-    let odb = repository.odb()?;
-    let mut builder = repository.packbuilder()?;
-    builder.set_threads(0);
-    for oid in loose {
-        // Garbage may be broken; whether anything that counts is missing is proven below.
-        if odb.read(oid).is_ok() {
-            builder.insert_object(oid, None)?;
-        }
-    }
-    if builder.object_count() > 0 {
+    let objects = scratch.join("objects");
+    copies::copy_loose(&clone.git_dir, &objects)?;
+    let mut loose = loose_objects(&objects)?;
+    // Garbage may be broken; whether anything that counts is missing is proven below.
+    let readable = ObjectReader::over(Vec::new()).with_loose(objects);
+    loose.retain(|oid| readable.read(*oid).is_ok());
+    if !loose.is_empty() {
         let into = scratch.join("loose");
         fs::create_dir(&into).map_err(GitError::io("create", &into))?;
-        packs.push(pack::write(&mut builder, &into)?.moved_to(&folder)?);
+        packs.push(pack::build(&repository, loose.into_iter().map(|oid| (oid, None)), &into)?.moved_to(&folder)?);
     }
-    odb.refresh()?;
     let tips: HashSet<Oid> =
         of_remote.iter().map(|(_, target)| target.oid).chain(others.iter().map(|t| t.oid)).collect();
     pack::prove(&packs, &tips, cancel)?;
 
+    let there = ObjectReader::open(&packs)?;
     for (name, target) in of_remote.clone().iter() {
-        let peeled = references::peel(&repository, target.oid);
+        let peeled = references::peel(&there, target.oid);
         of_remote.insert(name.to_owned(), Target { oid: target.oid, peeled });
     }
-    let kept = changes::lost(&repository, others, &Refs::default(), &of_remote)?;
+    let kept = changes::lost(&there, others, &Refs::default(), &of_remote)?;
     let (tip, objects) = snapshot::make(None, &of_remote, &head, &[], occasion)?;
     let into = scratch.join("snapshot");
     fs::create_dir(&into).map_err(GitError::io("create", &into))?;
     packs.push(pack::add(None, &objects, &into)?);
     let mut refs = of_remote;
     for tip in &kept {
-        refs.keep(Target { oid: tip.oid, peeled: references::peel(&repository, tip.oid) });
+        refs.keep(Target { oid: tip.oid, peeled: references::peel(&there, tip.oid) });
     }
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     let kept = kept.len() as u64;
     Ok((Staged { packs, stored_packs: 0, refs, changes: Vec::new(), kept, lost: Vec::new() }, head))
 }
 
-/// Links the folders of loose objects into a scratch repository; returns the objects.
-fn link_loose(git_dir: &Path, scratch: &Path) -> Result<Vec<Oid>, GitError> {
-    let objects = git_dir.join("objects");
+/// Lists the loose objects below an `objects` folder, by their names.
+fn loose_objects(objects: &Path) -> Result<Vec<Oid>, GitError> {
     let mut found = Vec::new();
-    for first in 0..=u8::MAX {
-        let name = format!("{first:02x}");
-        let folder = objects.join(&name);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(GitError::io("read", &folder)(error)),
-        };
-        for entry in entries {
-            let rest = entry.map_err(GitError::io("read", &folder))?.file_name();
-            found.extend(rest.to_str().and_then(|rest| parse_oid(&format!("{name}{rest}"))));
+    for folder in fs::read_dir(objects).map_err(GitError::io("read", objects))? {
+        let folder = folder.map_err(GitError::io("read", objects))?;
+        let name = folder.file_name();
+        if !pack::is_loose_folder(&name) {
+            continue;
         }
-        let link = scratch.join("objects").join(&name);
-        std::os::unix::fs::symlink(&folder, &link).map_err(GitError::io("link to", &folder))?;
+        for file in fs::read_dir(folder.path()).map_err(GitError::io("read", objects))? {
+            let rest = file.map_err(GitError::io("read", objects))?.file_name();
+            found.extend(parse_oid(&format!("{}{}", name.to_string_lossy(), rest.to_string_lossy())));
+        }
     }
     Ok(found)
 }

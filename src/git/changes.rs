@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{ObjectType, Oid};
 use serde::{Deserialize, Serialize};
 
-use super::GitError;
 use super::objects::Objects;
+use super::reader::ObjectReader;
 use super::refs::{OWN_NAMESPACE, Refs, Target};
-use crate::text::printable;
+use super::{GitError, history};
 
 /// Says how a ref moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,12 +103,15 @@ pub(super) fn compare(objects: &Objects<'_>, stored: &Refs, advertised: &Refs) -
     Ok(changes)
 }
 
-/// So many tips at most are walked from; a lost tip that only another one reaches is then kept needlessly.
+/// From this many tips at most is walked; a lost tip that only another one reaches is then kept needlessly.
 const WALKED_TIPS_MAX: usize = 10_000;
 
 /// Finds which of the tips left behind neither an advertised ref nor a kept one reaches.
+///
+/// # Errors
+/// [`GitError::Damaged`] if one of them is not there.
 pub(super) fn lost(
-    repository: &Repository,
+    objects: &ObjectReader,
     mut left_behind: Vec<Target>,
     stored: &Refs,
     advertised: &Refs,
@@ -116,36 +119,21 @@ pub(super) fn lost(
     let named: HashSet<Oid> = advertised.iter().chain(stored.kept()).map(|(_, target)| target.oid).collect();
     let mut seen = HashSet::new();
     left_behind.retain(|tip| !named.contains(&tip.oid) && seen.insert(tip.oid));
-    if left_behind.is_empty() {
-        return Ok(left_behind);
-    }
-    let odb = repository.odb()?;
     // To keep what is not there would only look like keeping it.
-    if let Some(missing) = left_behind.iter().find(|tip| !odb.exists(tip.oid)) {
+    if let Some(missing) = left_behind.iter().find(|tip| !objects.contains(tip.oid)) {
         return Err(GitError::Damaged(format!("{} is missing, which a ref names", missing.oid)));
     }
-    let is_commit = |oid: Oid| odb.read_header(oid).is_ok_and(|(_, kind)| kind == ObjectType::Commit);
     // Only commits are reached from elsewhere as a matter of course; a tag, a tree or a blob is simply kept.
-    let (commits, mut lost): (Vec<Target>, Vec<Target>) = left_behind.into_iter().partition(|tip| is_commit(tip.oid));
+    let is_commit = |tip: &Target| objects.kind(tip.oid) == Ok(ObjectType::Commit);
+    let (commits, mut lost): (Vec<Target>, Vec<Target>) = left_behind.into_iter().partition(is_commit);
     if commits.is_empty() {
         return Ok(lost);
     }
-    let mut walk = repository.revwalk()?;
-    for tip in &commits {
-        walk.push(tip.oid)?;
-    }
     let branches = |wanted| advertised.iter().filter(move |(name, _)| name.starts_with("refs/heads/") == wanted);
     let reachable = branches(true).chain(branches(false)).chain(stored.kept());
-    let reachable = reachable.map(|(_, target)| target.peeled.unwrap_or(target.oid));
-    for tip in reachable.take(WALKED_TIPS_MAX) {
-        // A tag of a tree or a blob reaches no commit.
-        if is_commit(tip) {
-            walk.hide(tip)?;
-        }
-    }
-    let unreached: HashSet<Oid> = walk.collect::<Result<_, _>>().map_err(|error| {
-        GitError::Damaged(format!("its history cannot be walked: {}", printable(error.message(), 160)))
-    })?;
+    let tips = reachable.map(|(_, target)| target.peeled.unwrap_or(target.oid)).take(WALKED_TIPS_MAX);
+    let sought: Vec<Oid> = commits.iter().map(|tip| tip.oid).collect();
+    let unreached = history::unreached(objects, &sought, tips);
     lost.extend(commits.into_iter().filter(|tip| unreached.contains(&tip.oid)));
     Ok(lost)
 }

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::files::{replace, sync_folder};
 use super::pack::{self, Pack, packs_in};
 use super::publish::publish_pack;
+use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target};
 use super::view::View;
-use super::{GitError, changes, references, snapshot, temporary_folder};
+use super::{GitError, changes, copies, references, snapshot, temporary_folder};
 
 /// Says when packs are merged and what is dropped with it.
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +64,17 @@ pub fn consolidate(
     }
     let folder = temporary_folder("merge-", scratch)?;
     let outdated = match policy.keep_since {
-        Some(since) => outdated(view.repository(), &refs, since, folder.path())?,
+        Some(since) => outdated(view.objects(), &refs, since, folder.path())?,
         None => None,
     };
     let (merged, replaced, refs, report) = match outdated {
         None => {
             let replaced = small_ones(packs, policy.packs_max)?;
-            let merged = merge(view.repository(), &replaced, folder.path(), cancel)?;
+            let merged = merge(&replaced, folder.path(), cancel)?;
             (merged, replaced, None, Consolidated::default())
         }
         Some(Outdated { refs, chain, report }) => {
-            let merged = rewrite(view.repository(), &refs, &chain, folder.path(), cancel)?;
+            let merged = rewrite(mirror, &refs, &chain, folder.path(), cancel)?;
             (merged, packs, Some(refs), report)
         }
     };
@@ -111,36 +112,32 @@ fn small_ones(packs: Vec<Pack>, packs_max: usize) -> Result<Vec<Pack>, GitError>
 }
 
 /// Builds one pack with every object of some packs.
-fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pack, GitError> {
-    let mut oids = HashSet::new();
-    for pack in packs {
-        oids.extend(pack.oids()?);
-    }
-    let odb = repository.odb()?;
+fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pack, GitError> {
+    let scratch = folder.join("copies");
+    let repository = Repository::init_bare(&scratch)?;
+    let copies = copy_whole(packs, &scratch.join("objects/pack"), cancel)?;
+    let objects = ObjectReader::open(&copies)?;
+    let oids: HashSet<Oid> = objects.oids().collect();
     // Versions of one file make good deltas; their name says which they are.
     let mut names: HashMap<Oid, String> = HashMap::new();
     for oid in &oids {
-        let object = odb.read(*oid)?;
-        if object.kind() == ObjectType::Tree {
-            let noted = references::each_of_tree(object.data(), |name, entry| {
+        let lost = |problem: String| GitError::Damaged(format!("object {oid} {problem}"));
+        let kind = objects.kind(*oid).map_err(|error| lost(error.to_string()))?;
+        if kind == ObjectType::Tree {
+            let tree = objects.read(*oid).map_err(|error| lost(error.to_string()))?;
+            let noted = references::each_entry(&tree.data, |name, entry, _| {
                 if let Ok(entry) = Oid::from_bytes(&entry) {
                     names.entry(entry).or_insert_with(|| String::from_utf8_lossy(name).into_owned());
                 }
             });
-            noted.map_err(|_| GitError::Damaged(format!("object {oid} is malformed")))?;
+            noted.map_err(|_| lost("is malformed".to_owned()))?;
         }
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
     }
-    let mut builder = repository.packbuilder()?;
-    builder.set_threads(0);
-    let mut sorted: Vec<&Oid> = oids.iter().collect();
-    sorted.sort_unstable();
-    for oid in sorted {
-        builder.insert_object(*oid, names.get(oid).map(String::as_str))?;
-    }
-    let merged = pack::write(&mut builder, folder)?;
+    let all = oids.iter().map(|oid| (*oid, names.get(oid).map(String::as_str)));
+    let merged = pack::build(&repository, all, folder)?;
     let there: HashSet<Oid> = merged.oids()?.into_iter().collect();
     if let Some(missing) = oids.iter().find(|oid| !there.contains(oid)) {
         return Err(GitError::Incomplete(*missing));
@@ -148,6 +145,18 @@ fn merge(repository: &Repository, packs: &[Pack], folder: &Path, cancel: &Cancel
     pack::check_files(&merged)?;
     pack::examine(&merged, pack::Depth::Hash, None, cancel)?;
     Ok(merged)
+}
+
+/// Copies packs to local disk, where libgit2 may map them.
+fn copy_whole(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Vec<Pack>, GitError> {
+    let whole = |pack: &Pack| {
+        let copied = copies::copy(pack, folder, cancel)?;
+        match (copied.pack, copied.problem) {
+            (Some(copy), None) => Ok(copy),
+            (_, problem) => Err(GitError::Damaged(problem.unwrap_or_else(|| "a pack without an index".to_owned()))),
+        }
+    };
+    packs.iter().map(whole).collect()
 }
 
 /// What a mirror is after retention.
@@ -160,13 +169,13 @@ struct Outdated {
 
 /// Finds what is older than retention allows; none if nothing is.
 fn outdated(
-    repository: &Repository,
+    objects: &ObjectReader,
     refs: &Refs,
     since: DateTime<Utc>,
     folder: &Path,
 ) -> Result<Option<Outdated>, GitError> {
     let Some(newest) = refs.get(SNAPSHOTS_REF) else { return Ok(None) };
-    let history = snapshot::history(repository, newest.oid)?;
+    let history = snapshot::history(objects, newest.oid)?;
     // The newest one of before says what the repository was at that moment.
     let kept = history.iter().position(|snapshot| snapshot.time < since).map_or(history.len(), |at| at + 1);
     let dropped = history.len() - kept;
@@ -176,7 +185,7 @@ fn outdated(
     let retained = &history[..kept];
     let mut promised: HashMap<Oid, Target> = HashMap::new();
     for snapshot in retained {
-        let content = snapshot::content(repository, snapshot.oid)?;
+        let content = snapshot::content(objects, snapshot.oid)?;
         promised.extend(content.refs.iter().map(|(_, target)| (target.oid, *target)));
     }
     let of_remote = refs.of_remote();
@@ -185,32 +194,39 @@ fn outdated(
         remaining.keep(*target);
     }
     // A retained snapshot may stand on a tip that only a dropped one reached.
-    for tip in changes::lost(repository, promised.into_values().collect(), &remaining, &of_remote)? {
+    for tip in changes::lost(objects, promised.into_values().collect(), &remaining, &of_remote)? {
         remaining.keep(tip);
     }
     let before: HashSet<&str> = refs.kept().map(|(name, _)| name).collect();
     let tips_dropped = before.iter().filter(|name| remaining.get(name).is_none()).count();
     let note = format!("retention dropped {dropped} earlier snapshots and {tips_dropped} kept tips");
-    let (tip, objects) = snapshot::rechain(repository, retained, &note)?;
+    let (tip, new) = snapshot::rechain(objects, retained, &note)?;
     remaining.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
-    let chain = pack::add(None, &objects, folder)?;
+    let chain = pack::add(None, &new, folder)?;
     let report = Consolidated { packs_merged: 0, snapshots_dropped: dropped as u64, tips_dropped: tips_dropped as u64 };
     Ok(Some(Outdated { refs: remaining, chain, report }))
 }
 
 /// Builds one pack with everything that some refs need.
 fn rewrite(
-    repository: &Repository,
+    mirror: &Path,
     refs: &Refs,
     chain: &Pack,
     folder: &Path,
     cancel: &CancellationToken,
 ) -> Result<Pack, GitError> {
-    let odb = repository.odb()?;
-    chain.moved_to(&repository.path().join("objects/pack"))?;
-    odb.refresh()?;
+    let view = View::copy(mirror, folder, cancel)?;
+    if let Some(problem) = view.damage().first() {
+        return Err(GitError::Damaged(problem.clone()));
+    }
+    let repository = view.repository()?;
+    let packs = repository.path().join("objects/pack");
+    chain.moved_to(&packs)?;
+    let objects = ObjectReader::of_folder(&packs)?.with_loose(repository.path().join("objects"));
     let tips: HashSet<Oid> = refs.iter().map(|(_, target)| target.oid).collect();
-    let merged = pack::build(repository, &tips, folder)?;
+    let needed = references::reachable(&objects, tips.iter().copied(), cancel)?;
+    let named = needed.iter().map(|(oid, name)| (*oid, name.as_deref()));
+    let merged = pack::build(&repository, named, folder)?;
     pack::prove(std::slice::from_ref(&merged), &tips, cancel)?;
     Ok(merged)
 }

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use super::GitError;
 
@@ -22,14 +23,30 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 /// What is read or written at once; the largest request that Linux' NFS client sends.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// Opens a file to read it and returns its size in bytes; anything else under its name is an error. A FIFO would wait for ever
+/// for someone to write into it.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::InvalidInput`] for what is no file.
+pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("open's flags are an int");
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
+    let there = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(there.st_mode) {
+        FileType::RegularFile => Ok((file, u64::try_from(there.st_size).map_err(io::Error::other)?)),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
+    }
+}
+
 /// Reads a file in four system calls: `fs::read` asks for the position, too, and reads once more to see the end.
 ///
 /// # Errors
 /// What the system says; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
 pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
-    let length = usize::try_from(rustix::fs::fstat(&file)?.st_size).map_err(io::Error::other)?;
+    let (mut file, length) = open_file(path)?;
+    let length = usize::try_from(length).map_err(io::Error::other)?;
     // One byte more than there should be: a read that does not fill it has seen the end.
     let mut bytes = vec![0; length + 1];
     let mut filled = 0;

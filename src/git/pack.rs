@@ -5,7 +5,7 @@
 //! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,12 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use git2::{ObjectType, Oid, Repository};
 use gix_hash::Kind::Sha1;
+use gix_pack::FileData;
 use gix_pack::index::traverse::{Options, SafetyCheck};
 use gix_utils::progress::Discard;
 use tokio_util::sync::CancellationToken;
 
+use super::files::{open_file, read_at_once};
 use super::references::{OidBytes, RECENT, bytes_of};
 use super::{GitError, references};
 use crate::text::printable;
@@ -62,7 +64,7 @@ impl Pack {
         Ok(to)
     }
 
-    /// Opens the index.
+    /// Opens the index, which lies on local disk: it is mapped.
     pub(super) fn index(&self) -> Result<gix_pack::index::File, GitError> {
         gix_pack::index::File::at(&self.idx, Sha1).map_err(|error| damaged(&self.idx, &error))
     }
@@ -248,30 +250,25 @@ pub(super) fn header(objects: u32) -> [u8; gix_pack::data::header::SIZE] {
     gix_pack::data::header::encode(gix_pack::data::Version::V2, objects)
 }
 
-/// Builds a pack of everything that some tips need, and of nothing else.
-pub(super) fn build(repository: &Repository, tips: &HashSet<Oid>, folder: &Path) -> Result<Pack, GitError> {
-    let odb = repository.odb()?;
-    let mut walk = repository.revwalk()?;
+/// Builds a pack of some objects of a repository on local disk; names of files help to find good deltas.
+pub(super) fn build<'a>(
+    repository: &Repository,
+    objects: impl Iterator<Item = (Oid, Option<&'a str>)>,
+    folder: &Path,
+) -> Result<Pack, GitError> {
     let mut builder = repository.packbuilder()?;
     builder.set_threads(0);
-    for tip in tips {
-        // A tag is an object of its own, beside what it names.
-        let mut oid = *tip;
-        while odb.read_header(oid)?.1 == ObjectType::Tag {
-            builder.insert_object(oid, None)?;
-            oid = repository.find_tag(oid)?.target_id();
-        }
-        match odb.read_header(oid)?.1 {
-            ObjectType::Commit => walk.push(oid)?,
-            _ => builder.insert_recursive(oid, None)?,
-        }
+    let mut sorted: Vec<_> = objects.collect();
+    sorted.sort_unstable();
+    for (oid, name) in sorted {
+        // A name with a NUL in it names no file.
+        builder.insert_object(oid, name.filter(|name| !name.contains('\0')))?;
     }
-    builder.insert_walk(&mut walk)?;
     write(&mut builder, folder)
 }
 
 /// Writes a pack into a folder that holds none, named by its checksum: packs of one name are then one pack.
-pub(super) fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Result<Pack, GitError> {
+fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Result<Pack, GitError> {
     builder.write(folder, 0)?;
     let written = packs_in(folder)?.into_iter().next();
     let written = written.ok_or_else(|| GitError::Task("libgit2 wrote no pack".to_owned()))?;
@@ -355,30 +352,47 @@ pub(super) fn is_in(index: &gix_pack::index::File, oid: OidBytes) -> bool {
     index.lookup(gix_hash::ObjectId::from(oid)).is_some()
 }
 
-/// Opens an index and checks that every offset in it lies within its pack, which libgit2 relies on.
+/// Opens an index on local disk and checks that every offset in it lies within its pack, which most readers rely on.
+///
+/// # Errors
+/// [`GitError::Damaged`] with what is wrong; [`GitError::Io`].
 pub(super) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitError> {
     let index = pack.index()?;
-    let length = match fs::metadata(&pack.pack) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(GitError::Damaged(format!("{} is missing", name_of(&pack.pack))));
-        }
-        Err(error) => return Err(GitError::io("examine", &pack.pack)(error)),
-    };
+    let length = fs::metadata(&pack.pack).map_err(|error| missing_or(pack, "examine", error))?.len();
+    check_within(pack, &index, length)?;
+    Ok(index)
+}
+
+fn missing_or(pack: &Pack, doing: &'static str, error: io::Error) -> GitError {
+    match error.kind() {
+        io::ErrorKind::NotFound => GitError::Damaged(format!("{} is missing", name_of(&pack.pack))),
+        _ => GitError::io(doing, &pack.pack)(error),
+    }
+}
+
+fn check_within<T: FileData>(pack: &Pack, index: &gix_pack::index::File<T>, length: u64) -> Result<(), GitError> {
     let within = HEADER_BYTES..length.saturating_sub(TRAILER_BYTES);
     if index.iter().all(|entry| within.contains(&entry.pack_offset)) {
-        return Ok(index);
+        return Ok(());
     }
     Err(GitError::Damaged(format!("{} points outside of its pack", name_of(&pack.idx))))
 }
 
-/// Checks the checksums of a pack and its index; returns what is wrong.
+/// Returns whether a name below `objects` is that of a folder of loose objects.
+pub(super) fn is_loose_folder(name: &std::ffi::OsStr) -> bool {
+    name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Checks the checksums of a pack and its index; reads both, wherever they lie, without mapping them.
+///
+/// # Errors
+/// [`GitError::Damaged`] with what is wrong; [`GitError::Io`] if one cannot be read.
 pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
-    let index = check_offsets(pack)?;
-    let never = AtomicBool::new(false);
-    index.verify_checksum(&mut Discard, &never).map_err(|error| damaged(&pack.idx, &error))?;
-    let mut file = File::open(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
-    let length = file.metadata().map_err(GitError::io("examine", &pack.pack))?.len();
+    let bytes = read_at_once(&pack.idx).map_err(GitError::io("read", &pack.idx))?;
+    let index = gix_pack::index::File::from_data(bytes, pack.idx.clone(), Sha1);
+    let index = index.map_err(|error| damaged(&pack.idx, &error))?;
+    let (mut file, length) = open_file(&pack.pack).map_err(|error| missing_or(pack, "open", error))?;
+    check_within(pack, &index, length)?;
     if length < HEADER_BYTES + TRAILER_BYTES {
         return Err(GitError::Damaged(format!("{} is cut short", name_of(&pack.pack))));
     }
@@ -386,10 +400,22 @@ pub(super) fn check_files(pack: &Pack) -> Result<(), GitError> {
     let checksum = hash_of((&mut file).take(length - TRAILER_BYTES)).map_err(read)?;
     let mut trailer = [0; OID_BYTES];
     file.read_exact(&mut trailer).map_err(read)?;
-    if checksum.as_bytes() != trailer {
+    compare_checksums(pack, &index, &checksum, &trailer)
+}
+
+/// Compares what a pack hashes to with the checksum at its end and the one in its index, and the index with its own.
+pub(super) fn compare_checksums<T: FileData + Sync>(
+    pack: &Pack,
+    index: &gix_pack::index::File<T>,
+    hashed: &gix_hash::ObjectId,
+    trailer: &[u8],
+) -> Result<(), GitError> {
+    let never = AtomicBool::new(false);
+    index.verify_checksum(&mut Discard, &never).map_err(|error| damaged(&pack.idx, &error))?;
+    if hashed.as_bytes() != trailer {
         return Err(GitError::Damaged(format!("the checksum of {} is wrong", name_of(&pack.pack))));
     }
-    if index.pack_checksum() != checksum {
+    if index.pack_checksum() != *hashed {
         return Err(GitError::Damaged(format!("{} belongs to another pack", name_of(&pack.idx))));
     }
     Ok(())

@@ -14,13 +14,15 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::advertisement::{ReceiverAdvertisement, push_line, report_lines};
 use super::pack;
+use super::reader::ObjectReader;
 use super::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs};
 use super::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, read_bounded};
-use super::{GitError, transport};
+use super::{GitError, references, transport};
 use crate::text::printable;
 
 /// Describes one push.
@@ -98,7 +100,11 @@ impl Push<'_> {
         let tips: HashSet<Oid> = self.refs.iter().map(|(_, target)| target.oid).collect();
         let build = move || {
             transport::set_up_libgit2();
-            Ok(pack::build(&Repository::open(repository)?, &tips, &folder)?.pack)
+            let repository = Repository::open(repository)?;
+            let objects = ObjectReader::of_folder(&repository.path().join("objects/pack"))?;
+            let needed = references::reachable(&objects, tips.into_iter(), &CancellationToken::new())?;
+            let named = needed.iter().map(|(oid, name)| (*oid, name.as_deref()));
+            Ok(pack::build(&repository, named, &folder)?.pack)
         };
         tokio::task::spawn_blocking(build).await.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
     }

@@ -453,7 +453,7 @@ fn examine(
 }
 
 /// Hashes an object for its id.
-fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
+pub(super) fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
     let mut hasher = gix_hash::hasher(Sha1);
     hasher.update(format!("{kind} {}\0", data.len()).as_bytes());
     hasher.update(data);

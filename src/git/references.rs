@@ -1,17 +1,18 @@
-//! What objects refer to: of one, and of everything that some tips need.
+//! References between objects: those of one, and everything that some tips need.
 //!
 //! Only what connects objects is read; whatever else an old or odd tool wrote into them is nobody's business here.
 //! Source: git's documentation, `gitformat-commit` and the chapter "Git Objects" of Pro Git. What a newcomer would get
 //! wrong: a tree's entry of mode 160000 is a submodule's commit, which lives in another repository.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use git2::{ObjectType, Odb, Oid, Repository};
+use git2::{ObjectType, Oid};
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
+use super::reader::{ObjectReader, Unread};
 use super::refs::parse_oid;
-use crate::text::printable;
 
 /// The bytes of an object id.
 pub(super) type OidBytes = [u8; 20];
@@ -24,7 +25,7 @@ pub(super) struct Malformed;
 pub(super) fn each(kind: Option<ObjectType>, data: &[u8], mut take: impl FnMut(OidBytes)) -> Result<(), Malformed> {
     match kind {
         Some(ObjectType::Blob) => Ok(()),
-        Some(ObjectType::Tree) => each_of_tree(data, |_, oid| take(oid)),
+        Some(ObjectType::Tree) => each_entry(data, |_, oid, _| take(oid)),
         Some(ObjectType::Commit) => {
             let mut rest = field(data, b"tree ", &mut take)?;
             while rest.starts_with(b"parent ") {
@@ -58,50 +59,188 @@ impl std::fmt::Display for LostObject {
     }
 }
 
+/// Returns the parents of a commit.
+pub(super) fn parents(commit: &[u8]) -> Vec<OidBytes> {
+    let mut found = Vec::new();
+    // One that is malformed further on still has the parents before that; the first is its tree.
+    let _ = each(Some(ObjectType::Commit), commit, |oid| found.push(oid));
+    if !found.is_empty() {
+        found.remove(0);
+    }
+    found
+}
+
+/// Returns the object that an annotated tag names, if the object is one.
+fn tagged(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
+    let tag = objects.read(oid).ok().filter(|object| object.kind == ObjectType::Tag)?;
+    let mut target = None;
+    each(Some(ObjectType::Tag), &tag.data, |oid| target = Oid::from_bytes(&oid).ok()).ok()?;
+    target
+}
+
+/// Tags of tags of tags; git follows them without end.
+const TAGS_MAX: usize = 1 << 16;
+
+/// Returns the object at the end of an annotated tag's chain, or `None` for an object that is no tag.
+pub(super) fn peel(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
+    let mut end = tagged(objects, oid)?;
+    for _ in 0..TAGS_MAX {
+        match objects.kind(end).ok()? {
+            ObjectType::Tag => end = tagged(objects, end)?,
+            _ => return Some(end),
+        }
+    }
+    None
+}
+
 /// A repository that lost this much needs no longer list.
 const LOST_MAX: usize = 50;
 
-/// Reads everything that some tips need, hashes checked, and hands each object on; returns what cannot be had. Where
-/// an object is known to be complete, nothing behind it is read.
-pub(super) fn walk(
-    odb: &Odb<'_>,
+/// Sorts objects into those that are whole, with everything that they need, and those that are not.
+///
+/// Each object is read once, its hash checked, however many tips need it.
+pub(super) struct Sieve<'a, K> {
+    objects: &'a ObjectReader,
+    /// What is known to be whole elsewhere: nothing behind it is read.
+    known: K,
+    /// `Ok`: whole; else the number of what is lost behind it.
+    sorted: HashMap<Oid, Result<(), usize>>,
+    lost: Vec<LostObject>,
+    cancel: &'a CancellationToken,
+}
+
+/// An object whose needs are being looked at.
+struct Open {
+    oid: Oid,
+    needs: Vec<Oid>,
+    /// What is lost behind it, as far as is known.
+    lost: Option<usize>,
+}
+
+impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
+    pub(super) fn new(objects: &'a ObjectReader, known: K, cancel: &'a CancellationToken) -> Self {
+        Self { objects, known, sorted: HashMap::new(), lost: Vec::new(), cancel }
+    }
+
+    /// Looks at everything that a tip needs; returns what is lost of it first of all.
+    ///
+    /// # Errors
+    /// [`GitError::Cancelled`].
+    pub(super) fn sort(&mut self, tip: Oid) -> Result<Option<&LostObject>, GitError> {
+        let mut open: Vec<Open> = Vec::new();
+        let mut result = self.begin(tip, None, &mut open);
+        while let Some(top) = open.last_mut() {
+            if self.cancel.is_cancelled() {
+                return Err(GitError::Cancelled);
+            }
+            if let Some(next) = top.needs.pop() {
+                let needed_by = top.oid;
+                if let Some(Err(lost)) = self.begin(next, Some(needed_by), &mut open)
+                    && let Some(parent) = open.iter_mut().rev().find(|open| open.oid == needed_by)
+                {
+                    parent.lost.get_or_insert(lost);
+                }
+                continue;
+            }
+            let Some(Open { oid, lost, .. }) = open.pop() else { break };
+            let sorted = lost.map_or(Ok(()), Err);
+            self.sorted.insert(oid, sorted);
+            if let (Err(lost), Some(parent)) = (sorted, open.last_mut()) {
+                parent.lost.get_or_insert(lost);
+            }
+            result = Some(sorted);
+        }
+        Ok(match result {
+            Some(Err(lost)) => self.lost.get(lost),
+            _ => None,
+        })
+    }
+
+    /// Returns how an object is sorted if that is known at once; else it is opened.
+    fn begin(&mut self, oid: Oid, needed_by: Option<Oid>, open: &mut Vec<Open>) -> Option<Result<(), usize>> {
+        if let Some(sorted) = self.sorted.get(&oid) {
+            return Some(*sorted);
+        }
+        if (self.known)(oid) {
+            return Some(Ok(()));
+        }
+        let mut needs = Vec::new();
+        let problem = match self.objects.read(oid) {
+            Ok(object) => {
+                let take = |next: OidBytes| needs.extend(Oid::from_bytes(&next));
+                match each(Some(object.kind), &object.data, take) {
+                    Ok(()) => None,
+                    Err(Malformed) => Some("is malformed".to_owned()),
+                }
+            }
+            Err(error @ (Unread::Missing | Unread::Unreadable(_))) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            let number = self.lost.len();
+            self.lost.push(LostObject { oid, needed_by, problem });
+            self.sorted.insert(oid, Err(number));
+            return Some(Err(number));
+        }
+        // Objects cannot need each other in a circle: their ids are hashes of what they need.
+        open.push(Open { oid, needs, lost: None });
+        None
+    }
+
+    /// Returns the objects found whole, without those known before.
+    pub(super) fn whole(&self) -> impl Iterator<Item = Oid> {
+        self.sorted.iter().filter(|(_, sorted)| sorted.is_ok()).map(|(oid, _)| *oid)
+    }
+
+    /// Returns what was lost, as much as a list should hold.
+    pub(super) fn lost(&self) -> &[LostObject] {
+        &self.lost[..self.lost.len().min(LOST_MAX)]
+    }
+}
+
+/// Collects everything that some tips need, with the names that files have, without reading the files.
+///
+/// # Errors
+/// [`GitError::Lost`] with what is missing first; [`GitError::Cancelled`].
+pub(super) fn reachable(
+    objects: &ObjectReader,
     tips: impl Iterator<Item = Oid>,
-    known: impl Fn(Oid) -> bool,
     cancel: &CancellationToken,
-    mut found: impl FnMut(Oid) -> Result<(), GitError>,
-) -> Result<Vec<LostObject>, GitError> {
-    let mut waiting: Vec<(Oid, Option<Oid>)> = tips.map(|oid| (oid, None)).collect();
-    let mut seen: HashSet<Oid> = waiting.iter().map(|(oid, _)| *oid).collect();
-    let mut lost = Vec::new();
-    while let Some((oid, needed_by)) = waiting.pop() {
+) -> Result<HashMap<Oid, Option<String>>, GitError> {
+    let mut found: HashMap<Oid, Option<String>> = HashMap::new();
+    let mut waiting: Vec<Oid> = Vec::new();
+    for tip in tips {
+        if found.insert(tip, None).is_none() {
+            waiting.push(tip);
+        }
+    }
+    while let Some(oid) = waiting.pop() {
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
-        if known(oid) {
+        let lost = |problem: String| GitError::Lost(vec![LostObject { oid, needed_by: None, problem }]);
+        let kind = objects.kind(oid).map_err(|error| lost(error.to_string()))?;
+        if kind == ObjectType::Blob {
             continue;
         }
-        let take = |next: OidBytes| {
-            if let Ok(next) = Oid::from_bytes(&next)
-                && seen.insert(next)
-            {
-                waiting.push((next, Some(oid)));
+        let object = objects.read(oid).map_err(|error| lost(error.to_string()))?;
+        let mut take = |name: Option<&[u8]>, next: OidBytes, is_file: bool| {
+            let Ok(next) = Oid::from_bytes(&next) else { return };
+            if let Entry::Vacant(vacant) = found.entry(next) {
+                vacant.insert(name.map(|name| String::from_utf8_lossy(name).into_owned()));
+                if !is_file {
+                    waiting.push(next);
+                }
             }
         };
-        let problem = match odb.read(oid) {
-            Ok(object) if each(Some(object.kind()), object.data(), take).is_ok() => {
-                found(oid)?;
-                continue;
-            }
-            Ok(_) => "is malformed".to_owned(),
-            Err(error) if error.code() == git2::ErrorCode::NotFound => "is missing".to_owned(),
-            Err(error) => format!("cannot be read ({})", printable(error.message(), 160)),
+        let read = match kind {
+            ObjectType::Tree => each_entry(&object.data, |name, next, mode| {
+                take(Some(name), next, mode & TYPE_MASK != FOLDER);
+            }),
+            kind => each(Some(kind), &object.data, |next| take(None, next, false)),
         };
-        lost.push(LostObject { oid, needed_by, problem });
-        if lost.len() >= LOST_MAX {
-            break;
-        }
+        read.map_err(|Malformed| lost("is malformed".to_owned()))?;
     }
-    Ok(lost)
+    Ok(found)
 }
 
 /// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.
@@ -120,10 +259,12 @@ fn field<'a>(data: &'a [u8], name: &[u8], take: &mut impl FnMut(OidBytes)) -> Re
     rest.strip_prefix(b"\n").ok_or(Malformed)
 }
 
-/// Calls `take` with the name and the id of every entry of a tree that is in the same repository.
-pub(super) fn each_of_tree(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes)) -> Result<(), Malformed> {
-    const TYPE_MASK: u32 = 0o170_000;
-    const SUBMODULE: u32 = 0o160_000;
+const TYPE_MASK: u32 = 0o170_000;
+const SUBMODULE: u32 = 0o160_000;
+const FOLDER: u32 = 0o040_000;
+
+/// Calls `take` with the name, the id and the mode of every entry of a tree that is in the same repository.
+pub(super) fn each_entry(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes, u32)) -> Result<(), Malformed> {
     while !data.is_empty() {
         let space = data.iter().position(|byte| *byte == b' ').ok_or(Malformed)?;
         let mode = data[..space].iter().try_fold(0u32, |mode, digit| match digit {
@@ -134,17 +275,11 @@ pub(super) fn each_of_tree(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes
         let nul = name.iter().position(|byte| *byte == 0).ok_or(Malformed)?;
         let (oid, rest) = name[nul + 1..].split_first_chunk::<20>().ok_or(Malformed)?;
         if mode & TYPE_MASK != SUBMODULE {
-            take(&name[..nul], *oid);
+            take(&name[..nul], *oid, mode);
         }
         data = rest;
     }
     Ok(())
-}
-
-/// Returns the object at the end of an annotated tag's chain; none for whatever is no tag.
-pub(super) fn peel(repository: &Repository, oid: Oid) -> Option<Oid> {
-    let object = repository.find_object(oid, Some(ObjectType::Tag)).ok()?;
-    object.peel(ObjectType::Any).ok().map(|object| object.id())
 }
 
 /// Returns the bytes of an object id.

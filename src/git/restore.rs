@@ -1,20 +1,26 @@
 //! Restore: a repository as it was at a snapshot, built beside the store and proven complete before anyone sees it.
 //!
 //! Blocking; reads one mirror, writes only to the destination; no network. The mirror's packs are copied whole, which
-//! is fast; if one of them is damaged, what the snapshot needs is read object by object instead. What a newcomer would
-//! get wrong: a file system that returns wrong bytes does not say so, so what was written is hashed again.
+//! is fast; if one of them is damaged, what the snapshot needs is taken object by object instead, and every ref that is whole
+//! comes out. What a newcomer would get wrong: a file system that returns wrong bytes does not say so, so what was written
+//! is hashed again.
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use git2::{Oid, Repository};
+use git2::{ObjectType, Oid, Repository};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::copies::{copy_all, copy_loose};
 use super::pack::{self, packs_in};
+use super::reader::ObjectReader;
+use super::references::{self, Sieve};
+use super::refs::Refs;
 use super::snapshot::Content;
 use super::view::View;
-use super::{GitError, references};
+use super::{GitError, transport};
 
 /// Says what a restored repository looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,29 +31,50 @@ pub enum Form {
     WorkingTree,
 }
 
+/// Says what is restored, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The refs and HEAD.
+    pub content: &'a Content,
+    /// What it looks like.
+    pub form: Form,
+    /// Whether a ref that cannot be restored whole fails everything.
+    pub is_strict: bool,
+}
+
+/// A ref that cannot be restored, because the store has lost something that it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostRef {
+    /// Its full name.
+    pub name: String,
+    /// The object that it names.
+    pub object: String,
+    /// What is lost.
+    pub problem: String,
+}
+
 /// Reports what was restored and checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// Refs.
-    pub refs: u64,
+    pub refs: Refs,
     /// Objects hashed after they were written.
     pub objects: u64,
     /// Whether damage on the store had to be worked around.
     pub around_damage: bool,
+    /// Refs that were to be restored and are not.
+    pub lost: Vec<LostRef>,
+    /// Why there are no files, though a working tree was asked for.
+    pub not_checked_out: Option<String>,
 }
 
 /// Builds a repository in an existing, empty folder, from a view of its mirror, and proves that it is complete.
 ///
 /// # Errors
-/// [`GitError::Lost`] with the objects that the store no longer has; [`GitError::Io`]; [`GitError::Cancelled`]. The
-/// folder is then of no use.
-pub fn restore(
-    view: &View,
-    content: &Content,
-    folder: &Path,
-    form: Form,
-    cancel: &CancellationToken,
-) -> Result<Restored, GitError> {
+/// [`GitError::Lost`] with the objects that the store no longer has, if no ref is whole or the order is strict;
+/// [`GitError::Io`]; [`GitError::Cancelled`]. The folder is then of no use.
+pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &CancellationToken) -> Result<Restored, GitError> {
+    let Order { content, form, is_strict } = order;
     let git_dir = match form {
         Form::Bare => folder.to_owned(),
         Form::WorkingTree => folder.join(".git"),
@@ -59,69 +86,132 @@ pub fn restore(
     let bare = form == Form::Bare;
     write(&git_dir.join("config"), &format!("[core]\n\trepositoryformatversion = 0\n\tbare = {bare}\n"))?;
     write(&git_dir.join("HEAD"), &format!("{}\n", content.head))?;
-    let packed = git_dir.join("packed-refs");
-    fs::write(&packed, content.refs.to_packed()).map_err(GitError::io("write", &packed))?;
 
-    let needed: HashSet<Oid> = content.refs.iter().map(|(_, target)| target.oid).collect();
-    let copied =
-        copy_packs(&view.packs(), &packs, cancel).and_then(|()| pack::prove(&packs_in(&packs)?, &needed, cancel));
-    let (objects, around_damage) = match copied {
-        Ok(objects) => (objects, !view.damage().is_empty()),
+    let copied = copy_all(view.mirror(), &packs, cancel)?;
+    let problem = copied.into_iter().find_map(|copied| copied.problem);
+    let proven = match problem {
+        None => pack::prove(&packs_in(&packs)?, &tips(&content.refs), cancel),
+        Some(problem) => Err(GitError::Damaged(problem)),
+    };
+    let mut restored = match proven {
+        Ok(objects) => {
+            let refs = content.refs.clone();
+            Restored { refs, objects, around_damage: false, lost: Vec::new(), not_checked_out: None }
+        }
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
-            fs::remove_dir_all(&packs).map_err(GitError::io("remove", &packs))?;
-            fs::create_dir(&packs).map_err(GitError::io("create", &packs))?;
-            collect(view, &needed, &packs, cancel)?;
+            let mut restored = around_damage(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
             // What retention dropped may be there in part, after an interruption, and refers to what is gone.
-            let around_damage = !matches!(error, GitError::Incomplete(_)) || !view.damage().is_empty();
-            (pack::prove(&packs_in(&packs)?, &needed, cancel)?, around_damage)
+            restored.around_damage |= !matches!(error, GitError::Incomplete(_));
+            restored
         }
         Err(error) => return Err(error),
     };
+    restored.around_damage |= !view.damage().is_empty();
+    let packed = git_dir.join("packed-refs");
+    fs::write(&packed, restored.refs.to_packed()).map_err(GitError::io("write", &packed))?;
     if form == Form::WorkingTree {
-        check_out(folder)?;
+        restored.not_checked_out = check_out(folder, &content.head, &restored.refs)?;
     }
-    Ok(Restored { refs: content.refs.len() as u64, objects, around_damage })
+    Ok(restored)
+}
+
+fn tips(refs: &Refs) -> HashSet<Oid> {
+    refs.iter().map(|(_, target)| target.oid).collect()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), GitError> {
     fs::write(path, text).map_err(GitError::io("write", path))
 }
 
-fn copy_packs(folder: &Path, to: &Path, cancel: &CancellationToken) -> Result<(), GitError> {
-    for from in packs_in(folder)? {
-        if cancel.is_cancelled() {
-            return Err(GitError::Cancelled);
+/// Makes one pack of everything that can be read of some refs, in the place of the packs that were copied.
+fn around_damage(
+    mirror: &Path,
+    refs: &Refs,
+    git_dir: &Path,
+    is_strict: bool,
+    cancel: &CancellationToken,
+) -> Result<Restored, GitError> {
+    transport::set_up_libgit2();
+    let objects_folder = git_dir.join("objects");
+    let packs = objects_folder.join("pack");
+    copy_loose(mirror, &objects_folder)?;
+    let objects = ObjectReader::of_folder(&packs)?.with_loose(objects_folder.clone());
+    let mut sieve = Sieve::new(&objects, |_| false, cancel);
+    let (mut whole, mut lost) = (Refs::default(), Vec::new());
+    for (name, target) in refs.iter() {
+        match sieve.sort(target.oid)? {
+            None => whole.insert(name.to_owned(), *target),
+            Some(problem) => lost.push(LostRef {
+                name: name.to_owned(),
+                object: target.oid.to_string(),
+                problem: problem.to_string(),
+            }),
         }
-        let copy = from.within(to);
-        fs::copy(&from.pack, &copy.pack).map_err(GitError::io("copy", &from.pack))?;
-        fs::copy(&from.idx, &copy.idx).map_err(GitError::io("copy", &from.idx))?;
     }
-    Ok(())
+    if !lost.is_empty() && (is_strict || whole.is_empty()) {
+        return Err(GitError::Lost(sieve.lost().to_vec()));
+    }
+    let into = objects_folder.join("salvaged");
+    fs::create_dir(&into).map_err(GitError::io("create", &into))?;
+    let readable: Vec<(Oid, Option<&str>)> = sieve.whole().map(|oid| (oid, None)).collect();
+    let built = if readable.is_empty() {
+        None
+    } else {
+        Some(pack::build(&Repository::open(git_dir)?, readable.into_iter(), &into)?)
+    };
+    remove_all(&packs)?;
+    for folder in loose_folders(&objects_folder)? {
+        remove_all(&folder)?;
+    }
+    fs::create_dir(&packs).map_err(GitError::io("create", &packs))?;
+    if let Some(built) = built {
+        built.moved_to(&packs)?;
+    }
+    remove_all(&into)?;
+    let proven = pack::prove(&packs_in(&packs)?, &tips(&whole), cancel)?;
+    let around_damage = !lost.is_empty();
+    Ok(Restored { refs: whole, objects: proven, around_damage, lost, not_checked_out: None })
 }
 
-/// Reads everything that some tips need, object by object, into one pack.
-fn collect(view: &View, tips: &HashSet<Oid>, to: &Path, cancel: &CancellationToken) -> Result<(), GitError> {
-    let repository = view.repository();
-    let odb = repository.odb()?;
-    let mut builder = repository.packbuilder()?;
-    builder.set_threads(0);
-    let lost =
-        references::walk(&odb, tips.iter().copied(), |_| false, cancel, |oid| Ok(builder.insert_object(oid, None)?))?;
-    if !lost.is_empty() {
-        return Err(GitError::Lost(lost));
-    }
-    if builder.object_count() > 0 {
-        pack::write(&mut builder, to)?;
-    }
-    Ok(())
+fn remove_all(folder: &Path) -> Result<(), GitError> {
+    fs::remove_dir_all(folder).map_err(GitError::io("remove", folder))
 }
 
-fn check_out(folder: &Path) -> Result<(), GitError> {
+fn loose_folders(objects: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let entries = fs::read_dir(objects).map_err(GitError::io("read", objects))?;
+    let loose = entries.flatten().filter(|entry| pack::is_loose_folder(&entry.file_name()));
+    Ok(loose.map(|entry| entry.path()).collect())
+}
+
+/// Checks HEAD out; returns why that cannot be done, as in an empty repository.
+///
+/// By the tree, for libgit2 refuses to read a commit whose author has an odd name.
+fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Option<String>, GitError> {
+    transport::set_up_libgit2();
+    let Some(branch) = head.strip_prefix("ref: ") else {
+        return Ok(Some(format!("HEAD is no branch, but {head:?}")));
+    };
+    let Some(tip) = refs.get(branch) else {
+        return Ok(Some(format!("HEAD names {branch}, which is not there")));
+    };
+    let objects = ObjectReader::of_folder(&folder.join(".git/objects/pack"))?;
+    let Some(tree) = tree_of(&objects, tip.peeled.unwrap_or(tip.oid)) else {
+        return Ok(Some(format!("HEAD names {branch}, which is no commit")));
+    };
     let repository = Repository::open(folder)?;
-    if repository.head().is_err() {
-        return Ok(()); // HEAD names a branch that does not exist, as in an empty repository
-    }
     let mut options = git2::build::CheckoutBuilder::new();
     options.force();
-    Ok(repository.checkout_head(Some(&mut options))?)
+    repository.checkout_tree(repository.find_tree(tree)?.as_object(), Some(&mut options))?;
+    Ok(None)
+}
+
+/// Returns the tree of a commit.
+pub(super) fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
+    let commit = objects.read(commit).ok().filter(|object| object.kind == ObjectType::Commit)?;
+    let mut first = None;
+    references::each(Some(ObjectType::Commit), &commit.data, |oid| {
+        first = first.or_else(|| Oid::from_bytes(&oid).ok());
+    })
+    .ok()?;
+    first
 }

@@ -9,11 +9,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use git2::{ObjectType, Odb, Oid, Repository};
+use git2::{ObjectType, Oid};
 use tokio_util::sync::CancellationToken;
 
 use super::files::is_missing;
 use super::pack::{self, Pack};
+use super::reader::ObjectReader;
+use super::references::Sieve;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored};
 use super::snapshot::{self, Snapshot};
 use super::view::View;
@@ -30,23 +32,22 @@ pub(super) struct Salvaged {
     pub(super) lost: Vec<String>,
 }
 
-/// Carries over what `fresh`, a repository in scratch, does not have.
+/// Carries over what has not come afresh; `folder` holds the packs that have, and gets those of what is carried over.
 pub(super) fn salvage(
     mirror: &Path,
-    fresh: &Repository,
+    folder: &Path,
     advertised: &Refs,
     scratch: &Path,
     cancel: &CancellationToken,
 ) -> Result<Salvaged, GitError> {
-    let view = View::open(mirror, scratch)?;
-    let old = view.repository().odb()?;
-    let there = fresh.odb()?;
-    there.refresh()?;
-    let mut carrier = Carrier { old: &old, there: &there, carried: HashSet::new(), cancel };
+    let view = View::copy(mirror, scratch, cancel)?;
+    let old = view.objects();
+    let there = ObjectReader::of_folder(folder)?;
+    let mut porter = Porter { old, sieve: Sieve::new(old, |oid| there.contains(oid), cancel) };
     let mut salvaged = Salvaged::default();
     let refs = read_refs(mirror, &mut salvaged.lost)?;
     for (name, target) in refs.iter().filter(|(name, _)| *name != SNAPSHOTS_REF) {
-        match carrier.carry(target.oid)? {
+        match porter.carry(target.oid)? {
             None if is_mirrored(name) => salvaged.refs.insert(name.to_owned(), *target),
             // A kept tip; or a name that the damage has changed, whose object may be what somebody looks for.
             None => salvaged.refs.keep(*target),
@@ -54,7 +55,7 @@ pub(super) fn salvage(
         }
     }
     let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
-    let (chain, is_whole) = find_snapshots(view.repository(), newest)?;
+    let (chain, is_whole) = find_snapshots(old, newest);
     let readable: HashSet<Oid> = chain.iter().map(|snapshot| snapshot.oid).collect();
     match newest {
         Some(newest) if readable.contains(&newest) => {}
@@ -66,7 +67,7 @@ pub(super) fn salvage(
         None => {}
     }
     for snapshot in &chain {
-        for parent in view.repository().find_commit(snapshot.oid)?.parent_ids().filter(|oid| !readable.contains(oid)) {
+        for parent in snapshot::parent(old, snapshot.oid)?.into_iter().filter(|oid| !readable.contains(oid)) {
             salvaged
                 .lost
                 .push(format!("the snapshot before that of {}: {parent} cannot be read", snapshot.time.to_rfc3339()));
@@ -75,7 +76,7 @@ pub(super) fn salvage(
     let mut retained = Vec::new();
     let mut promised: BTreeMap<Oid, Target> = BTreeMap::new();
     for snapshot in &chain {
-        match carrier.carry_snapshot(view.repository(), snapshot.oid)? {
+        match porter.carry_snapshot(snapshot.oid)? {
             Ok(targets) => {
                 promised.extend(targets.into_iter().map(|target| (target.oid, target)));
                 retained.push(snapshot.clone());
@@ -84,43 +85,38 @@ pub(super) fn salvage(
         }
     }
     let is_whole = is_whole && retained.len() == chain.len();
+    let mut carried: HashSet<Oid> = porter.sieve.whole().collect();
     if is_whole {
-        let missing = |oid: &Oid| !there.exists(*oid);
-        carrier.carried.extend(retained.iter().map(|snapshot| snapshot.oid).filter(missing));
+        carried.extend(retained.iter().map(|snapshot| snapshot.oid).filter(|oid| !there.contains(*oid)));
     }
-    let folder = fresh.path().join("objects/pack");
-    if !carrier.carried.is_empty() {
+    if !carried.is_empty() {
         let into = scratch.join("salvaged");
         fs::create_dir(&into).map_err(GitError::io("create", &into))?;
-        let mut builder = view.repository().packbuilder()?;
-        builder.set_threads(0);
-        for oid in &carrier.carried {
-            builder.insert_object(*oid, None)?;
-        }
-        salvaged.packs.push(pack::write(&mut builder, &into)?.moved_to(&folder)?);
+        let objects = carried.iter().map(|oid| (*oid, None));
+        salvaged.packs.push(pack::build(&view.repository()?, objects, &into)?.moved_to(folder)?);
     }
     if let Some(newest) = retained.first() {
         let tip = if is_whole {
             newest.oid
         } else {
             let note = "repair left out the snapshots that could no longer be read";
-            let (tip, objects) = snapshot::rechain(view.repository(), &retained, note)?;
+            let (tip, objects) = snapshot::rechain(old, &retained, note)?;
             let into = scratch.join("chain");
             fs::create_dir(&into).map_err(GitError::io("create", &into))?;
-            salvaged.packs.push(pack::add(None, &objects, &into)?.moved_to(&folder)?);
+            salvaged.packs.push(pack::add(None, &objects, &into)?.moved_to(folder)?);
             tip
         };
         salvaged.refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     }
-    there.refresh()?;
+    let there = ObjectReader::of_folder(folder)?;
     // A snapshot may stand on a tip whose own ref is among what was lost.
     let promised = promised.into_values().collect();
-    for tip in changes::lost(fresh, promised, &salvaged.refs, advertised)? {
+    for tip in changes::lost(&there, promised, &salvaged.refs, advertised)? {
         salvaged.refs.keep(tip);
     }
     let names: Vec<(String, Oid)> = salvaged.refs.iter().map(|(name, target)| (name.to_owned(), target.oid)).collect();
     for (name, oid) in names {
-        let peeled = references::peel(fresh, oid);
+        let peeled = references::peel(&there, oid);
         salvaged.refs.insert(name, Target { oid, peeled });
     }
     Ok(salvaged)
@@ -152,56 +148,36 @@ fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
 
 /// Follows the chain from its tip; if that does not lead to its end, looks for snapshots among all objects. Newest
 /// first, and whether the chain is whole.
-pub(crate) fn find_snapshots(repository: &Repository, tip: Option<Oid>) -> Result<(Vec<Snapshot>, bool), GitError> {
-    if let Some(history) = tip.and_then(|tip| snapshot::history(repository, tip).ok()) {
-        return Ok((history, true));
+pub(crate) fn find_snapshots(objects: &ObjectReader, tip: Option<Oid>) -> (Vec<Snapshot>, bool) {
+    if let Some(history) = tip.and_then(|tip| snapshot::history(objects, tip).ok()) {
+        return (history, true);
     }
-    let odb = repository.odb()?;
-    let mut oids = Vec::new();
-    odb.foreach(|oid| {
-        oids.push(*oid);
-        true
-    })?;
-    let mut found: Vec<Snapshot> = oids
-        .into_iter()
-        .filter(|oid| odb.read_header(*oid).is_ok_and(|(_, kind)| kind == ObjectType::Commit))
-        .filter_map(|oid| snapshot::find(repository, oid))
+    let mut seen = HashSet::new();
+    let mut found: Vec<Snapshot> = objects
+        .oids()
+        .filter(|oid| seen.insert(*oid) && objects.kind(*oid) == Ok(ObjectType::Commit))
+        .filter_map(|oid| snapshot::find(objects, oid))
         .collect();
     found.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.time, snapshot.oid)));
-    Ok((found, false))
+    (found, false)
 }
 
 /// Collects objects that only the old mirror has.
-struct Carrier<'a> {
-    old: &'a Odb<'a>,
-    there: &'a Odb<'a>,
-    carried: HashSet<Oid>,
-    cancel: &'a CancellationToken,
+struct Porter<'a, K> {
+    old: &'a ObjectReader,
+    sieve: Sieve<'a, K>,
 }
 
-impl Carrier<'_> {
-    /// Takes over everything that an object needs; returns what stands in the way, and then takes over nothing.
+impl<K: Fn(Oid) -> bool> Porter<'_, K> {
+    /// Takes over everything that an object needs; returns what stands in the way.
     fn carry(&mut self, tip: Oid) -> Result<Option<String>, GitError> {
-        let mut needed = Vec::new();
-        let (there, carried) = (self.there, &self.carried);
-        let known = |oid: Oid| there.exists(oid) || carried.contains(&oid);
-        let lost = references::walk(self.old, std::iter::once(tip), known, self.cancel, |oid| {
-            needed.push(oid);
-            Ok(())
-        })?;
-        match lost.first() {
-            None => {
-                self.carried.extend(needed);
-                Ok(None)
-            }
-            Some(lost) => Ok(Some(lost.to_string())),
-        }
+        Ok(self.sieve.sort(tip)?.map(ToString::to_string))
     }
 
     /// Takes over what a snapshot's tree needs and everything that it names; returns what it names, or what is in the way.
     /// The commit itself is left: if the chain is broken, it names a parent that is lost, and is made anew.
-    fn carry_snapshot(&mut self, repository: &Repository, oid: Oid) -> Result<Result<Vec<Target>, String>, GitError> {
-        let content = match snapshot::content(repository, oid) {
+    fn carry_snapshot(&mut self, oid: Oid) -> Result<Result<Vec<Target>, String>, GitError> {
+        let content = match snapshot::content(self.old, oid) {
             Ok(content) => content,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -211,7 +187,7 @@ impl Carrier<'_> {
                 return Ok(Err(problem));
             }
         }
-        let tree = repository.find_commit(oid)?.tree_id();
+        let tree = snapshot::tree(self.old, oid)?;
         if let Some(problem) = self.carry(tree)? {
             return Ok(Err(problem));
         }

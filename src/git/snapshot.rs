@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use git2::{ObjectType, Oid, Repository};
+use git2::{ObjectType, Oid};
 use serde::Serialize;
 
-use super::GitError;
 use super::changes::{ChangeKind, RefChange};
 use super::pack::NewObject;
+use super::reader::ObjectReader;
 use super::refs::{Refs, parse_oid};
+use super::{GitError, history, references};
 use crate::names::{FullName, RepositoryId, RunId};
 
 /// Says in which run, and when, the state was seen, and whose it is.
@@ -129,17 +130,15 @@ fn push_entry(tree: &mut Vec<u8>, mode: &str, name: &str, oid: Oid) {
 /// Makes a chain of some snapshots, newest first, with a note in its oldest; returns its newest commit and the new
 /// objects.
 pub(super) fn rechain(
-    repository: &Repository,
+    stored: &ObjectReader,
     retained: &[Snapshot],
     note: &str,
 ) -> Result<(Oid, Vec<NewObject>), GitError> {
     let mut objects: Vec<NewObject> = Vec::new();
     let mut parent: Option<Oid> = None;
     for snapshot in retained.iter().rev() {
-        let commit =
-            repository.find_commit(snapshot.oid).map_err(|error| unreadable(snapshot.oid, &error.message()))?;
-        let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
-        let mut data = format!("tree {}\n", commit.tree_id());
+        let Commit { tree, message, seconds, .. } = Commit::read(stored, snapshot.oid)?;
+        let mut data = format!("tree {tree}\n");
         let message = match parent {
             Some(parent) => {
                 let _ = writeln!(data, "parent {parent}");
@@ -147,7 +146,6 @@ pub(super) fn rechain(
             }
             None => with_note(&message, note),
         };
-        let seconds = commit.time().seconds();
         let _ = write!(data, "author {SIGNATURE} {seconds} +0000\ncommitter {SIGNATURE} {seconds} +0000\n\n{message}");
         let object = NewObject::new(ObjectType::Commit, data.into_bytes())?;
         parent = Some(object.oid);
@@ -277,28 +275,68 @@ fn unreadable(oid: Oid, error: &dyn std::fmt::Display) -> GitError {
     GitError::Damaged(format!("snapshot {oid} cannot be read: {}", crate::text::printable(&error.to_string(), 160)))
 }
 
-fn read(repository: &Repository, oid: Oid) -> Result<Tree, GitError> {
-    let tree = || {
-        let root = repository.find_commit(oid)?.tree()?;
-        let head = root.get_name(HEAD).ok_or_else(|| git2::Error::from_str("it has no HEAD"))?.id();
-        let folder = root.get_name(PACKED_REFS).ok_or_else(|| git2::Error::from_str("it has no packed-refs"))?;
-        let pieces = repository.find_tree(folder.id())?.iter().map(|entry| entry.id()).collect();
-        Ok::<_, git2::Error>(Tree { head, pieces })
-    };
-    tree().map_err(|error| unreadable(oid, &error.message()))
+/// A snapshot's commit.
+struct Commit {
+    tree: Oid,
+    parent: Option<Oid>,
+    /// When it was made, in seconds since 1970.
+    seconds: i64,
+    message: String,
 }
 
-fn text_of(repository: &Repository, blob: Oid) -> Result<String, GitError> {
-    let blob = repository.find_blob(blob).map_err(|error| unreadable(blob, &error.message()))?;
-    String::from_utf8(blob.content().to_vec()).map_err(|error| unreadable(blob.id(), &error))
+impl Commit {
+    fn read(objects: &ObjectReader, oid: Oid) -> Result<Self, GitError> {
+        let object = of_kind(objects, oid, ObjectType::Commit)?;
+        let malformed = || unreadable(oid, &"it is no snapshot of ghbk");
+        let mut needs = Vec::new();
+        references::each(Some(ObjectType::Commit), &object, |oid| needs.extend(Oid::from_bytes(&oid)))
+            .map_err(|_| malformed())?;
+        let text = std::str::from_utf8(&object).map_err(|error| unreadable(oid, &error))?;
+        let (_, message) = text.split_once("\n\n").ok_or_else(malformed)?;
+        Ok(Self {
+            tree: *needs.first().ok_or_else(malformed)?,
+            parent: needs.get(1).copied(),
+            seconds: history::date(&object).unwrap_or_default(),
+            message: message.to_owned(),
+        })
+    }
+}
+
+fn of_kind(objects: &ObjectReader, oid: Oid, kind: ObjectType) -> Result<std::sync::Arc<Vec<u8>>, GitError> {
+    let object = objects.read(oid).map_err(|error| unreadable(oid, &error))?;
+    if object.kind == kind { Ok(object.data) } else { Err(unreadable(oid, &format!("it is not a {kind}"))) }
+}
+
+/// Reads the names and ids in a tree.
+fn entries(objects: &ObjectReader, oid: Oid) -> Result<Vec<(Vec<u8>, Oid)>, GitError> {
+    let tree = of_kind(objects, oid, ObjectType::Tree)?;
+    let mut found = Vec::new();
+    references::each_entry(&tree, |name, oid, _| found.extend(Oid::from_bytes(&oid).map(|oid| (name.to_owned(), oid))))
+        .map_err(|_| unreadable(oid, &"its tree is malformed"))?;
+    Ok(found)
+}
+
+fn read(objects: &ObjectReader, oid: Oid) -> Result<Tree, GitError> {
+    let root = entries(objects, Commit::read(objects, oid)?.tree)?;
+    let named = |wanted: &str| {
+        let found = root.iter().find(|(name, _)| name == wanted.as_bytes()).map(|(_, oid)| *oid);
+        found.ok_or_else(|| unreadable(oid, &format!("it has no {wanted}")))
+    };
+    let (head, folder) = (named(HEAD)?, named(PACKED_REFS)?);
+    Ok(Tree { head, pieces: entries(objects, folder)?.into_iter().map(|(_, oid)| oid).collect() })
+}
+
+fn text_of(objects: &ObjectReader, blob: Oid) -> Result<String, GitError> {
+    let content = of_kind(objects, blob, ObjectType::Blob)?;
+    String::from_utf8(content.to_vec()).map_err(|error| unreadable(blob, &error))
 }
 
 /// Reads what HEAD said at a snapshot.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if it cannot be read.
-pub(super) fn head(repository: &Repository, oid: Oid) -> Result<String, GitError> {
-    Ok(text_of(repository, read(repository, oid)?.head)?.trim_end().to_owned())
+pub(super) fn head(objects: &ObjectReader, oid: Oid) -> Result<String, GitError> {
+    Ok(text_of(objects, read(objects, oid)?.head)?.trim_end().to_owned())
 }
 
 /// What a repository was.
@@ -314,26 +352,26 @@ pub struct Content {
 ///
 /// # Errors
 /// [`GitError::Damaged`] if it cannot be read.
-pub fn content(repository: &Repository, oid: Oid) -> Result<Content, GitError> {
-    let tree = read(repository, oid)?;
+pub fn content(objects: &ObjectReader, oid: Oid) -> Result<Content, GitError> {
+    let tree = read(objects, oid)?;
     let mut packed = String::new();
     for piece in tree.pieces {
-        packed.push_str(&text_of(repository, piece)?);
+        packed.push_str(&text_of(objects, piece)?);
     }
     let refs = Refs::parse_packed(packed.as_bytes()).map_err(|error| unreadable(oid, &error))?;
-    Ok(Content { refs, head: text_of(repository, tree.head)?.trim_end().to_owned() })
+    Ok(Content { refs, head: text_of(objects, tree.head)?.trim_end().to_owned() })
 }
 
 /// Returns every object that some snapshot's refs name. What many snapshots have in common is read once.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if one cannot be read.
-pub(super) fn targets(repository: &Repository, history: &[Snapshot]) -> Result<HashSet<Oid>, GitError> {
+pub(super) fn targets(objects: &ObjectReader, history: &[Snapshot]) -> Result<HashSet<Oid>, GitError> {
     let mut targets = HashSet::new();
     let mut seen = HashSet::new();
     for Snapshot { oid, .. } in history {
-        for piece in read(repository, *oid)?.pieces.into_iter().filter(|piece| seen.insert(*piece)) {
-            let text = text_of(repository, piece)?;
+        for piece in read(objects, *oid)?.pieces.into_iter().filter(|piece| seen.insert(*piece)) {
+            let text = text_of(objects, piece)?;
             let refs = Refs::parse_packed(text.as_bytes()).map_err(|error| unreadable(*oid, &error))?;
             targets.extend(refs.iter().map(|(_, target)| target.oid));
         }
@@ -345,23 +383,37 @@ pub(super) fn targets(repository: &Repository, history: &[Snapshot]) -> Result<H
 ///
 /// # Errors
 /// [`GitError::Damaged`] at the first that cannot be read.
-pub fn history(repository: &Repository, newest: Oid) -> Result<Vec<Snapshot>, GitError> {
+pub fn history(objects: &ObjectReader, newest: Oid) -> Result<Vec<Snapshot>, GitError> {
     let mut snapshots = Vec::new();
     let mut next = Some(newest);
     while let Some(oid) = next {
-        let commit = repository.find_commit(oid).map_err(|error| unreadable(oid, &error.message()))?;
-        let message = std::str::from_utf8(commit.message_bytes()).map_err(|error| unreadable(oid, &error))?;
-        let snapshot = parse(oid, message).ok_or_else(|| unreadable(oid, &"it is no snapshot of ghbk"))?;
+        let commit = Commit::read(objects, oid)?;
+        let snapshot = parse(oid, &commit.message).ok_or_else(|| unreadable(oid, &"it is no snapshot of ghbk"))?;
         snapshots.push(snapshot);
-        next = commit.parent_ids().next();
+        next = commit.parent;
     }
     Ok(snapshots)
 }
 
 /// Reads one snapshot, if the commit is one.
-pub(super) fn find(repository: &Repository, oid: Oid) -> Option<Snapshot> {
-    let commit = repository.find_commit(oid).ok()?;
-    parse(oid, std::str::from_utf8(commit.message_bytes()).ok()?)
+pub(super) fn find(objects: &ObjectReader, oid: Oid) -> Option<Snapshot> {
+    parse(oid, &Commit::read(objects, oid).ok()?.message)
+}
+
+/// Returns the snapshot before one.
+///
+/// # Errors
+/// [`GitError::Damaged`] if it cannot be read.
+pub(super) fn parent(objects: &ObjectReader, oid: Oid) -> Result<Option<Oid>, GitError> {
+    Ok(Commit::read(objects, oid)?.parent)
+}
+
+/// Returns the tree of a snapshot, which holds what it says.
+///
+/// # Errors
+/// [`GitError::Damaged`] if it cannot be read.
+pub(super) fn tree(objects: &ObjectReader, oid: Oid) -> Result<Oid, GitError> {
+    Ok(Commit::read(objects, oid)?.tree)
 }
 
 fn parse(oid: Oid, message: &str) -> Option<Snapshot> {

@@ -20,6 +20,7 @@ use super::advertisement::{Advertisement, WANTED_REFSPEC};
 use super::changes::{self, RefChange};
 use super::objects::{Objects, StoredPacks};
 use super::pack::{self, Depth, Pack};
+use super::reader::ObjectReader;
 use super::receive::{self, Wish};
 use super::references::bytes_of;
 use super::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
@@ -177,13 +178,13 @@ fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
 pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, GitError> {
     prepare(download.scratch)?;
     let Fetched { pack, stored } = fetch(download, &wanted(download))?;
-    let objects = Objects::open(download.scratch, &stored)?;
-    let repository = objects.arrived();
     let advertised = &download.advertisement.refs;
-    let salvaged = salvage(damaged, repository, advertised, download.scratch, &download.cancel)?;
+    let folder = download.scratch.join("objects/pack");
+    let salvaged = salvage(damaged, &folder, advertised, download.scratch, &download.cancel)?;
+    let objects = Objects::open(download.scratch, &stored)?;
     let newest = salvaged.refs.get(SNAPSHOTS_REF);
     let previous = newest.map(|newest| {
-        let head = snapshot::head(repository, newest.oid)?;
+        let head = snapshot::head(objects.all()?, newest.oid)?;
         Ok::<_, GitError>(Previous { oid: newest.oid, head: Some(head) })
     });
     let mut staged = finish(download, &objects, pack.as_ref(), &salvaged.refs, previous.transpose()?.as_ref())?;
@@ -191,8 +192,8 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
     staged.lost = salvaged.lost;
     let mut promised: HashSet<Oid> = staged.refs.iter().map(|(_, target)| target.oid).collect();
     if let Some(newest) = staged.refs.get(SNAPSHOTS_REF) {
-        repository.odb()?.refresh()?;
-        promised.extend(snapshot::targets(repository, &snapshot::history(repository, newest.oid)?)?);
+        let objects = ObjectReader::of_folder(&folder)?;
+        promised.extend(snapshot::targets(&objects, &snapshot::history(&objects, newest.oid)?)?);
     }
     pack::prove(&staged.packs, &promised, &download.cancel)?;
     Ok(staged)
@@ -212,11 +213,11 @@ fn prepare(scratch: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Links the packs of the mirror, if there is one, and sees that they hold what its refs name: no more of it is asked for,
-/// and the server is told that it is there.
-fn link(download: &Download<'_>) -> Result<StoredPacks, GitError> {
+/// Copies the indexes of the mirror, if there is one, and sees that its packs hold what its refs name: no more of it is asked
+/// for, and the server is told that it is there.
+fn index_stored(download: &Download<'_>) -> Result<StoredPacks, GitError> {
     let Some(mirror) = &download.mirror else { return Ok(StoredPacks::default()) };
-    let stored = StoredPacks::link(mirror, download.scratch.join("stored"))?;
+    let stored = StoredPacks::of_mirror(mirror, download.scratch.join("stored"))?;
     for (name, target) in download.stored.iter() {
         for oid in std::iter::once(target.oid).chain(target.peeled) {
             if !stored.hold(bytes_of(oid)) {
@@ -230,16 +231,16 @@ fn link(download: &Download<'_>) -> Result<StoredPacks, GitError> {
 /// Brings what is advertised and not stored into the repository in scratch, and proves that all of it came.
 fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     if wanted.is_empty() {
-        return Ok(Fetched { pack: None, stored: link(download)? });
+        return Ok(Fetched { pack: None, stored: index_stored(download)? });
     }
     if !can_receive(download, wanted) {
-        return fetch_with_libgit2(download, wanted, link(download)?);
+        return fetch_with_libgit2(download, wanted, index_stored(download)?);
     }
     let haves = haves(download, wanted);
     let stop = download.cancel.child_token();
     // The store and the server answer at the same time.
     let (stored, arrived) = side_by_side(
-        || link(download).inspect_err(|_| stop.cancel()),
+        || index_stored(download).inspect_err(|_| stop.cancel()),
         || {
             let session = session(download, Bytes::new(), stop.clone());
             receive::receive(download, session, Wish { wanted, haves: &haves }, &[])
@@ -278,7 +279,7 @@ fn finish(
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
     let mut new = Vec::new();
     for object in made {
-        if !objects.hold(object.oid)? {
+        if !objects.hold(object.oid) {
             new.push(object);
         }
     }
@@ -299,7 +300,7 @@ fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid], stored: StoredPac
     }
     let path = scratch.join("packed-refs");
     std::fs::write(&path, refs.to_packed()).map_err(GitError::io("write", &path))?;
-    let repository = stored.open_with(scratch)?;
+    let repository = stored.open_with(scratch, &download.cancel)?;
     let session = session(download, download.advertisement.only(wanted).into(), download.cancel.clone());
     let failure = Arc::clone(&session.failure);
     let fetched = transport::with_session(session, || download_with_libgit2(&repository, download));

@@ -9,14 +9,17 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::pack::{self, Depth};
+use super::reader::ObjectReader;
+use super::references::Sieve;
 use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
 use super::view::View;
-use super::{GitError, references, snapshot};
+use super::{GitError, copies, references, snapshot};
+use crate::scratch::Scratch;
 
 /// Says what is wrong with a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,26 +81,45 @@ pub fn verify(
     let refs = found.refs(mirror)?;
     let head = found.head(mirror);
     found.strangers(mirror)?;
-    let packs = found.packs(mirror, thoroughness, cancel)?;
+    let packs = found.packs(mirror, scratch, thoroughness, cancel)?;
     let view = View::open(mirror, scratch)?;
-    let repository = view.repository();
-    let odb = repository.odb()?;
-    for (name, target) in refs.iter().filter(|(_, target)| !odb.exists(target.oid)) {
+    let objects = view.objects();
+    for (name, target) in refs.iter().filter(|(_, target)| !objects.contains(target.oid)) {
         found.add(Some(target.oid), format!("{name} names {}, which is not there", target.oid));
     }
-    found.own(repository, &refs);
-    let promised = found.snapshots(repository, &refs, head.as_deref());
-    for oid in promised.iter().filter(|oid| !odb.exists(**oid)) {
+    found.own(objects, &refs);
+    let promised = found.snapshots(objects, &refs, head.as_deref());
+    for oid in promised.iter().filter(|oid| !objects.contains(**oid)) {
         found.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
     }
-    if packs.are_damaged || packs.needs.iter().any(|oid| !odb.exists(*oid)) {
-        let tips = refs.iter().map(|(_, target)| target.oid).chain(promised);
-        for lost in references::walk(&odb, tips, |_| false, cancel, |_| Ok(()))? {
+    if packs.are_damaged || packs.needs.iter().any(|oid| !objects.contains(*oid)) {
+        let mut sieve = Sieve::new(objects, |_| false, cancel);
+        for tip in refs.iter().map(|(_, target)| target.oid).chain(promised) {
+            sieve.sort(tip)?;
+        }
+        for lost in sieve.lost() {
             found.add(Some(lost.oid), lost.to_string());
         }
     }
     found.report.damage.truncate(DAMAGE_MAX);
     Ok(found.report)
+}
+
+/// Unpacks every object of a pack from a copy on local disk, for an unreadable block of one that is mapped ends the process.
+fn examine(
+    pack: &pack::Pack,
+    scratch: &Path,
+    depth: Depth,
+    cancel: &CancellationToken,
+) -> Result<pack::Examined, GitError> {
+    // One of its own, which the next run sweeps if this process is killed.
+    let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
+    let copied = copies::copy(pack, folder.path(), cancel)?;
+    // Only what its checksum vouches for is unpacked by many threads at once.
+    match (copied.pack, copied.problem) {
+        (Some(copy), None) => pack::examine(&copy, depth, None, cancel),
+        (_, problem) => Err(GitError::Damaged(problem.unwrap_or_else(|| "a pack without an index".to_owned()))),
+    }
 }
 
 struct Findings {
@@ -182,6 +204,7 @@ impl Findings {
     fn packs(
         &mut self,
         mirror: &Path,
+        scratch: &Path,
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
     ) -> Result<Packs, GitError> {
@@ -196,13 +219,13 @@ impl Findings {
             }
             self.report.packs += 1;
             self.report.bytes += pack.bytes().unwrap_or_default();
-            // Only what its checksum vouches for is unpacked by many threads at once.
-            match pack::check_files(&pack).and_then(|()| pack::examine(&pack, depth, None, cancel)) {
+            match examine(&pack, scratch, depth, cancel) {
                 Ok(examined) => {
                     self.report.objects += examined.objects;
                     packs.needs.extend(examined.needs);
                 }
                 Err(GitError::Cancelled) => return Err(GitError::Cancelled),
+                Err(error) if error.is_below(scratch) => return Err(error),
                 Err(error) => {
                     self.add(None, error.damage());
                     packs.are_damaged = true;
@@ -213,7 +236,7 @@ impl Findings {
     }
 
     /// Checks ghbk's own refs, which no snapshot lists.
-    fn own(&mut self, repository: &Repository, refs: &Refs) {
+    fn own(&mut self, objects: &ObjectReader, refs: &Refs) {
         let own = refs.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE) && *name != SNAPSHOTS_REF);
         for (name, _) in own.filter(|(name, _)| !name.starts_with(KEPT_NAMESPACE)) {
             self.add(None, format!("{name} is no ref that ghbk writes"));
@@ -222,22 +245,22 @@ impl Findings {
             if name.strip_prefix(KEPT_NAMESPACE) != Some(&target.oid.to_string()) {
                 self.add(Some(target.oid), format!("{name} names {}", target.oid));
             }
-            if references::peel(repository, target.oid) != target.peeled {
+            if references::peel(objects, target.oid) != target.peeled {
                 self.add(Some(target.oid), format!("{name} is peeled to another object than its tag says"));
             }
         }
     }
 
     /// Reads every snapshot; returns the objects that they name.
-    fn snapshots(&mut self, repository: &Repository, refs: &Refs, head: Option<&str>) -> HashSet<Oid> {
+    fn snapshots(&mut self, objects: &ObjectReader, refs: &Refs, head: Option<&str>) -> HashSet<Oid> {
         let Some(newest) = refs.get(SNAPSHOTS_REF) else {
             self.add(None, format!("it has no {SNAPSHOTS_REF}"));
             return HashSet::new();
         };
         let read = || -> Result<_, GitError> {
-            let history = snapshot::history(repository, newest.oid)?;
-            let content = snapshot::content(repository, newest.oid)?;
-            let targets = snapshot::targets(repository, &history)?;
+            let history = snapshot::history(objects, newest.oid)?;
+            let content = snapshot::content(objects, newest.oid)?;
+            let targets = snapshot::targets(objects, &history)?;
             Ok((history, content, targets))
         };
         match read() {
@@ -247,7 +270,7 @@ impl Findings {
                     self.add(None, "packed-refs differs from the newest snapshot".to_owned());
                 }
                 // HEAD is published last: after an interruption it may be that of before, and the next run renews it.
-                let before = || snapshot::content(repository, history.get(1)?.oid).ok();
+                let before = || snapshot::content(objects, history.get(1)?.oid).ok();
                 let is_of_before = |head: &str| before().is_some_and(|content| content.head == head);
                 if head.is_some_and(|head| head != content.head && !is_of_before(head)) {
                     self.add(None, "HEAD differs from the newest snapshot".to_owned());

@@ -1,110 +1,138 @@
-//! A view of a mirror's packs, and of nothing else in it, through which libgit2 reads.
+//! A view of a mirror's objects, and of nothing else in it.
 //!
-//! A folder on local disk with a symbolic link to each pack and a copy of its index. What lies in a mirror beside its
-//! packs (configuration, alternates, a commit graph, loose objects) is neither trusted nor obeyed. What a newcomer would
-//! get wrong: libgit2 does not check the offsets in an index, and one wrong bit there ends the process; so they are
-//! checked first, and a wrong index is made anew for the view.
+//! A folder on local disk with copies of the mirror's indexes, and of its packs where most of them is read. What lies in a
+//! mirror beside its objects (configuration, alternates, a commit graph) is neither trusted nor obeyed. What a newcomer
+//! would get wrong: an index is followed without a check by most readers, and one wrong bit there ends the process; so its offsets
+//! are checked first, and a wrong index is made anew for the view.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use git2::Repository;
+use tokio_util::sync::CancellationToken;
+
+use super::copies::{self, Copied, copy_all, copy_loose};
 use super::files::read_at_once;
 use super::pack::{self, Pack};
+use super::reader::{ObjectReader, ReadPack};
 use super::{GitError, transport};
 use crate::scratch::Scratch;
-use git2::Repository;
 
 /// Holds the folder as long as somebody reads through it.
 pub struct View {
-    repository: Repository,
+    mirror: PathBuf,
     folder: Scratch,
+    reader: ObjectReader,
     damage: Vec<String>,
 }
 
 impl View {
-    /// Opens a mirror; `scratch` is a folder on local disk.
+    /// Opens a mirror, whose packs are read where they are; `scratch` is a folder on local disk.
     ///
     /// # Errors
-    /// [`GitError::Io`]; damage is no error.
+    /// [`GitError::Io`] if scratch takes no files or the packs cannot be listed; damage is no error.
     pub fn open(mirror: &Path, scratch: &Path) -> Result<Self, GitError> {
         transport::set_up_libgit2();
         let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
-        let repository = Repository::init_bare(folder.path())?;
-        let packs = folder.path().join("objects/pack");
-        let mut damage = Vec::new();
-        for (pack, problem) in link(mirror, &packs)?.refused {
-            damage.push(problem);
-            // What is wrong with the pack itself shows when it is read.
-            if let Err(error) = index_anew(&pack, &packs) {
-                tracing::debug!(pack = %pack.pack.display(), %error, "cannot be indexed anew");
+        let Indexed { packs: usable, indexes, mut refused } = copy_indexes(mirror, folder.path())?;
+        let mut packs = Vec::with_capacity(usable.len());
+        for (pack, index) in usable.into_iter().zip(indexes) {
+            match ReadPack::open(&pack, index) {
+                Ok(read) => packs.push(read),
+                Err(error) => refused.push((pack.within(&mirror.join("objects/pack")), error.damage())),
             }
         }
-        Ok(Self { repository, folder, damage })
+        let mut damage = Vec::new();
+        let cancel = CancellationToken::new();
+        for (pack, problem) in refused {
+            damage.push(problem);
+            let Copied { pack, problem } = copies::copy(&pack, folder.path(), &cancel)?;
+            damage.extend(problem.filter(|problem| !damage.contains(problem)));
+            if let Some(pack) = pack {
+                packs.push(ReadPack::open(&pack, pack.index()?)?);
+            }
+        }
+        let reader = ObjectReader::over(packs).with_loose(mirror.join("objects"));
+        Ok(Self { mirror: mirror.to_owned(), folder, reader, damage })
     }
 
-    /// Returns the repository; it has objects and no refs.
-    pub fn repository(&self) -> &Repository {
-        &self.repository
+    /// Copies everything, into a repository that libgit2 may open.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`GitError::Cancelled`].
+    pub(super) fn copy(mirror: &Path, scratch: &Path, cancel: &CancellationToken) -> Result<Self, GitError> {
+        transport::set_up_libgit2();
+        let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
+        Repository::init_bare(folder.path())?;
+        let objects = folder.path().join("objects");
+        let copied = copy_all(mirror, &objects.join("pack"), cancel)?;
+        copy_loose(mirror, &objects)?;
+        let packs: Vec<Pack> = copied.iter().filter_map(|copied| copied.pack.clone()).collect();
+        let damage = copied.into_iter().filter_map(|copied| copied.problem).collect();
+        let reader = ObjectReader::open(&packs)?.with_loose(objects);
+        Ok(Self { mirror: mirror.to_owned(), folder, reader, damage })
     }
 
-    /// Returns the folder of the packs.
-    pub fn packs(&self) -> PathBuf {
-        self.folder.path().join("objects/pack")
+    /// Returns the reader of its objects.
+    pub fn objects(&self) -> &ObjectReader {
+        &self.reader
     }
 
-    /// Says what is wrong with the indexes of the mirror.
+    /// Returns the folder of the mirror.
+    pub fn mirror(&self) -> &Path {
+        &self.mirror
+    }
+
+    /// Opens the copy, if it is one; it has objects and no refs.
+    pub(super) fn repository(&self) -> Result<Repository, GitError> {
+        Ok(Repository::open_bare(self.folder.path())?)
+    }
+
+    /// Returns what is wrong with the mirror's packs, as far as opening them told.
     pub fn damage(&self) -> &[String] {
         &self.damage
     }
 }
 
-/// What came of the packs of a mirror.
+/// The packs of a repository, with their indexes on local disk.
 #[derive(Default)]
-pub(super) struct Linked {
-    /// The copied indexes of those that libgit2 may read.
+pub(super) struct Indexed {
+    /// Those that can be read: packs where they are, indexes on local disk.
+    pub(super) packs: Vec<Pack>,
+    /// Their indexes, in the same order.
     pub(super) indexes: Vec<gix_pack::index::File>,
-    /// Those whose index libgit2 must not see, and why.
+    /// Those whose index must not be followed, and why.
     pub(super) refused: Vec<(Pack, String)>,
 }
 
-/// Links the packs of a mirror into a folder on local disk.
+/// Copies the indexes of a repository's packs into a folder on local disk.
 ///
-/// Their indexes are copied: whoever looks an object up reads them again and again, and all of each is read for the
-/// check anyway.
-pub(super) fn link(mirror: &Path, folder: &Path) -> Result<Linked, GitError> {
-    let mut linked = Linked::default();
-    for pack in pack::packs_in(&mirror.join("objects/pack"))? {
-        let local = pack.within(folder);
+/// Looking objects up reads them again and again, and all of each is read for the check anyway.
+pub(super) fn copy_indexes(git_dir: &Path, folder: &Path) -> Result<Indexed, GitError> {
+    let mut indexed = Indexed::default();
+    for pack in pack::packs_in(&git_dir.join("objects/pack"))? {
         let idx = match read_at_once(&pack.idx) {
             Ok(idx) => idx,
             Err(error) => {
                 let problem = format!("{} cannot be read: {error}", pack::name_of(&pack.idx));
-                linked.refused.push((pack, problem));
+                indexed.refused.push((pack, problem));
                 continue;
             }
         };
-        fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
-        match pack::check_offsets(&Pack { pack: pack.pack.clone(), idx: local.idx.clone() }) {
+        let local = pack.within(folder).idx;
+        fs::write(&local, idx).map_err(GitError::io("write", &local))?;
+        let there = Pack { pack: pack.pack.clone(), idx: local };
+        match pack::check_offsets(&there) {
             Ok(index) => {
-                std::os::unix::fs::symlink(&pack.pack, &local.pack).map_err(GitError::io("link to", &pack.pack))?;
-                linked.indexes.push(index);
+                indexed.packs.push(there);
+                indexed.indexes.push(index);
             }
             Err(GitError::Damaged(problem)) => {
-                fs::remove_file(&local.idx).map_err(GitError::io("remove", &local.idx))?;
-                linked.refused.push((pack, problem));
+                fs::remove_file(&there.idx).map_err(GitError::io("remove", &there.idx))?;
+                indexed.refused.push((pack, problem));
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(linked)
-}
-
-/// Makes a copy of a pack with an index of its own.
-fn index_anew(pack: &Pack, folder: &Path) -> Result<(), GitError> {
-    let file = File::open(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
-    let mut indexer = git2::Indexer::new(None, folder, 0o600, false)?;
-    io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut indexer).map_err(GitError::io("index", &pack.pack))?;
-    indexer.commit()?;
-    Ok(())
+    Ok(indexed)
 }

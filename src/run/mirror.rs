@@ -117,6 +117,21 @@ impl Remarks {
     fn on(advertisement: Advertisement) -> Self {
         Self { unusable: advertisement.unusable, displaced: advertisement.displaced }
     }
+
+    fn tell(self, name: &str, state: State, outcome: &mut Outcome) {
+        outcome.failures.extend(self.unusable.into_iter().map(|unusable| Failure {
+            repository: name.to_owned(),
+            stage: Stage::Stage,
+            error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
+            hint: "rename it on GitHub".to_owned(),
+        }));
+        if self.displaced > 0 && state != State::Unchanged {
+            outcome.warnings.push(format!(
+                "{name}: its {} refs below {OWN_NAMESPACE} on GitHub are stored below {DISPLACED_NAMESPACE}",
+                self.displaced
+            ));
+        }
+    }
 }
 
 /// What a run did to a mirror that was not up to date.
@@ -526,18 +541,7 @@ impl Worker {
                             outcome.wiki_head = head;
                         }
                     }
-                    outcome.failures.extend(synced.remarks.unusable.into_iter().map(|unusable| Failure {
-                        repository: name.clone(),
-                        stage: Stage::Stage,
-                        error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
-                        hint: "rename it on GitHub".to_owned(),
-                    }));
-                    if synced.remarks.displaced > 0 && synced.state != State::Unchanged {
-                        outcome.warnings.push(format!(
-                            "{name}: its {} refs below {OWN_NAMESPACE} on GitHub are stored below {DISPLACED_NAMESPACE}",
-                            synced.remarks.displaced
-                        ));
-                    }
+                    synced.remarks.tell(&name, synced.state, &mut outcome);
                     let Changed {
                         force_pushed,
                         deleted_refs,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::git::restore::{Form, Restored, restore};
+use crate::git::restore::{Form, Order, Restored, restore};
 use crate::git::snapshot::content;
 use crate::git::verify::{Thoroughness, Verification, verify};
 use crate::git::{GitError, temporary_folder};
@@ -170,7 +170,7 @@ impl Prover<'_> {
                 proven.proof.restored = Some(RestoreProof {
                     repository: mirror.full_name.clone(),
                     snapshot_time,
-                    refs: restored.refs,
+                    refs: restored.refs.len() as u64,
                     objects: restored.objects,
                     duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 });
@@ -241,9 +241,10 @@ fn restore_newest(
         return Err(GitError::Damaged("its newest snapshots cannot be read".to_owned()));
     }
     let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
-    let content = content(view.repository(), snapshot.oid)?;
+    let content = content(view.objects(), snapshot.oid)?;
     let folder = temporary_folder("restore-", scratch)?;
-    let restored = restore(&view, &content, folder.path(), Form::Bare, cancel)?;
+    let order = Order { content: &content, form: Form::Bare, is_strict: true };
+    let restored = restore(&view, order, folder.path(), cancel)?;
     if restored.around_damage {
         return Err(GitError::Damaged("what was needed could only be read around damage".to_owned()));
     }

@@ -122,7 +122,7 @@ impl Mirror {
         let Some(refs) = self.refs()? else { return Ok(None) };
         let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
         let view = View::open(&self.path, scratch)?;
-        let (snapshots, is_whole) = find_snapshots(view.repository(), newest)?;
+        let (snapshots, is_whole) = find_snapshots(view.objects(), newest);
         if snapshots.is_empty() {
             return Err(GitError::Damaged("no snapshot in it can be read".to_owned()));
         }

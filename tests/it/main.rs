@@ -34,6 +34,7 @@ mod store_operations;
 mod surface;
 mod thorough;
 mod token;
+mod tolerance;
 mod units;
 mod updates;
 mod verify;

@@ -5,7 +5,7 @@ use ghbk_sandbox::RepositoryEditor;
 use crate::world::{World, finish, git, mirrored_refs};
 
 /// A new repository on the server that may be pushed to.
-fn new_repository(world: &World, name: &str) -> String {
+pub(crate) fn new_repository(world: &World, name: &str) -> String {
     let path = world.sandbox.repositories().join(format!("acme/{name}.git"));
     let repository = RepositoryEditor::create(&path).unwrap();
     repository.set("pushable", "true").unwrap();

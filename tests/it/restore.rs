@@ -223,3 +223,66 @@ fn an_unchanged_run_is_a_point_in_time_too() {
     ended.expect(0);
     assert_same(&first.path, &restored);
 }
+
+/// A mirror of which one branch has lost a file, and the rest is whole.
+fn with_a_broken_side_branch(world: &World) {
+    let site = world.add("acme/site");
+    site.commit("main", "kept.txt", "kept").unwrap();
+    let start = site.rev_parse("main").unwrap();
+    site.set_ref("refs/heads/side", &start).unwrap();
+    site.commit("side", "lost.bin", &crate::world::noise(7, 200_000)).unwrap();
+    world.run_json(0);
+    let mirror = world.mirror("acme/site");
+    let pack = ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap().remove(0).pack;
+    // The noise is nearly all of the pack.
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+}
+
+/// Seen in a trial: one damaged object, of whatever branch, and nothing of the repository came back.
+#[test]
+fn every_ref_that_is_whole_comes_back_from_a_damaged_mirror() {
+    let world = World::new();
+    with_a_broken_side_branch(&world);
+    let (restored, ended) = restore(&world, "acme/site", "part", &[]);
+    let ended = ended.expect(1);
+    assert!(ended.stdout.contains("incomplete: 1 ref there"), "{ended:#?}");
+    assert!(ended.stdout.contains("not restored: refs/heads/side ("), "{ended:#?}");
+    git(&restored, &["fsck", "--full"]);
+    assert_eq!(git(&restored, &["show", "main:kept.txt"]), "kept");
+    assert!(!git_output(&restored, &["rev-parse", "--verify", "side"]).status.success());
+
+    let json = restore(&world, "acme/site", "json", &["--json", "--checkout"]).1.expect(1).json();
+    assert_eq!(json["lost"][0]["name"], "refs/heads/side");
+    assert_eq!(json["around_damage"], true);
+
+    let (strict, ended) = restore(&world, "acme/site", "strict", &["--strict"]);
+    assert!(ended.expect(1).stderr.contains("the store has lost object "), "{}", strict.display());
+    assert!(!strict.exists());
+
+    let (main, ended) = restore(&world, "acme/site", "main", &["--branch", "main", "--checkout"]);
+    assert!(ended.expect(0).stdout.contains("complete: 1 ref there"));
+    assert_eq!(std::fs::read_to_string(main.join("kept.txt")).unwrap(), "kept");
+
+    let (_, ended) = restore(&world, "acme/site", "side", &["--branch", "side"]);
+    assert!(ended.expect(1).stderr.contains("is not restored: the store has lost"));
+    let (_, ended) = restore(&world, "acme/site", "none", &["--branch", "sied"]);
+    let ended = ended.expect(2);
+    assert!(
+        ended.stderr.contains("has no refs/heads/sied") && ended.stderr.contains("it had main, side"),
+        "{ended:#?}"
+    );
+}
+
+/// Seen in a trial: a HEAD that names no branch gave an empty folder, exit 0 and "nothing missing".
+#[test]
+fn a_checkout_without_files_says_why() {
+    let world = World::new();
+    world.add("acme/site").set_default_branch("gone").unwrap();
+    world.run_json(0);
+    let (_, ended) = restore(&world, "acme/site", "headless", &["--checkout"]);
+    let ended = ended.expect(0);
+    assert!(ended.stdout.contains("no files are checked out: HEAD names refs/heads/gone"), "{ended:#?}");
+}

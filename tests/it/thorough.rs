@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ghbk::git::restore::{Form, restore};
+use ghbk::git::restore::{Form, Order, Restored, restore};
 use ghbk::git::snapshot;
 use ghbk::git::view::View;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,10 @@ fn a_flipped_bit_anywhere_is_found_and_never_restored() {
     let world = World::new();
     let mirror = mirror(&world);
     assert_eq!(damage(&mirror), [""; 0]);
-    let repository = git2::Repository::open_bare(&mirror).unwrap();
-    let newest = repository.refname_to_id("refs/ghbk/snapshots").unwrap();
-    let good = snapshot::content(&repository, newest).unwrap();
-    drop(repository);
+    let newest = git(&mirror, &["rev-parse", "refs/ghbk/snapshots"]).trim().parse().unwrap();
+    let view = View::open(&mirror, &std::env::temp_dir()).unwrap();
+    let good = snapshot::content(view.objects(), newest).unwrap();
+    drop(view);
     let mut files = vec![mirror.join("packed-refs")];
     for entry in fs::read_dir(mirror.join("objects/pack")).unwrap() {
         files.push(entry.unwrap().path());
@@ -48,8 +48,12 @@ fn a_flipped_bit_anywhere_is_found_and_never_restored() {
             // What is restored all the same must be right.
             let folder = tempfile::tempdir().unwrap();
             match restored(&mirror, folder.path()) {
-                Some(refs) => {
-                    assert_eq!(refs, good.refs, "{position} of {}", file.display());
+                Some(restored) => {
+                    let named = restored.lost.iter().map(|lost| (lost.name.as_str(), lost.object.clone()));
+                    let right = restored.refs.iter().map(|(name, target)| (name, target.oid.to_string()));
+                    let all: std::collections::BTreeMap<_, _> = named.chain(right).collect();
+                    let expected = good.refs.iter().map(|(name, target)| (name, target.oid.to_string())).collect();
+                    assert_eq!(all, expected, "{position} of {}", file.display());
                     saved += 1;
                     // git takes its time to start; a sample shows that our own proof is one.
                     if saved % 20 == 0 {
@@ -67,13 +71,13 @@ fn a_flipped_bit_anywhere_is_found_and_never_restored() {
 }
 
 /// Restores the newest snapshot as the command does; none if it refuses.
-fn restored(mirror: &Path, folder: &Path) -> Option<ghbk::git::refs::Refs> {
+fn restored(mirror: &Path, folder: &Path) -> Option<Restored> {
     let refs = ghbk::git::refs::Refs::parse_packed(&fs::read(mirror.join("packed-refs")).ok()?).ok()?;
     let newest = refs.get("refs/ghbk/snapshots")?.oid;
     let view = View::open(mirror, &std::env::temp_dir()).ok()?;
-    let content = snapshot::content(view.repository(), newest).ok()?;
-    restore(&view, &content, folder, Form::Bare, &CancellationToken::new()).ok()?;
-    Some(content.refs)
+    let content = snapshot::content(view.objects(), newest).ok()?;
+    let order = Order { content: &content, form: Form::Bare, is_strict: false };
+    restore(&view, order, folder, &CancellationToken::new()).ok()
 }
 
 /// So many bytes of new content come each week; they cannot be compressed.

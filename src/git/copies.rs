@@ -1,0 +1,181 @@
+//! Copies of packs on local disk, for everything that reads most of a pack or maps it into memory.
+//!
+//! Blocking; reads one store, writes to scratch or to a restore's destination. What a newcomer would get wrong: a block that
+//! cannot be read costs the objects in it and no others, so the copy has a hole there and goes on.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use gix_hash::Kind::Sha1;
+use tokio_util::sync::CancellationToken;
+
+use super::GitError;
+use super::files::{open_file, read_at_once};
+use super::pack::{self, OID_BYTES, Pack, name_of};
+
+/// A pack on local disk.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// The copy with its index, or `None` if the objects in it cannot be found.
+    pub(super) pack: Option<Pack>,
+    /// What is wrong with the original, first of all.
+    pub(super) problem: Option<String>,
+}
+
+/// What is read and written at once.
+const PIECE_BYTES: usize = 1 << 20;
+/// What is read at once where a piece cannot be read: a page of memory and of most file systems.
+const PAGE_BYTES: usize = 4096;
+
+/// Copies a pack and its index, and checks both by their checksums.
+///
+/// # Errors
+/// [`GitError::Io`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
+pub(super) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Result<Copied, GitError> {
+    let local = pack.within(folder);
+    let idx = match read_at_once(&pack.idx) {
+        Ok(idx) => {
+            fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
+            None
+        }
+        Err(error) => Some(format!("{} cannot be read: {error}", name_of(&pack.idx))),
+    };
+    let content = match copy_content(pack, &local.pack, cancel)? {
+        Ok(content) => content,
+        Err(problem) => {
+            let _ = fs::remove_file(&local.idx);
+            return Ok(Copied { pack: None, problem: Some(problem) });
+        }
+    };
+    let offsets = match idx {
+        None => pack::check_offsets(&local).err().map(|error| error.damage()),
+        unread => unread,
+    };
+    if let Some(problem) = offsets {
+        // Where an index leads outside of its pack, whoever follows it may end the process.
+        let _ = fs::remove_file(&local.idx);
+        return Ok(Copied { pack: index_anew(&local, folder), problem: Some(problem) });
+    }
+    let problem = content.problem.or_else(|| mismatch(&local, &content.checksum).err().map(|error| error.damage()));
+    Ok(Copied { pack: Some(local), problem })
+}
+
+/// Copies every pack of a repository.
+///
+/// # Errors
+/// As [`copy`], and [`GitError::Io`] if the folder of packs cannot be listed.
+pub(super) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken) -> Result<Vec<Copied>, GitError> {
+    fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
+    pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(|pack| copy(pack, folder, cancel)).collect()
+}
+
+/// Copies the loose objects of a repository, which ghbk never writes: git does, when somebody pushes into a mirror.
+///
+/// # Errors
+/// [`GitError::Io`] if a copy cannot be written. One that cannot be read is left out.
+pub(super) fn copy_loose(git_dir: &Path, objects: &Path) -> Result<(), GitError> {
+    let Ok(folders) = fs::read_dir(git_dir.join("objects")) else { return Ok(()) };
+    for folder in folders.flatten().filter(|folder| pack::is_loose_folder(&folder.file_name())) {
+        let Ok(files) = fs::read_dir(folder.path()) else { continue };
+        let into = objects.join(folder.file_name());
+        fs::create_dir_all(&into).map_err(GitError::io("create", &into))?;
+        for file in files.flatten() {
+            if let Ok(bytes) = read_at_once(&file.path()) {
+                let to = into.join(file.file_name());
+                fs::write(&to, bytes).map_err(GitError::io("write", &to))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What came of copying the content of a pack.
+struct Content {
+    /// Of everything but the checksum at its end.
+    checksum: gix_hash::ObjectId,
+    problem: Option<String>,
+}
+
+/// Returns what is wrong if nothing could be copied.
+fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Result<Content, String>, GitError> {
+    let name = name_of(&pack.pack);
+    let (source, length) = match open_file(&pack.pack) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(format!("{name} is missing"))),
+        Err(error) => return Ok(Err(format!("{name} cannot be read: {error}"))),
+    };
+    let failed = || GitError::io("write", to);
+    let mut target = File::create(to).map_err(failed())?;
+    let hashed_end = length.saturating_sub(OID_BYTES as u64);
+    let mut hasher = gix_hash::hasher(Sha1);
+    let mut problem = None;
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut offset = 0;
+    while offset < length {
+        if cancel.is_cancelled() {
+            return Err(GitError::Cancelled);
+        }
+        let count = usize::try_from(length - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let piece = &mut piece[..count];
+        if let Err(error) = read_with_holes(&source, piece, offset) {
+            problem.get_or_insert_with(|| format!("{name} cannot be read from byte {offset} on: {error}"));
+        }
+        let before_trailer = usize::try_from(hashed_end.saturating_sub(offset)).unwrap_or(count).min(count);
+        hasher.update(&piece[..before_trailer]);
+        target.write_all(piece).map_err(failed())?;
+        offset += count as u64;
+    }
+    let checksum = hasher.try_finalize().map_err(|error| GitError::BrokenPack(error.to_string()))?;
+    Ok(Ok(Content { checksum, problem }))
+}
+
+/// Fills a piece with what can be read of it and zeros; returns the first error.
+fn read_with_holes(source: &File, piece: &mut [u8], offset: u64) -> io::Result<()> {
+    let Err(first) = source.read_exact_at(piece, offset) else { return Ok(()) };
+    for (number, page) in piece.chunks_mut(PAGE_BYTES).enumerate() {
+        if source.read_exact_at(page, offset + (number * PAGE_BYTES) as u64).is_err() {
+            page.fill(0);
+        }
+    }
+    Err(first)
+}
+
+/// Compares the checksums of a copied pack, its index, and what was hashed on the way.
+fn mismatch(local: &Pack, hashed: &gix_hash::ObjectId) -> Result<(), GitError> {
+    let failed = || GitError::io("read", &local.pack);
+    let file = File::open(&local.pack).map_err(failed())?;
+    let length = file.metadata().map_err(failed())?.len();
+    let mut trailer = [0; OID_BYTES];
+    match length.checked_sub(OID_BYTES as u64) {
+        Some(end) if end >= pack::HEADER_BYTES => file.read_exact_at(&mut trailer, end).map_err(failed())?,
+        _ => return Err(GitError::Damaged(format!("{} is cut short", name_of(&local.pack)))),
+    }
+    pack::compare_checksums(local, &local.index()?, hashed, &trailer)
+}
+
+/// Gives a copied pack an index of its own.
+fn index_anew(local: &Pack, folder: &Path) -> Option<Pack> {
+    let index = || -> Result<Pack, GitError> {
+        let file = File::open(&local.pack).map_err(GitError::io("open", &local.pack))?;
+        let mut indexer = git2::Indexer::new(None, folder, 0o600, false)?;
+        io::copy(&mut BufReader::with_capacity(PIECE_BYTES, file), &mut indexer)
+            .map_err(GitError::io("index", &local.pack))?;
+        Ok(Pack::of_idx(folder.join(format!("pack-{}.idx", indexer.commit()?))))
+    };
+    match index() {
+        Ok(indexed) => {
+            if indexed.pack != local.pack {
+                let _ = fs::remove_file(&local.pack);
+            }
+            Some(indexed)
+        }
+        // Objects that no index leads to are lost.
+        Err(error) => {
+            tracing::debug!(pack = %local.pack.display(), %error, "cannot be indexed anew");
+            let _ = fs::remove_file(&local.pack);
+            None
+        }
+    }
+}
