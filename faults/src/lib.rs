@@ -6,7 +6,8 @@
 //! cut short, or be the last thing that the program tried. strace can inject the same faults, but counts the calls of
 //! each thread on their own, so that it cannot reach each call of a program with several.
 //!
-//! What a newcomer would get wrong: reads through a memory map are no system calls, and are not seen.
+//! What a newcomer would get wrong: reads through a memory map are no system calls, and are not seen; that a file is mapped
+//! is. A map of an [`Unreadable`] range ends the program with SIGBUS at once, as touching it would.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -37,7 +38,7 @@ pub enum Fault {
 }
 
 /// Which calls are meant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Calls that touch something at or below these folders count.
     pub folders: Vec<PathBuf>,
@@ -45,6 +46,17 @@ pub struct Plan {
     pub fault: Option<(usize, Fault)>,
     /// Whether it strikes all calls from there on that change something: a file system that is full stays full.
     pub lasts: bool,
+    /// A range of a file that no call can read, as long as the program runs.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Bytes of a file that the disk does not give back any more.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// The file.
+    pub file: PathBuf,
+    /// The bytes.
+    pub bytes: std::ops::Range<u64>,
 }
 
 /// A call that touched one of the folders.

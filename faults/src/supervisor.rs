@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 
 use crate::calls::{Kind, Known, Subject, by_number};
-use crate::{Call, Fault, Plan, filter};
+use crate::{Call, Fault, Plan, Unreadable, filter};
 
 /// How long a poll waits before the deadline is looked at again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -94,6 +94,9 @@ impl Waiting {
         let number = calls.len();
         let is_folder = path.is_dir();
         calls.push(Call { name: known.name, path, transfers, is_folder });
+        if plan.unreadable.as_ref().is_some_and(|unreadable| self.reads(known, unreadable)) {
+            return if known.name == "mmap" { self.end(Signal::BUS) } else { Some(self.answer(0, -libc::EIO)) };
+        }
         let Some((at, fault)) = plan.fault else { return Some(self.pass()) };
         let is_struck = number == at || (plan.lasts && number > at && self.changes(known));
         if !is_struck {
@@ -102,18 +105,47 @@ impl Waiting {
         match fault {
             // No file system is asked when a folder is closed, and programs rely on it.
             Fault::Fail(_) if known.name == "close" && is_folder => Some(self.pass()),
-            Fault::Kill => {
-                let process = Pid::from_raw(self.notification.pid.cast_signed());
-                // A task's id means its process, here. It cannot be gone: it waits.
-                let killed = process.map(|process| rustix::process::kill_process(process, Signal::KILL));
-                assert!(matches!(killed, Some(Ok(()))), "cannot kill: {killed:?}");
-                None
-            }
+            Fault::Kill => self.end(Signal::KILL),
             Fault::Fail(errno) => Some(self.answer(0, -errno)),
             Fault::Half if transfers => Some(self.half(known).unwrap_or_else(|_| self.pass())),
             // The calls of several threads come in another order each time: here is one that cannot be cut short.
             Fault::Half => Some(self.pass()),
         }
+    }
+
+    /// Ends the program by a signal.
+    fn end(&self, signal: Signal) -> Option<seccomp_notif_resp> {
+        let process = Pid::from_raw(self.notification.pid.cast_signed());
+        // A task's id means its process, here. It cannot be gone: it waits.
+        let ended = process.map(|process| rustix::process::kill_process(process, signal));
+        assert!(matches!(ended, Some(Ok(()))), "cannot kill: {ended:?}");
+        None
+    }
+
+    /// Returns whether the call would read bytes that cannot be read.
+    fn reads(&self, known: &Known, unreadable: &Unreadable) -> bool {
+        let (descriptor, offset, length) = match known.name {
+            "read" | "readv" => (self.int(0), self.position(self.int(0)), self.argument(2)),
+            "pread64" => (self.int(0), Some(self.argument(3)), self.argument(2)),
+            "mmap" => (self.int(4), Some(self.argument(5)), self.argument(1)),
+            // The kernel reads from where the file stands, or from where a pointer says.
+            "copy_file_range" => (self.int(0), Some(0), u64::MAX),
+            "sendfile" => (self.int(1), Some(0), u64::MAX),
+            _ => return false,
+        };
+        // A vector's length is spread over memory; what it reads goes as far as the file for all that is known.
+        let length = if known.name == "readv" { u64::MAX } else { length };
+        let is_it = self.of_descriptor(descriptor).is_some_and(|path| path == unreadable.file);
+        is_it
+            && offset.is_some_and(|offset| {
+                offset < unreadable.bytes.end && unreadable.bytes.start < offset.saturating_add(length)
+            })
+    }
+
+    /// Returns where in its file a descriptor stands.
+    fn position(&self, descriptor: i32) -> Option<u64> {
+        let text = fs::read_to_string(self.task.join("fdinfo").join(descriptor.to_string())).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok())
     }
 
     fn pass(&self) -> seccomp_notif_resp {

@@ -36,6 +36,7 @@ mod thorough;
 mod token;
 mod tolerance;
 mod units;
+mod unreadable;
 mod updates;
 mod verify;
 mod wire;

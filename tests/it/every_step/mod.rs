@@ -86,7 +86,7 @@ impl<'a> Trial<'a> {
     }
 
     fn strike(&self, fault: Option<(usize, Fault)>, lasts: bool) -> (Plan, Ended) {
-        let plan = Plan { folders: vec![self.root(), self.restored()], fault, lasts };
+        let plan = Plan { folders: vec![self.root(), self.restored()], fault, lasts, unreadable: None };
         let ended = ghbk_faults::run(self.ghbk(self.scene.arguments), &plan, PATIENCE).unwrap();
         (plan, ended)
     }

@@ -207,7 +207,7 @@ fn cut_off(before: Scene, name: &'static str, is_so: impl Fn(&World) -> bool) ->
     };
     copy(&world.root, &kept.path().join("store"));
     let attempt = |fault| {
-        let plan = Plan { folders: vec![world.root.clone()], fault, lasts: false };
+        let plan = Plan { folders: vec![world.root.clone()], fault, ..Plan::default() };
         ghbk_faults::run(command(), &plan, Duration::from_mins(1)).unwrap()
     };
     let calls = attempt(None).calls;
