@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::git::pack_list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 
 /// Says how a mirror stands after a run.
@@ -110,6 +111,12 @@ pub struct Outcome {
     /// The wiki's HEAD as stored, if it has a mirror.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wiki_head: Option<String>,
+    /// The packs of its mirror, if they are others than the index knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<PackList>,
+    /// The packs of the wiki's mirror, if they are others than the index knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiki_packs: Option<PackList>,
     /// When it was over.
     pub finished_at: DateTime<Utc>,
 }
@@ -136,6 +143,8 @@ impl Outcome {
             warnings: Vec::new(),
             head: None,
             wiki_head: None,
+            packs: None,
+            wiki_packs: None,
             finished_at,
         }
     }

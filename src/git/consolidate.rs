@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::files::{replace, sync_folder};
+use super::files::{read_at_once, replace, sync_folder};
 use super::pack::{self, Pack, packs_in};
-use super::publish::publish_pack;
+use super::publish::{publish_pack, still_has};
 use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target};
 use super::view::View;
@@ -57,14 +57,14 @@ pub fn consolidate(
         return Ok(None);
     }
     let path = mirror.join("packed-refs");
-    let refs = Refs::parse_packed(&fs::read(&path).map_err(GitError::io("read", &path))?)?;
+    let stored_refs = Refs::parse_packed(&read_at_once(&path).map_err(GitError::io("read", &path))?)?;
     let view = View::open(mirror, scratch)?;
     if let Some(problem) = view.damage().first() {
         return Err(GitError::Damaged(problem.clone()));
     }
     let folder = temporary_folder("merge-", scratch)?;
     let outdated = match policy.keep_since {
-        Some(since) => outdated(view.objects(), &refs, since, folder.path())?,
+        Some(since) => outdated(view.objects(), &stored_refs, since, folder.path())?,
         None => None,
     };
     let (merged, replaced, refs, report) = match outdated {
@@ -84,6 +84,7 @@ pub fn consolidate(
     let published = publish_pack(mirror, &merged)?;
     // What it replaces is about to go: the checksums in it vouch for what the store holds, not for what was copied.
     pack::check_files(&published)?;
+    still_has(mirror, &stored_refs)?;
     if let Some(refs) = refs {
         replace(mirror, "packed-refs", &refs.to_packed())?;
         sync_folder(mirror)?;

@@ -35,31 +35,23 @@ const PAGE_BYTES: usize = 4096;
 /// [`GitError::Io`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
 pub(super) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Result<Copied, GitError> {
     let local = pack.within(folder);
+    let content = match copy_content(pack, &local.pack, cancel)? {
+        Ok(content) => content,
+        Err(problem) => return Ok(Copied { pack: None, problem: Some(problem) }),
+    };
     let idx = match read_at_once(&pack.idx) {
         Ok(idx) => {
             fs::write(&local.idx, idx).map_err(GitError::io("write", &local.idx))?;
-            None
+            pack::check_offsets(&local).map(drop).map_err(|error| error.damage())
         }
-        Err(error) => Some(format!("{} cannot be read: {error}", name_of(&pack.idx))),
+        Err(error) => Err(format!("{} cannot be read: {error}", name_of(&pack.idx))),
     };
-    let content = match copy_content(pack, &local.pack, cancel)? {
-        Ok(content) => content,
-        Err(problem) => {
-            let _ = fs::remove_file(&local.idx);
-            return Ok(Copied { pack: None, problem: Some(problem) });
-        }
-    };
-    let offsets = match idx {
-        None => pack::check_offsets(&local).err().map(|error| error.damage()),
-        unread => unread,
-    };
-    if let Some(problem) = offsets {
-        // Where an index leads outside of its pack, whoever follows it may end the process.
-        let _ = fs::remove_file(&local.idx);
-        return Ok(Copied { pack: index_anew(&local, folder), problem: Some(problem) });
-    }
-    let problem = content.problem.or_else(|| mismatch(&local, &content.checksum).err().map(|error| error.damage()));
-    Ok(Copied { pack: Some(local), problem })
+    let problem = content.problem.clone().or(idx.err());
+    let problem = problem.or_else(|| mismatch(&local, &content).err().map(|error| error.damage()));
+    let Some(problem) = problem else { return Ok(Copied { pack: Some(local), problem: None }) };
+    // A whole pack says itself what is in it; of a damaged one only its index does.
+    let mended = if content.is_whole() { index_anew(&local, folder) } else { mend(&local)? };
+    Ok(Copied { pack: mended, problem: Some(problem) })
 }
 
 /// Copies every pack of a repository.
@@ -95,7 +87,15 @@ pub(super) fn copy_loose(git_dir: &Path, objects: &Path) -> Result<(), GitError>
 struct Content {
     /// Of everything but the checksum at its end.
     checksum: gix_hash::ObjectId,
+    /// The checksum at its end.
+    trailer: [u8; OID_BYTES],
     problem: Option<String>,
+}
+
+impl Content {
+    fn is_whole(&self) -> bool {
+        self.problem.is_none() && self.checksum.as_bytes() == self.trailer
+    }
 }
 
 /// Returns what is wrong if nothing could be copied.
@@ -110,7 +110,8 @@ fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Re
     let mut target = File::create(to).map_err(failed())?;
     let hashed_end = length.saturating_sub(OID_BYTES as u64);
     let mut hasher = gix_hash::hasher(Sha1);
-    let mut problem = None;
+    let mut problem = (length < pack::HEADER_BYTES + OID_BYTES as u64).then(|| format!("{name} is cut short"));
+    let mut trailer = [0; OID_BYTES];
     let mut piece = vec![0; PIECE_BYTES];
     let mut offset = 0;
     while offset < length {
@@ -124,11 +125,15 @@ fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Re
         }
         let before_trailer = usize::try_from(hashed_end.saturating_sub(offset)).unwrap_or(count).min(count);
         hasher.update(&piece[..before_trailer]);
+        // It may be in two pieces.
+        let of_trailer = &piece[before_trailer..];
+        trailer.rotate_left(of_trailer.len());
+        trailer[OID_BYTES - of_trailer.len()..].copy_from_slice(of_trailer);
         target.write_all(piece).map_err(failed())?;
         offset += count as u64;
     }
     let checksum = hasher.try_finalize().map_err(|error| GitError::BrokenPack(error.to_string()))?;
-    Ok(Ok(Content { checksum, problem }))
+    Ok(Ok(Content { checksum, trailer, problem }))
 }
 
 /// Fills a piece with what can be read of it and zeros; returns the first error.
@@ -143,16 +148,28 @@ fn read_with_holes(source: &File, piece: &mut [u8], offset: u64) -> io::Result<(
 }
 
 /// Compares the checksums of a copied pack, its index, and what was hashed on the way.
-fn mismatch(local: &Pack, hashed: &gix_hash::ObjectId) -> Result<(), GitError> {
-    let failed = || GitError::io("read", &local.pack);
-    let file = File::open(&local.pack).map_err(failed())?;
-    let length = file.metadata().map_err(failed())?.len();
-    let mut trailer = [0; OID_BYTES];
-    match length.checked_sub(OID_BYTES as u64) {
-        Some(end) if end >= pack::HEADER_BYTES => file.read_exact_at(&mut trailer, end).map_err(failed())?,
-        _ => return Err(GitError::Damaged(format!("{} is cut short", name_of(&local.pack)))),
-    }
-    pack::compare_checksums(local, &local.index()?, hashed, &trailer)
+fn mismatch(local: &Pack, content: &Content) -> Result<(), GitError> {
+    pack::compare_checksums(local, &local.index()?, &content.checksum, &content.trailer)
+}
+
+/// Makes a damaged copy one that libgit2 opens: with the entries that its index names within the file, and with a header and a
+/// checksum that agree with the index. Which objects are damaged shows when they are read.
+fn mend(local: &Pack) -> Result<Option<Pack>, GitError> {
+    let Ok(index) = local.index() else {
+        let _ = fs::remove_file(&local.idx);
+        return Ok(None);
+    };
+    let failed = || GitError::io("write", &local.pack);
+    let mut file = File::options().read(true).write(true).open(&local.pack).map_err(failed())?;
+    let end = file.metadata().map_err(failed())?.len();
+    let within = |offset: &u64| (pack::HEADER_BYTES..end).contains(offset);
+    let rows: Vec<pack::Row> = pack::rows_of(&index).into_iter().filter(|row| within(&row.offset)).collect();
+    let checksum = index.pack_checksum();
+    drop(index);
+    file.write_all(&pack::header(pack::count_of(rows.len())?)).map_err(failed())?;
+    file.write_all_at(checksum.as_bytes(), end).map_err(failed())?;
+    pack::write_idx(&local.idx, rows, checksum.as_bytes()).map_err(GitError::io("write", &local.idx))?;
+    Ok(Some(local.clone()))
 }
 
 /// Gives a copied pack an index of its own.
@@ -168,6 +185,7 @@ fn index_anew(local: &Pack, folder: &Path) -> Option<Pack> {
         Ok(indexed) => {
             if indexed.pack != local.pack {
                 let _ = fs::remove_file(&local.pack);
+                let _ = fs::remove_file(&local.idx);
             }
             Some(indexed)
         }
@@ -175,6 +193,7 @@ fn index_anew(local: &Pack, folder: &Path) -> Option<Pack> {
         Err(error) => {
             tracing::debug!(pack = %local.pack.display(), %error, "cannot be indexed anew");
             let _ = fs::remove_file(&local.pack);
+            let _ = fs::remove_file(&local.idx);
             None
         }
     }

@@ -23,39 +23,58 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 /// What is read or written at once; the largest request that Linux' NFS client sends.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Opens a file to read it and returns its size in bytes; anything else under its name is an error. A FIFO would wait for ever
-/// for someone to write into it.
-///
-/// # Errors
-/// What the system says; [`io::ErrorKind::InvalidInput`] for what is no file.
-pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
+/// Opens a file to read it. A FIFO would wait for ever for someone to write into it.
+fn open_unblocked(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("open's flags are an int");
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Returns a file's size in bytes; anything else is an error.
+fn size_of(file: &File) -> io::Result<u64> {
     // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
-    let there = rustix::fs::fstat(&file)?;
+    let there = rustix::fs::fstat(file)?;
     match FileType::from_raw_mode(there.st_mode) {
-        FileType::RegularFile => Ok((file, u64::try_from(there.st_size).map_err(io::Error::other)?)),
+        FileType::RegularFile => u64::try_from(there.st_size).map_err(io::Error::other),
         FileType::Directory => Err(Errno::ISDIR.into()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
     }
 }
 
-/// Reads a file in four system calls: `fs::read` asks for the position, too, and reads once more to see the end.
+/// Opens a file to read it and returns its size in bytes; anything else under its name is an error.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::InvalidInput`] for what is no file.
+pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
+    let file = open_unblocked(path)?;
+    let size = size_of(&file)?;
+    Ok((file, size))
+}
+
+/// A file that is smaller is read in three system calls.
+const SMALL_BYTES: usize = 32 * 1024;
+/// Where a read that fails in the middle of a file stops: it returns what came before as if there were no more.
+const PAGE_BYTES: usize = 4096;
+
+/// Reads a file in three system calls if it is small, in four or five otherwise: `fs::read` asks for its size and for the
+/// position, too, and reads once more to see the end.
 ///
 /// # Errors
 /// What the system says; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
 pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
-    let (mut file, length) = open_file(path)?;
-    let length = usize::try_from(length).map_err(io::Error::other)?;
+    let mut file = open_unblocked(path)?;
+    let mut bytes = vec![0; SMALL_BYTES];
+    let mut filled = read_some(&mut file, &mut bytes)?;
+    if filled > 0 && filled < SMALL_BYTES && !filled.is_multiple_of(PAGE_BYTES) {
+        bytes.truncate(filled);
+        return Ok(bytes);
+    }
+    let length = usize::try_from(size_of(&file)?).map_err(io::Error::other)?;
     // One byte more than there should be: a read that does not fill it has seen the end.
-    let mut bytes = vec![0; length + 1];
-    let mut filled = 0;
+    bytes.resize((length + 1).max(filled), 0);
     while filled < length {
-        match file.read(&mut bytes[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match read_some(&mut file, &mut bytes[filled..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
         }
     }
     bytes.truncate(filled);
@@ -63,6 +82,15 @@ pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
         file.read_to_end(&mut bytes)?;
     }
     Ok(bytes)
+}
+
+fn read_some(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Asks about a file or folder; none if there is no such thing, which an error does not say.
@@ -354,6 +382,21 @@ mod tests {
         fs::write(&source, vec![1; 3 * PIECE_BYTES + 1]).unwrap();
         create_all(&[Draft::copy(target.path(), &source)]).unwrap();
         assert_eq!(fs::read(target.path().join("refs")).unwrap(), fs::read(source).unwrap());
+    }
+
+    #[test]
+    fn files_of_every_size_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for size in [0, 1, PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * SMALL_BYTES] {
+            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
+            fs::write(&path, &content).unwrap();
+            assert_eq!(read_at_once(&path).unwrap(), content, "{size}");
+        }
+        assert_eq!(read_at_once(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        assert!(read_at_once(&fifo).is_err() && open_file(&fifo).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod files;
 mod history;
 mod objects;
 pub mod pack;
+pub mod pack_list;
 pub mod publish;
 pub mod push;
 pub mod reader;
@@ -121,6 +122,11 @@ pub enum GitError {
     /// A file read back from where it was written is not what was written.
     #[error("{} is read back as something else than what was written", .0.display())]
     ReadBackDiffers(std::path::PathBuf),
+    /// Somebody else wrote the refs of a mirror while a run was about to.
+    #[error(
+        "the refs of the mirror are no longer those that were compared with GitHub's: another process has written them"
+    )]
+    Overtaken,
     /// What a server has after a push is not what was pushed.
     #[error("after the push, the server's refs differ from those pushed")]
     PushedDiffers,
@@ -200,6 +206,9 @@ impl GitError {
             }
             Self::Io { .. } => "check the disk, its permissions and the mount",
             Self::ReadBackDiffers(_) => "run again; if it persists, its disk or file system returns wrong bytes",
+            Self::Overtaken => {
+                "look for another ghbk that uses this store; never remove `.ghbk/lock`; the next run compares anew"
+            }
             Self::PushedDiffers => "push again to a new, empty repository",
             Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
             Self::NotEmpty(_) => "make a new repository, without README, licence or .gitignore",

@@ -162,6 +162,16 @@ pub(super) struct Row {
     pub(super) offset: u64,
 }
 
+/// Reads the rows of an index. One of version 1, which has no CRCs, is git's of before 2007.
+pub(super) fn rows_of(index: &gix_pack::index::File) -> Vec<Row> {
+    let row = |entry: gix_pack::index::Entry| {
+        let mut oid = [0; OID_BYTES];
+        oid.copy_from_slice(entry.oid.as_bytes());
+        Row { oid, crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset }
+    };
+    index.iter().map(row).collect()
+}
+
 pub(super) const OID_BYTES: usize = 20;
 pub(super) const HEADER_BYTES: u64 = gix_pack::data::header::SIZE as u64;
 const TRAILER_BYTES: u64 = OID_BYTES as u64;
@@ -177,10 +187,7 @@ pub(super) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
     let mut offset = HEADER_BYTES;
     if let Some(pack) = pack {
         let index = pack.index()?;
-        for entry in index.iter() {
-            let crc32 = entry.crc32.ok_or_else(|| GitError::Damaged("a pack index without CRCs".to_owned()))?;
-            rows.push(Row { oid: bytes_of(Oid::from_bytes(entry.oid.as_bytes())?), crc32, offset: entry.pack_offset });
-        }
+        rows = rows_of(&index);
         fs::rename(&pack.pack, &growing).map_err(failed())?;
         // libgit2 makes packs that nobody may write to, which only root overrides.
         fs::set_permissions(&growing, Permissions::from_mode(0o600)).map_err(failed())?;
@@ -293,7 +300,7 @@ fn hash_of(mut reader: impl Read) -> io::Result<gix_hash::ObjectId> {
     clippy::cast_possible_truncation,
     reason = "a pack has less than 2^32 objects; offsets are told apart by size"
 )]
-fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Result<()> {
+pub(super) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Result<()> {
     const SIGNATURE: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
     /// Offsets from here on are a row of the second table, marked by this very bit.
     const LARGE: u64 = 1 << 31;

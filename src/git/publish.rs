@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use super::GitError;
-use super::files::{Draft, create_all, replace_all, sync_folder};
+use super::files::{Draft, create_all, read_at_once, replace_all, sync_folder};
 use super::pack::Pack;
 use super::refs::Refs;
 
@@ -19,6 +19,8 @@ pub struct Publication<'a> {
     pub packs: &'a [Pack],
     /// All refs, ghbk's own included.
     pub refs: &'a Refs,
+    /// The refs that the mirror had when they were compared, if it is one that is there.
+    pub compared: Option<&'a Refs>,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
 }
@@ -38,8 +40,20 @@ impl Publication<'_> {
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
     let (objects, folder) = (mirror.join("objects"), mirror.join("objects/pack"));
     let packs = drafts_of_packs(publication.packs, &objects, &folder);
-    let folders = [folder.as_path(), mirror];
-    replace_all(&[&packs, &publication.drafts_of_refs(mirror)], |group| sync_folder(folders[group]))
+    replace_all(&[&packs, &publication.drafts_of_refs(mirror)], |group| {
+        if group > 0 {
+            return sync_folder(mirror);
+        }
+        sync_folder(&folder)?;
+        publication.compared.map_or(Ok(()), |compared| still_has(mirror, compared))
+    })
+}
+
+/// Sees that nobody else wrote the refs since they were compared: what only they name would be lost.
+pub(super) fn still_has(mirror: &Path, compared: &Refs) -> Result<(), GitError> {
+    let path = mirror.join("packed-refs");
+    let now = read_at_once(&path).map_err(GitError::io("read", &path))?;
+    if Refs::parse_packed(&now).is_ok_and(|now| now == *compared) { Ok(()) } else { Err(GitError::Overtaken) }
 }
 
 /// Makes a bare repository in an empty folder that nobody looks into yet.

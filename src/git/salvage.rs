@@ -12,12 +12,13 @@ use std::path::Path;
 use git2::{ObjectType, Oid};
 use tokio_util::sync::CancellationToken;
 
-use super::files::is_missing;
+use super::files::{is_missing, read_at_once};
 use super::pack::{self, Pack};
 use super::reader::ObjectReader;
 use super::references::Sieve;
-use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored};
+use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Snapshot};
+use super::verify::loose_refs;
 use super::view::View;
 use super::{GitError, changes, references};
 
@@ -54,6 +55,15 @@ pub(super) fn salvage(
             Some(problem) => salvaged.lost.push(format!("{name} ({}): {problem}", target.oid)),
         }
     }
+    // What somebody pushed into the mirror, or committed in it, is nowhere else.
+    let mut promised: BTreeMap<Oid, Target> = BTreeMap::new();
+    for name in loose_refs(mirror)? {
+        let Some(oid) = read_loose_ref(mirror, &name, &mut salvaged.lost) else { continue };
+        match porter.carry(oid)? {
+            None => drop(promised.insert(oid, Target { oid, peeled: None })),
+            Some(problem) => salvaged.lost.push(format!("{name} ({oid}), a loose ref: {problem}")),
+        }
+    }
     let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
     let (chain, is_whole) = find_snapshots(old, newest);
     let readable: HashSet<Oid> = chain.iter().map(|snapshot| snapshot.oid).collect();
@@ -74,7 +84,6 @@ pub(super) fn salvage(
         }
     }
     let mut retained = Vec::new();
-    let mut promised: BTreeMap<Oid, Target> = BTreeMap::new();
     for snapshot in &chain {
         match porter.carry_snapshot(snapshot.oid)? {
             Ok(targets) => {
@@ -120,6 +129,17 @@ pub(super) fn salvage(
         salvaged.refs.insert(name, Target { oid, peeled });
     }
     Ok(salvaged)
+}
+
+/// Reads the object that a loose ref names, or `None` for one that names another ref or nothing.
+fn read_loose_ref(mirror: &Path, name: &str, lost: &mut Vec<String>) -> Option<Oid> {
+    match read_at_once(&mirror.join(name)) {
+        Ok(bytes) => parse_oid(String::from_utf8_lossy(&bytes).trim_end()),
+        Err(error) => {
+            lost.push(format!("{name}, a loose ref: {error}"));
+            None
+        }
+    }
 }
 
 /// Reads what can be read of the list of refs.

@@ -105,6 +105,33 @@ pub fn verify(
     Ok(found.report)
 }
 
+/// Lists the files below `refs` of a mirror by the names of the refs that git takes them for. ghbk writes none.
+///
+/// # Errors
+/// [`GitError::Io`] if a folder cannot be read.
+pub(crate) fn loose_refs(mirror: &Path) -> Result<Vec<String>, GitError> {
+    let mut found = Vec::new();
+    let mut folders = vec![mirror.join("refs")];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(GitError::io("read", &folder)(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(GitError::io("read", &folder))?;
+            let path = entry.path();
+            if entry.file_type().map_err(GitError::io("examine", &path))?.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(mirror).unwrap_or(&path).to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// Unpacks every object of a pack from a copy on local disk, for an unreadable block of one that is mapped ends the process.
 fn examine(
     pack: &pack::Pack,
@@ -179,24 +206,9 @@ impl Findings {
         if alternates.try_exists().map_err(GitError::io("examine", &alternates))? {
             self.add(None, "objects/info/alternates makes it depend on another repository".to_owned());
         }
-        let mut folders = vec![mirror.join("refs")];
-        while let Some(folder) = folders.pop() {
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(GitError::io("read", &folder)(error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(GitError::io("read", &folder))?;
-                let path = entry.path();
-                if entry.file_type().map_err(GitError::io("examine", &path))?.is_dir() {
-                    folders.push(path);
-                } else {
-                    let name = path.strip_prefix(mirror).unwrap_or(&path).display().to_string();
-                    let name = crate::text::printable(&name, 200);
-                    self.add(None, format!("{name} is a loose ref, which ghbk did not write; it hides the stored one"));
-                }
-            }
+        for name in loose_refs(mirror)? {
+            let name = crate::text::printable(&name, 200);
+            self.add(None, format!("{name} is a loose ref, which ghbk did not write; it hides the stored one"));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
 use crate::git::adopt::{ForeignClone, adopt};
+use crate::git::pack_list::PackList;
 use crate::git::publish::Publication;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::Transfer;
@@ -122,14 +123,14 @@ impl Session {
         outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut fatal = false;
         match result {
-            Ok(Done { head, kept, clone }) => {
+            Ok(Done { head, kept, clone, packs }) => {
                 outcome.tips_kept = kept;
                 outcome.adopted = Some(clone);
                 match kind {
-                    MirrorKind::Code => outcome.head = Some(head),
+                    MirrorKind::Code => (outcome.head, outcome.packs) = (Some(head), packs),
                     MirrorKind::Wiki => {
                         outcome.state = State::Updated;
-                        outcome.wiki_head = Some(head);
+                        (outcome.wiki_head, outcome.wiki_packs) = (Some(head), packs);
                     }
                 }
             }
@@ -165,6 +166,7 @@ struct Done {
     head: String,
     kept: u64,
     clone: AdoptedClone,
+    packs: Option<PackList>,
 }
 
 impl Work {
@@ -186,10 +188,10 @@ impl Work {
         let building = self.store.mirror_at(&layout::incoming(*id), self.kind);
         let place = clone.folder.strip_prefix(self.store.root()).unwrap_or(&clone.folder);
         let aside = layout::adopted(place, run_id);
-        let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: Some(&head) };
+        let publication = Publication { packs: &staged.packs, refs: &staged.refs, compared: None, head: Some(&head) };
         let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
         self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;
         let clone = AdoptedClone { from: place.display().to_string(), set_aside_in: aside.display().to_string() };
-        Ok(Done { head, kept: staged.kept, clone })
+        Ok(Done { head, kept: staged.kept, clone, packs: PackList::of(&staged.packs).ok() })
     }
 }

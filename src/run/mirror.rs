@@ -17,17 +17,19 @@ use crate::config::Config;
 use crate::git::advertisement::Advertisement;
 use crate::git::changes::{ChangeKind, RefChange};
 use crate::git::consolidate::{Consolidated, Policy, consolidate};
+use crate::git::pack_list::PackList;
 use crate::git::publish::{Publication, publish};
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
+use crate::git::verify::{Thoroughness, verify};
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State};
+use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
 use crate::plan::Step;
-use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
+use crate::store::{Ledger, Lock, Look, Mirror, MirrorKind, Record, Store, layout};
 use crate::text::printable;
 
 /// Holds what every repository's work shares.
@@ -64,6 +66,8 @@ struct Part<'a> {
     kind: MirrorKind,
     /// HEAD as the index knows it.
     stored_head: Option<&'a str>,
+    /// Its packs as the index knows them.
+    known_packs: Option<&'a PackList>,
     /// Whether the mirror could not be asked whose it is.
     is_unconfirmed: bool,
     /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
@@ -78,6 +82,7 @@ impl<'a> Part<'a> {
             full_name: &repository.full_name,
             kind: MirrorKind::Code,
             stored_head: step.stored.as_ref().and_then(|stored| stored.head.as_deref()),
+            known_packs: step.stored.as_ref().and_then(|stored| stored.packs.as_ref()),
             is_unconfirmed: step.stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
             default_branch: repository.default_branch.as_deref(),
         }
@@ -86,7 +91,8 @@ impl<'a> Part<'a> {
     /// Returns the wiki, if there may be one.
     fn wiki(step: &'a Step) -> Option<Self> {
         let stored_head = step.stored.as_ref().and_then(|stored| stored.wiki_head.as_deref());
-        let wiki = Part { kind: MirrorKind::Wiki, stored_head, default_branch: None, ..Self::code(step) };
+        let known_packs = step.stored.as_ref().and_then(|stored| stored.wiki_packs.as_ref());
+        let wiki = Part { kind: MirrorKind::Wiki, stored_head, known_packs, default_branch: None, ..Self::code(step) };
         step.repository.has_wiki.then_some(wiki)
     }
 
@@ -101,6 +107,8 @@ struct Synced {
     state: State,
     head: String,
     remarks: Remarks,
+    /// Its packs, if they are others than the index knew.
+    packs: Option<PackList>,
     changed: Changed,
 }
 
@@ -111,11 +119,20 @@ struct Remarks {
     unusable: Vec<String>,
     /// How many lie in ghbk's own namespace there.
     displaced: u64,
+    /// What is wrong with the mirror, told by a look at it.
+    problems: Vec<String>,
+    /// Whether HEAD was lost and is written again.
+    was_head_lost: bool,
 }
 
 impl Remarks {
-    fn on(advertisement: Advertisement) -> Self {
-        Self { unusable: advertisement.unusable, displaced: advertisement.displaced }
+    fn on(advertisement: Advertisement, inspected: Inspected) -> Self {
+        Self {
+            unusable: advertisement.unusable,
+            displaced: advertisement.displaced,
+            problems: inspected.problems,
+            was_head_lost: inspected.is_head_lost,
+        }
     }
 
     fn tell(self, name: &str, state: State, outcome: &mut Outcome) {
@@ -125,6 +142,15 @@ impl Remarks {
             error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
             hint: "rename it on GitHub".to_owned(),
         }));
+        outcome.failures.extend(self.problems.into_iter().map(|problem| Failure {
+            repository: name.to_owned(),
+            stage: Stage::Verify,
+            error: format!("the mirror is damaged: {problem}"),
+            hint: repair_hint(name),
+        }));
+        if self.was_head_lost {
+            outcome.warnings.push(format!("{name}: HEAD of the mirror was missing or changed, and is written again"));
+        }
         if self.displaced > 0 && state != State::Unchanged {
             outcome.warnings.push(format!(
                 "{name}: its {} refs below {OWN_NAMESPACE} on GitHub are stored below {DISPLACED_NAMESPACE}",
@@ -178,7 +204,7 @@ type PartResult = Result<Synced, (Stage, GitError)>;
 
 /// The outcome of asking and downloading.
 enum Attempt {
-    Unchanged { head: String, remarks: Remarks },
+    Unchanged { head: String, remarks: Remarks, packs: Option<PackList> },
     Changed(Box<Change>),
 }
 
@@ -186,6 +212,17 @@ enum Attempt {
 struct Stored {
     refs: Refs,
     head: Option<String>,
+    /// What a look at it told, if the index knew what there should be.
+    look: Option<Look>,
+}
+
+/// What is known of a mirror before anything is compared with GitHub.
+#[derive(Default)]
+struct Inspected {
+    problems: Vec<String>,
+    is_head_lost: bool,
+    /// Its packs, if they are others than the index knew.
+    packs: Option<PackList>,
 }
 
 /// What is ready to be published.
@@ -197,6 +234,8 @@ struct Change {
     /// Whether the mirror says so already.
     keeps_head: bool,
     remarks: Remarks,
+    /// The packs that the mirror has before.
+    packs: Option<PackList>,
     scratch: tempfile::TempDir,
 }
 
@@ -319,12 +358,12 @@ impl Worker {
             () = cancel.cancelled() => return Err((Stage::Stage, GitError::Cancelled)),
         };
         match attempt {
-            Attempt::Unchanged { head, remarks } => {
+            Attempt::Unchanged { head, remarks, mut packs } => {
                 let mut changed = Changed::default();
                 if self.crowded.contains(mirror.path()) {
-                    self.merge_again(part, mirror, cancel, &mut changed).await;
+                    packs = self.merge_again(part, mirror, cancel, &mut changed).await.or(packs);
                 }
-                Ok(Synced { state: State::Unchanged, head, remarks, changed })
+                Ok(Synced { state: State::Unchanged, head, remarks, packs, changed })
             }
             Attempt::Changed(change) => {
                 self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
@@ -359,14 +398,20 @@ impl Worker {
         };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
+        let mut inspected = match &stored {
+            Some(stored) => self.inspect(part, mirror, stored.look.as_ref(), cancel).await?,
+            None => Inspected::default(),
+        };
+        let known_packs = inspected.packs.take();
         if let Some(stored) = &stored {
             let of_remote = stored.refs.of_remote();
             // To begin a new history beside the one that is only out of sight would lose it.
             if stored.refs.get(SNAPSHOTS_REF).is_none() {
                 return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
             }
-            if of_remote == advertisement.refs && stored_head == Some(&head) {
-                return Ok(Attempt::Unchanged { head, remarks: Remarks::on(advertisement) });
+            if of_remote == advertisement.refs && stored_head == Some(&head) && !inspected.is_head_lost {
+                let remarks = Remarks::on(advertisement, inspected);
+                return Ok(Attempt::Unchanged { head, remarks, packs: known_packs });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
                 return Err(GitError::Emptied(of_remote.len()));
@@ -382,6 +427,7 @@ impl Worker {
         let object_size_max = self.config.limits.object_size;
         let (expected, asked) = (head.clone(), mirror.clone());
         let is_same = stored_head == Some(&head);
+        let packs = known_packs.or_else(|| part.known_packs.cloned());
         // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
         let keeps_head = blocking(move || Ok(is_same && asked.may_have_head(&expected)?));
         let change = blocking(move || {
@@ -405,12 +451,53 @@ impl Worker {
                 Some(damaged) => stage_repair(&download, damaged)?,
                 None => stage(&download)?,
             };
-            let (is_repair, remarks) = (damaged.is_some(), Remarks::on(advertisement));
-            Ok(Change { stored, is_repair, staged, head, keeps_head: false, remarks, scratch })
+            let (is_repair, remarks) = (damaged.is_some(), Remarks::on(advertisement, inspected));
+            Ok(Change { stored, is_repair, staged, head, keeps_head: false, remarks, packs, scratch })
         });
         let (change, keeps_head) = tokio::join!(change, keeps_head);
         let change = change?;
         Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
+    }
+
+    /// Follows up what a look at a mirror told: packs that are others than the last run left are right if the mirror is whole
+    /// with them, as after a `git gc` by hand or a run that was cut off.
+    async fn inspect(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        look: Option<&Look>,
+        cancel: &CancellationToken,
+    ) -> Result<Inspected, GitError> {
+        let mirror = mirror.clone();
+        let Some(look) = look else {
+            // Nothing to compare with: what is there is what the next run compares with.
+            let listed = blocking(move || PackList::of_mirror(mirror.path())).await;
+            let (packs, problems) = match listed {
+                Ok(packs) => (Some(packs), Vec::new()),
+                Err(GitError::Damaged(problem)) => (None, vec![problem]),
+                Err(error) => return Err(error),
+            };
+            return Ok(Inspected { problems, is_head_lost: false, packs });
+        };
+        let mut problems = look.problems.clone();
+        if look.packs_differ.is_empty() {
+            return Ok(Inspected { problems, is_head_lost: look.is_head_lost, packs: None });
+        }
+        tracing::info!(mirror = part.name(), differ = ?look.packs_differ, "its packs are not those that the last run left");
+        let (scratch, cancel) = (self.scratch.clone(), cancel.clone());
+        let (verified, packs) = blocking(move || {
+            let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
+            Ok((verified, PackList::of_mirror(mirror.path()).ok()))
+        })
+        .await?;
+        if let Some(damage) = verified.damage.first() {
+            let (first, more) = (&look.packs_differ[0], verified.damage.len() - 1);
+            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+            problems.push(format!("{first}; {damage}{more}"));
+        }
+        // What is damaged is looked at again by every run.
+        let packs = packs.filter(|_| verified.damage.is_empty());
+        Ok(Inspected { problems, is_head_lost: look.is_head_lost, packs })
     }
 
     fn policy(&self) -> Policy {
@@ -422,7 +509,13 @@ impl Worker {
     }
 
     /// Merges the packs of a mirror whose merging was interrupted.
-    async fn merge_again(&self, part: &Part<'_>, mirror: Mirror, cancel: &CancellationToken, changed: &mut Changed) {
+    async fn merge_again(
+        &self,
+        part: &Part<'_>,
+        mirror: Mirror,
+        cancel: &CancellationToken,
+        changed: &mut Changed,
+    ) -> Option<PackList> {
         let (lock, policy, name) = (Arc::clone(&self.lock), self.policy(), part.name());
         let (parent, cancel) = (self.scratch.clone(), cancel.clone());
         let store = self.store.clone();
@@ -430,9 +523,12 @@ impl Worker {
             let _lock = lock;
             store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             let scratch = temporary_folder("stage-", &parent)?;
-            consolidate(mirror.path(), scratch.path(), policy, &cancel)
+            let merged = consolidate(mirror.path(), scratch.path(), policy, &cancel);
+            Ok((merged, PackList::of_mirror(mirror.path()).ok()))
         });
-        changed.note_merged(merged.await, &name);
+        let (merged, packs) = merged.await.unwrap_or_else(|error| (Err(error), None));
+        changed.note_merged(merged, &name);
+        packs
     }
 
     async fn publish(
@@ -452,9 +548,10 @@ impl Worker {
         let was_known = part.stored_head.is_some();
         blocking(move || {
             let _lock = lock;
-            let Change { stored, is_repair, staged, head, keeps_head, remarks, scratch } = change;
+            let Change { stored, is_repair, staged, head, keeps_head, remarks, packs: packs_before, scratch } = change;
             let new_head = (!keeps_head).then_some(head.as_str());
-            let publication = Publication { packs: &staged.packs, refs: &staged.refs, head: new_head };
+            let compared = stored.as_ref().map(|stored| &stored.refs);
+            let publication = Publication { packs: &staged.packs, refs: &staged.refs, compared, head: new_head };
             // A new mirror is renamed into its place, which a link in the way refuses.
             if is_repair {
                 store.refuse_links_on_the_way(mirror.path())?;
@@ -494,10 +591,16 @@ impl Worker {
                 };
                 changed.warnings.push(format!("{name} is repaired; the mirror of before is kept in {aside}: {advice}"));
             }
+            let is_kept = stored.is_some() && !is_repair;
+            let mut packs = PackList::of(&staged.packs).ok();
+            if is_kept {
+                packs = packs_before.zip(packs).map(|(before, new)| before.and(new));
+            }
             if staged.stored_packs + staged.packs.len() > policy.packs_max {
                 changed.note_merged(consolidate(mirror.path(), scratch.path(), policy, &cancel), &name);
+                packs = PackList::of_mirror(mirror.path()).ok();
             }
-            Ok(Synced { state, head, remarks, changed })
+            Ok(Synced { state, head, remarks, packs, changed })
         })
         .await
     }
@@ -532,13 +635,13 @@ impl Worker {
                     match kind {
                         MirrorKind::Code => {
                             outcome.state = synced.state;
-                            outcome.head = head;
+                            (outcome.head, outcome.packs) = (head, synced.packs);
                         }
                         MirrorKind::Wiki => {
                             if outcome.state == State::Unchanged && synced.state != State::Unchanged {
                                 outcome.state = State::Updated;
                             }
-                            outcome.wiki_head = head;
+                            (outcome.wiki_head, outcome.wiki_packs) = (head, synced.packs);
                         }
                     }
                     synced.remarks.tell(&name, synced.state, &mut outcome);
@@ -617,13 +720,20 @@ impl Worker {
 fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
     let id = part.id;
     let known_head = part.stored_head.filter(|_| !part.is_unconfirmed).map(str::to_owned);
+    let known_packs = part.known_packs.cloned();
     move || {
+        // Most that the index does not know are not there.
+        if known_head.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {
+            return Ok(None);
+        }
         let refs = mirror.refs();
         if matches!(refs, Ok(None)) {
             return Ok(None);
         }
-        if known_head.is_some() {
-            return Ok(refs?.map(|refs| Stored { refs, head: known_head }));
+        if let Some(head) = known_head {
+            let Some(refs) = refs? else { return Ok(None) };
+            let look = known_packs.map(|packs| mirror.look(&packs, &head)).transpose()?;
+            return Ok(Some(Stored { refs, head: Some(head), look }));
         }
         // Only a mirror that the index does not know can belong to somebody else.
         let identity = mirror.identity()?;
@@ -635,7 +745,7 @@ fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Optio
         }
         let Some(refs) = refs? else { return Ok(None) };
         let head = mirror.head()?;
-        Ok(Some(Stored { refs, head }))
+        Ok(Some(Stored { refs, head, look: None }))
     }
 }
 

@@ -16,6 +16,7 @@ use super::ledger::{RunRecord, Verified, all_runs, latest};
 use super::mirror::{Scan, Unreadable};
 use super::{Store, StoreError};
 use crate::git::files::{read_at_once, replace};
+use crate::git::pack_list::PackList;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 
@@ -48,6 +49,12 @@ pub struct IndexedMirror {
     pub head: Option<String>,
     /// The content of the wiki's HEAD; none if there is no wiki's mirror.
     pub wiki_head: Option<String>,
+    /// Its packs as the last run left them, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<PackList>,
+    /// The packs of the wiki's mirror, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiki_packs: Option<PackList>,
     /// When it was last known to equal GitHub.
     pub last_success: Option<DateTime<Utc>>,
     /// How its last run ended.
@@ -78,6 +85,8 @@ impl IndexedMirror {
             place,
             head: None,
             wiki_head: None,
+            packs: None,
+            wiki_packs: None,
             last_success: None,
             last_state: None,
             gone: false,
@@ -213,6 +222,8 @@ impl Index {
             }
             for outcome in record.outcomes.iter().rev() {
                 if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
+                    mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
+                    mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
                     mirror.last_state = mirror.last_state.or(Some(outcome.state));
                     if outcome.state != State::Failed {
                         mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
@@ -302,6 +313,12 @@ impl Index {
         }
         if outcome.wiki_head.is_some() {
             mirror.wiki_head.clone_from(&outcome.wiki_head);
+        }
+        if outcome.packs.is_some() {
+            mirror.packs.clone_from(&outcome.packs);
+        }
+        if outcome.wiki_packs.is_some() {
+            mirror.wiki_packs.clone_from(&outcome.wiki_packs);
         }
         if outcome.state != State::Failed {
             mirror.last_success = Some(outcome.finished_at);

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::contents::mark_untouched;
 use super::layout::{MOVING, MirrorKind, REPLACING};
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
@@ -457,11 +458,15 @@ fn build(
         }
     }
     let (id, name) = identity;
-    // No automatic gc: what nothing refers to any more is what a backup may be asked for.
+    // No automatic gc: what nothing refers to any more is what a backup may be asked for. No pushes: a ref that git writes hides
+    // the stored one.
     let config = format!(
-        "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[ghbk]\n\tid = {id}\n\tfullName = {name}\n"
+        "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[receive]\n\thideRefs = refs\n\
+         [ghbk]\n\tid = {id}\n\tfullName = {name}\n"
     );
-    publish::build(path, &config, publication)
+    publish::build(path, &config, publication)?;
+    mark_untouched(&path.join("refs"));
+    Ok(())
 }
 
 /// Lists the names in a folder, sorted; nothing for a missing folder or a file.

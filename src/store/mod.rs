@@ -3,6 +3,7 @@
 //! What a newcomer would get wrong: nothing here ever removes the only mirror of a repository. Folders are made, moved and
 //! set aside; what goes away is half-built, or a copy that the next repair makes again.
 
+mod contents;
 mod index;
 pub mod layout;
 mod ledger;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::config::StoreConfig;
 use crate::git::GitError;
 
+pub use contents::Look;
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ghbk_sandbox::Fault;
 
-use crate::world::{World, git_output};
+use crate::world::{World, git, git_output};
 
 fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
@@ -136,4 +136,41 @@ fn an_interrupted_rename_is_finished() {
     assert_eq!(summary["counts"]["created"], 0, "{summary:#}");
     assert_eq!(summary["counts"]["renamed"], 1, "{summary:#}");
     world.assert_mirrors("acme/new");
+}
+
+/// Seen in a review: whoever removed the lock let a second run in, and the first one then published over refs that it had never
+/// seen: the tip and the snapshot of the other were named by nothing, and went with the next `git gc`.
+#[test]
+fn a_publication_never_overwrites_refs_that_it_did_not_compare() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    let mirror = world.mirror("acme/site");
+    site.commit("main", "first", "1").unwrap();
+    let slow = "/acme/site.git/git-upload-pack";
+    world.sandbox.fault(Fault::on(slow).times(1).delay(3_000));
+    world.sandbox.clear_requests();
+    let first = start(&world, &["run", "--json"]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !world.sandbox.requests().iter().any(|request| request.path.ends_with("site.git/info/refs")) {
+        assert!(Instant::now() < deadline, "the first run asks what there is");
+        sleep(Duration::from_millis(20));
+    }
+    // A request is listed when it is answered; by now the first run waits for its pack.
+    sleep(Duration::from_millis(800));
+    std::fs::remove_file(world.root.join(".ghbk/lock")).unwrap();
+    site.force_push("main").unwrap();
+    let between = site.rev_parse("main").unwrap();
+    world.run_json(0);
+    site.force_push("main").unwrap();
+    let output = first.wait_with_output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{summary:#}");
+    assert!(summary["failures"].to_string().contains("another process has written them"), "{summary:#}");
+    world.run_json(0);
+    world.assert_mirrors("acme/site");
+    git(&mirror, &["gc", "--quiet", "--prune=now"]);
+    git(&mirror, &["cat-file", "-e", &between]);
+    let snapshots = world.run(&["snapshots", "acme/site", "--json"]).expect(0).json();
+    assert_eq!(snapshots[0]["snapshots"].as_array().unwrap().len(), 3, "{snapshots}");
 }

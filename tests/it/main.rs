@@ -16,6 +16,7 @@ mod interruption;
 mod inventory;
 mod lies;
 mod list;
+mod look;
 mod mirror;
 mod names;
 mod network;

@@ -1,0 +1,97 @@
+//! What lies in a mirror's folder, as far as names and sizes tell: a run looks at each mirror so, before it says that nothing changed.
+//!
+//! What a newcomer would get wrong: each question is a round trip of milliseconds, so each is asked once and only where it
+//! can tell something. That `refs` is empty is told by the date that ghbk gave the folder: whoever makes a ref changes it.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Timespec, Timestamps};
+
+use super::Mirror;
+use crate::git::GitError;
+use crate::git::files::metadata;
+use crate::git::pack_list::PackList;
+use crate::git::verify::loose_refs;
+use crate::text::printable;
+
+/// What a look at a mirror told.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Files of packs that are not there, or of another size than they had.
+    pub packs_differ: Vec<String>,
+    /// What else must not be as it is.
+    pub problems: Vec<String>,
+    /// Whether HEAD is missing, or of another length than it had.
+    pub is_head_lost: bool,
+}
+
+/// The date of a `refs` folder in which nobody but ghbk has been: the first second of the third millennium.
+const UNTOUCHED: Duration = Duration::from_hours(271_752);
+
+/// From this many packs on, listing the folder first is cheaper: an NFS server sends the attributes of all files with it.
+const LISTED_MIN: usize = 3;
+
+impl Mirror {
+    /// Looks whether everything is there that the last run left, without reading any of it.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if the store does not answer.
+    pub fn look(&self, packs: &PackList, head: &str) -> Result<Look, GitError> {
+        let mut look = Look { is_head_lost: !self.may_have_head(head)?, ..Look::default() };
+        let folder = self.path().join("objects/pack");
+        if packs.len() >= LISTED_MIN {
+            // What it says is asked again below, of the client's own memory.
+            let _ = fs::read_dir(&folder).map(Iterator::count);
+        }
+        for (pack, idx, sizes) in packs.files() {
+            for (name, expected) in [(pack, sizes.pack), (idx, sizes.idx)] {
+                let path = folder.join(&name);
+                match metadata(&path).map_err(GitError::io("examine", &path))? {
+                    None => look.packs_differ.push(format!("{name} is missing")),
+                    Some(there) if there.len() != expected => {
+                        look.packs_differ.push(format!("{name} has {} bytes instead of {expected}", there.len()));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        let config = self.path().join("config");
+        let there = metadata(&config).map_err(GitError::io("examine", &config))?;
+        if there.is_none_or(|there| there.len() == 0) {
+            look.problems.push("it has no config, which says whose it is".to_owned());
+        }
+        self.look_at_refs(&mut look)?;
+        Ok(look)
+    }
+
+    fn look_at_refs(&self, look: &mut Look) -> Result<(), GitError> {
+        let folder = self.path().join("refs");
+        let Some(there) = metadata(&folder).map_err(GitError::io("examine", &folder))? else {
+            look.problems.push("it has no folder refs, without which git takes it for no repository".to_owned());
+            return Ok(());
+        };
+        if there.modified().ok() == Some(SystemTime::UNIX_EPOCH + UNTOUCHED) {
+            return Ok(());
+        }
+        let loose = loose_refs(self.path())?;
+        look.problems.extend(loose.iter().map(|name| {
+            let name = printable(name, 200);
+            format!("{name} is a loose ref, which ghbk did not write; it hides the stored one")
+        }));
+        if loose.is_empty() && fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) {
+            mark_untouched(&folder);
+        }
+        Ok(())
+    }
+}
+
+/// Gives an empty `refs` folder the date by which the next run knows that it is still empty.
+pub(super) fn mark_untouched(refs: &Path) {
+    let date = Timespec { tv_sec: i64::try_from(UNTOUCHED.as_secs()).unwrap_or_default(), tv_nsec: 0 };
+    let dates = Timestamps { last_access: date, last_modification: date };
+    if let Err(error) = rustix::fs::utimensat(rustix::fs::CWD, refs, &dates, AtFlags::empty()) {
+        tracing::debug!(folder = %refs.display(), %error, "is looked into by each run");
+    }
+}

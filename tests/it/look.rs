@@ -1,0 +1,144 @@
+//! A mirror that lost something is never "unchanged": what each run notices without reading contents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::world::{World, git, git_output};
+
+/// A mirror of two packs, known to the index as it is.
+fn known_mirror(world: &World) -> PathBuf {
+    let site = world.add("acme/site");
+    world.run_json(0);
+    site.commit("main", "more", "1").unwrap();
+    world.run_json(0);
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+    world.mirror("acme/site")
+}
+
+fn files_with(mirror: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(mirror.join("objects/pack")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.to_string_lossy().ends_with(ending));
+    files.sort();
+    files
+}
+
+fn cut(file: &Path) {
+    let bytes = fs::read(file).unwrap();
+    fs::write(file, &bytes[..bytes.len() - 1]).unwrap();
+}
+
+fn failures(summary: &Value) -> String {
+    summary["failures"].to_string()
+}
+
+/// Seen in a trial: each of these stayed "unchanged" for up to twelve weeks.
+#[test]
+fn a_mirror_that_lost_something_is_never_unchanged() {
+    type Damage = fn(&Path);
+    let ways: [(&str, Damage, &str); 11] = [
+        ("all objects", |m| fs::remove_dir_all(m.join("objects")).unwrap(), "is missing"),
+        ("all packs", |m| fs::remove_dir_all(m.join("objects/pack")).unwrap(), "is missing"),
+        ("a pack", |m| fs::remove_file(&files_with(m, ".pack")[0]).unwrap(), ".pack is missing"),
+        ("an index", |m| fs::remove_file(&files_with(m, ".idx")[0]).unwrap(), ".idx is missing"),
+        ("the end of a pack", |m| cut(&files_with(m, ".pack")[1]), "bytes instead of"),
+        ("the end of an index", |m| cut(&files_with(m, ".idx")[1]), "bytes instead of"),
+        ("the content of a pack", |m| fs::write(&files_with(m, ".pack")[0], "").unwrap(), "has 0 bytes instead of"),
+        ("its config", |m| fs::remove_file(m.join("config")).unwrap(), "it has no config"),
+        ("its refs folder", |m| fs::remove_dir(m.join("refs")).unwrap(), "it has no folder refs"),
+        ("its list of refs", |m| fs::remove_file(m.join("packed-refs")).unwrap(), "it has no packed-refs"),
+        ("a name in its list of refs", |m| cut(&m.join("packed-refs")), "in the middle of a line"),
+    ];
+    for (what, damage, words) in ways {
+        let world = World::new();
+        let mirror = known_mirror(&world);
+        damage(&mirror);
+        for again in ["at once", "in every run after that"] {
+            let summary = world.run_json(1);
+            assert!(failures(&summary).contains(words), "{what} {again}: {summary:#}");
+            assert!(failures(&summary).contains("ghbk run --repair acme/site"), "{what}: {summary:#}");
+            assert_eq!(summary["counts"]["unchanged"], 0, "{what}: {summary:#}");
+        }
+        // What only the store had, such as snapshots, may be lost for good, which is said.
+        let ended = world.run(&["run", "--repair", "acme/site"]);
+        assert!(ended.stdout.contains("is repaired"), "{what}: {ended:#?}");
+        world.assert_mirrors("acme/site");
+        assert_eq!(world.run_json(0)["counts"]["unchanged"], 1, "{what}");
+    }
+}
+
+#[test]
+fn a_lost_head_is_written_again_and_told() {
+    for damage in [|head: &Path| fs::remove_file(head).unwrap(), |head: &Path| fs::write(head, "").unwrap()] {
+        let world = World::new();
+        let mirror = known_mirror(&world);
+        damage(&mirror.join("HEAD"));
+        let summary = world.run_json(0);
+        assert_eq!(summary["counts"]["updated"], 1, "{summary:#}");
+        assert!(summary["warnings"].to_string().contains("HEAD of the mirror was missing or changed"), "{summary:#}");
+        world.assert_mirrors("acme/site");
+        assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+        world.run(&["verify"]).expect(0);
+    }
+}
+
+/// What git does in a mirror is right as long as the mirror is whole.
+#[test]
+fn packs_that_git_made_anew_are_accepted_once_they_are_verified() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    git(&mirror, &["gc", "--quiet", "--prune=now"]);
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+    let packs = files_with(&mirror, ".pack");
+    assert_eq!(packs.len(), 1);
+    // They are what the next run expects.
+    fs::remove_file(&packs[0]).unwrap();
+    assert!(failures(&world.run_json(1)).contains(".pack is missing"));
+}
+
+/// The index is derived: what the records know of a mirror survives it.
+#[test]
+fn a_lost_index_does_not_hide_a_lost_pack() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    fs::remove_file(&files_with(&mirror, ".pack")[0]).unwrap();
+    fs::remove_file(&files_with(&mirror, ".idx")[0]).unwrap();
+    assert!(failures(&world.run_json(1)).contains("is missing"));
+}
+
+/// A ref that git writes into a mirror hides the stored one: a clone of the mirror gives another `main` than the run says.
+#[test]
+fn what_is_written_into_a_mirror_is_told_and_kept_by_a_repair() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    let clone = world.folder.path().join("clone");
+    let cloned = std::process::Command::new("git").args(["clone", "--quiet"]).args([&mirror, &clone]).status().unwrap();
+    assert!(cloned.success());
+    git(&clone.join(".git"), &["config", "user.email", "a@example.com"]);
+    git(&clone.join(".git"), &["config", "user.name", "a"]);
+    git(&clone.join(".git"), &["commit", "--quiet", "--allow-empty", "-m", "by hand"]);
+    let pushed = git(&clone.join(".git"), &["rev-parse", "HEAD"]).trim().to_owned();
+    for name in ["main", "mine"] {
+        let refused =
+            git_output(&clone.join(".git"), &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{name}")]);
+        assert!(!refused.status.success(), "a mirror takes no pushes");
+    }
+    // Who insists gets it in all the same.
+    git(&mirror, &["config", "--unset", "receive.hideRefs"]);
+    git(&clone.join(".git"), &["push", "--quiet", "origin", "HEAD:refs/heads/main", "HEAD:refs/heads/mine"]);
+    world.sandbox.edit("acme/site").commit("main", "on GitHub", "2").unwrap();
+    for updated in [true, false] {
+        let summary = world.run_json(1);
+        assert!(failures(&summary).contains("refs/heads/main is a loose ref"), "{updated}: {summary:#}");
+        assert!(failures(&summary).contains("--repair"), "{summary:#}");
+    }
+    let ended = world.run(&["run", "--repair", "acme/site"]).expect(0);
+    assert!(ended.stdout.contains("is repaired"), "{ended:#?}");
+    world.assert_mirrors("acme/site");
+    assert_eq!(git(&mirror, &["rev-parse", &format!("refs/ghbk/kept/{pushed}")]).trim(), pushed);
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
+    world.run(&["verify", "--deep"]).expect(0);
+}
