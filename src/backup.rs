@@ -1,6 +1,5 @@
 //! One backup from secrets to report: what `ghbk run` does once and the daemon does on its schedule.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +11,7 @@ use crate::config::{Config, Notify};
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
 use crate::names::RunId;
-use crate::outcome::{Counts, Failure, Proof, RunStatus, RunSummary, Stage};
+use crate::outcome::{Failure, Happened, RunEnd, RunHeader, RunStatus, RunSummary, Stage};
 use crate::report::slack as slack_report;
 use crate::run::{Outside, Progress, Request, Session};
 use crate::secrets::{self, Secrets, env_var};
@@ -64,7 +63,8 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     if let Ok(http) = http {
         report_to_slack(config, &http, &secrets, &mut summary).await;
     }
-    tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed = summary.counts.failed, "run ends");
+    let (failed, failures) = (summary.counts.failed, summary.counts.failures);
+    tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed, failures, "run ends");
     error.map_or(Ok(summary), Err)
 }
 
@@ -89,28 +89,16 @@ async fn run_session(
 
 /// Sums up a run that has no record.
 fn unrecorded(backup: &Backup, started_at: DateTime<Utc>, error: &Error) -> RunSummary {
-    RunSummary {
+    let run = RunHeader {
         run_id: RunId::at(started_at),
         trigger: backup.request.trigger,
         selection: backup.request.selection.clone(),
         is_narrowed: backup.config.is_narrowed,
         started_at,
-        finished_at: backup.clock.now(),
-        status: RunStatus::Failed,
-        counts: Counts { failed: 1, ..Counts::default() },
-        bytes_received: 0,
-        failures: vec![setup_failure("store", error.message(), error.hint())],
-        warnings: Vec::new(),
-        created: Vec::new(),
-        renamed: Vec::new(),
-        gone: Vec::new(),
-        force_pushed: Vec::new(),
-        adopted: Vec::new(),
-        dropped: Vec::new(),
-        unmerged: Vec::new(),
-        proof: Proof::default(),
-        listed_by_owner: BTreeMap::new(),
-    }
+    };
+    let failures = vec![setup_failure("store", error.message(), error.hint())];
+    let happened = Happened { failures, ..Happened::default() };
+    RunSummary::new(run, RunEnd::Stopped, backup.clock.now(), happened)
 }
 
 fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {

@@ -2,6 +2,8 @@
 //!
 //! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed.
 
+mod sums;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::git::pack_list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
+
+pub use sums::{Happened, RunEnd, RunHeader};
 
 /// Says how a mirror stands after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +93,9 @@ pub struct Outcome {
     /// What retention gave up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
+    /// Whether the run was told to stop before it was done with it: this is what it had done by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut_off: bool,
     /// Whether its mirror was fetched afresh because it was damaged.
     #[serde(default)]
     pub repaired: bool,
@@ -135,6 +142,7 @@ impl Outcome {
             packs_merged: 0,
             unmerged: false,
             dropped: None,
+            is_cut_off: false,
             repaired: false,
             adopted: None,
             bytes_received: 0,
@@ -232,7 +240,8 @@ pub enum RunStatus {
     Cancelled,
 }
 
-/// Counts repositories. `renamed` counts beside the others; the rest add up to `listed`, filtered ones aside.
+/// Counts repositories, each once: `created`, `updated`, `unchanged`, `failed` and `not_reached` add up to `listed`.
+/// `renamed` and `gone` are counted beside them, and so are `failures`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Repositories that were to be backed up.
@@ -247,8 +256,14 @@ pub struct Counts {
     pub renamed: u64,
     /// Mirrors of repositories that GitHub no longer lists.
     pub gone: u64,
-    /// Repositories that failed, and listings.
+    /// Listed repositories that could not be brought to equal GitHub, for whatever reasons.
     pub failed: u64,
+    /// Failures of any kind: as many as `failures` lists. A repository may have several, and some are of none.
+    #[serde(default)]
+    pub failures: u64,
+    /// Listed repositories that a run which was stopped did not come to, or not to their end.
+    #[serde(default)]
+    pub not_reached: u64,
 }
 
 /// Names a repository before and after.

@@ -30,7 +30,7 @@ use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Renamed, RunStatus, RunSummary, Stage, State, Trigger};
+use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunSummary, Stage, State, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
@@ -282,7 +282,7 @@ impl Session {
         self.ledger.prove()?;
         let mut tally = std::mem::take(&mut self.tally);
         tally.failures.push(failure);
-        self.close(tally, RunStatus::Failed)
+        self.close(tally, RunEnd::Stopped)
     }
 
     /// Records the damage that a verification outside of a run has found, so that every run looks at these mirrors until
@@ -296,13 +296,12 @@ impl Session {
             let verified = Verified { id, at: self.clock.now(), damage: Some(damage.clone()) };
             self.write(&Record::Verified(verified.clone()))?;
             self.index.verified(&verified);
-            if let Some(mirror) = self.index.mirrors.get(&id) {
-                let repository = mirror.full_name.to_string();
-                let hint = crate::outcome::repair_hint(&repository);
-                tally.failures.push(Failure { repository, stage: Stage::Verify, error: damage, hint });
-            }
+            let known = self.index.mirrors.get(&id).map(|mirror| mirror.full_name.to_string());
+            let repository = known.unwrap_or_else(|| id.to_string());
+            let hint = crate::outcome::repair_hint(&repository);
+            tally.failures.push(Failure { repository, stage: Stage::Verify, error: damage, hint });
         }
-        self.close(tally, RunStatus::Partial)
+        self.close(tally, RunEnd::Finished)
     }
 
     /// Runs to the end, whatever fails on the way.
@@ -324,16 +323,17 @@ impl Session {
         };
         // Nothing else is written before.
         proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        let Some(inventory) = inventory else { return self.close(tally, RunStatus::Cancelled) };
+        let Some(inventory) = inventory else { return self.close(tally, RunEnd::Cancelled) };
         let hopeless = tally.take_inventory(inventory.clone(), &self.index);
         if hopeless {
-            return self.close(tally, RunStatus::Failed);
+            return self.close(tally, RunEnd::Stopped);
         }
         let mut plan = plan(&inventory, &self.index);
         tally.failures.append(&mut plan.conflicts);
         self.refuse_linked_owners(&mut plan, &mut tally);
         self.warn_of_clones(&plan, &mut tally);
         self.move_mirrors(&mut plan, &mut tally);
+        tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
         self.write(&Record::Plan { repositories: plan.steps.len() as u64 })?;
         progress.planned(plan.steps.len());
 
@@ -342,16 +342,15 @@ impl Session {
         if stopped.is_none() && !cancel.is_cancelled() {
             self.prove(cancel, &mut tally).await?;
         }
-        let status = match stopped {
+        let end = match stopped {
             Some(failure) => {
                 tally.failures.insert(0, failure);
-                RunStatus::Failed
+                RunEnd::Stopped
             }
-            None if cancel.is_cancelled() => RunStatus::Cancelled,
-            None if tally.failures.is_empty() => RunStatus::Ok,
-            None => RunStatus::Partial,
+            None if cancel.is_cancelled() => RunEnd::Cancelled,
+            None => RunEnd::Finished,
         };
-        self.close(tally, status)
+        self.close(tally, end)
     }
 
     /// Leaves out owners whose folder is a symbolic link: somebody else decides where that leads.
@@ -546,9 +545,19 @@ impl Session {
         self.ledger.write(record)
     }
 
+    fn header(&self) -> RunHeader {
+        RunHeader {
+            run_id: self.run_id.clone(),
+            trigger: self.request.trigger,
+            selection: self.request.selection.clone(),
+            is_narrowed: self.config.is_narrowed,
+            started_at: self.started_at,
+        }
+    }
+
     /// Writes the summary and the index, and gives the lock back.
-    fn close(mut self, tally: Tally, status: RunStatus) -> Result<RunSummary, StoreError> {
-        let summary = tally.sum_up(&self, status, self.clock.now());
+    fn close(mut self, tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
+        let summary = tally.sum_up(&self, end, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
         self.index.close(&summary);
         if summary.may_leave_work() {

@@ -62,15 +62,27 @@ pub(crate) mod samples {
 
     pub(crate) fn eventful() -> RunSummary {
         let started_at = "2026-11-28T20:00:00Z".parse().unwrap();
-        RunSummary {
+        let run = RunHeader {
             run_id: RunId::at(started_at),
             trigger: Trigger::Schedule,
             selection: vec![],
             is_narrowed: false,
             started_at,
-            finished_at: "2026-11-28T20:03:25Z".parse().unwrap(),
+        };
+        let finished_at = "2026-11-28T20:03:25Z".parse().unwrap();
+        RunSummary {
             status: RunStatus::Partial,
-            counts: Counts { listed: 203, created: 2, updated: 11, unchanged: 188, renamed: 1, gone: 1, failed: 2 },
+            counts: Counts {
+                listed: 203,
+                created: 2,
+                updated: 11,
+                unchanged: 188,
+                renamed: 1,
+                gone: 1,
+                failed: 2,
+                failures: 3,
+                not_reached: 0,
+            },
             bytes_received: 48_123_456,
             failures: vec![
                 Failure {
@@ -85,6 +97,12 @@ pub(crate) mod samples {
                     error: "write /mnt/efs/acme/site.wiki.git/packed-refs: Input/output error".to_owned(),
                     hint: "check the disk, its permissions and the mount".to_owned(),
                 },
+                Failure {
+                    repository: "acme/left".to_owned(),
+                    stage: Stage::Verify,
+                    error: "the mirror is damaged: the checksum of pack-1.pack is wrong".to_owned(),
+                    hint: "GitHub no longer has it; `ghbk restore 7 DEST` saves what can be read".to_owned(),
+                },
             ],
             warnings: vec!["acme: GitHub lists 203 repositories, 240 at the last run".to_owned()],
             created: vec!["acme/api".parse().unwrap(), "acme/new".parse().unwrap()],
@@ -94,8 +112,6 @@ pub(crate) mod samples {
                 repository: "acme/api".parse().unwrap(),
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
             }],
-            adopted: vec![],
-            unmerged: vec![],
             dropped: vec![DroppedFrom {
                 repository: "acme/api".parse().unwrap(),
                 dropped: Dropped { snapshots: 12, tips: 1 },
@@ -114,6 +130,16 @@ pub(crate) mod samples {
                 }),
             },
             listed_by_owner: BTreeMap::from([("acme".to_owned(), 203)]),
+            ..RunSummary::new(run, RunEnd::Finished, finished_at, Happened::default())
+        }
+    }
+
+    /// A run that was told to stop on its way.
+    pub(crate) fn cut_off() -> RunSummary {
+        RunSummary {
+            status: RunStatus::Cancelled,
+            counts: Counts { listed: 203, unchanged: 150, updated: 1, not_reached: 52, ..Counts::default() },
+            ..quiet()
         }
     }
 

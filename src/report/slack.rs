@@ -29,7 +29,7 @@ pub fn message(summary: &RunSummary) -> Value {
         format!("*{}* unchanged", counts.unchanged),
         format!("*{}* failed", counts.failed),
     ];
-    for (number, label) in [(counts.renamed, "renamed"), (counts.gone, "gone")] {
+    for (number, label) in [(counts.not_reached, "not reached"), (counts.renamed, "renamed"), (counts.gone, "gone")] {
         if number > 0 {
             facts.push(format!("*{number}* {label}"));
         }

@@ -54,7 +54,10 @@ struct PastRun {
     started_at: DateTime<Utc>,
     /// None for a run that was interrupted.
     status: Option<RunStatus>,
+    /// Repositories that failed.
     failed: u64,
+    /// Failures of any kind.
+    failures: u64,
     full: bool,
 }
 
@@ -95,6 +98,7 @@ impl Status {
                 started_at: record.started_at,
                 status: record.summary.as_ref().map(|summary| summary.status),
                 failed: record.summary.as_ref().map_or(0, |summary| summary.counts.failed),
+                failures: record.summary.as_ref().map_or(0, |summary| summary.failures.len() as u64),
                 full: record.is_full,
             })
             .collect();
@@ -174,7 +178,7 @@ impl Status {
             for run in &self.runs {
                 let status = match run.status {
                     Some(RunStatus::Ok) => "ok".to_owned(),
-                    Some(RunStatus::Partial) => format!("partial, {}", count(run.failed, "failure", "failures")),
+                    Some(RunStatus::Partial) => format!("partial, {}", count(run.failures, "failure", "failures")),
                     Some(RunStatus::Failed) => "failed".to_owned(),
                     Some(RunStatus::Cancelled) => "cancelled".to_owned(),
                     None => "interrupted".to_owned(),

@@ -17,6 +17,7 @@ pub fn text(summary: &RunSummary) -> String {
         (counts.updated, "updated"),
         (counts.unchanged, "unchanged"),
         (counts.failed, "failed"),
+        (counts.not_reached, "not reached"),
     ] {
         if number > 0 {
             parts.push(format!("{number} {label}"));
@@ -51,15 +52,13 @@ pub(super) fn headline(summary: &RunSummary) -> String {
     if summary.trigger == Trigger::Adoption {
         return match summary.status {
             RunStatus::Ok => "adoption complete: the next run fetches only what is new".to_owned(),
-            RunStatus::Partial => {
-                format!("adoption incomplete: {}", count(summary.counts.failed, "failure", "failures"))
-            }
+            RunStatus::Partial => format!("adoption incomplete: {}", failures(summary)),
             RunStatus::Failed => "adoption failed: it could not take place or had to stop".to_owned(),
             RunStatus::Cancelled => "adoption cancelled: what is adopted is adopted".to_owned(),
         };
     }
     if summary.trigger == Trigger::Verification {
-        return format!("verification found damage: {}", count(summary.counts.failed, "mirror", "mirrors"));
+        return format!("verification found damage: {}", count(summary.failures.len() as u64, "mirror", "mirrors"));
     }
     match summary.status {
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
@@ -67,12 +66,15 @@ pub(super) fn headline(summary: &RunSummary) -> String {
             "backup complete: what was asked for is stored as GitHub has it".to_owned()
         }
         RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
-        RunStatus::Partial => {
-            format!("backup incomplete: {}", count(summary.counts.failed, "failure", "failures"))
-        }
+        RunStatus::Partial => format!("backup incomplete: {}", failures(summary)),
         RunStatus::Failed => "backup failed: the run could not take place or had to stop".to_owned(),
         RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run goes on".to_owned(),
     }
+}
+
+/// Counts what failed. Records of earlier versions do not count failures apart, so those that are listed are counted.
+pub(super) fn failures(summary: &RunSummary) -> String {
+    count(summary.failures.len() as u64, "failure", "failures")
 }
 
 /// Says what was proven, a line each.
@@ -151,6 +153,11 @@ mod tests {
     #[test]
     fn a_quiet_run_is_short() {
         insta::assert_snapshot!(text(&samples::quiet()));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_says_what_it_did_not_reach() {
+        insta::assert_snapshot!(text(&samples::cut_off()));
     }
 
     #[test]

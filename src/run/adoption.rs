@@ -17,7 +17,7 @@ use crate::git::snapshot::Occasion;
 use crate::git::stage::Transfer;
 use crate::git::{GitError, temporary_folder};
 use crate::github::Repository;
-use crate::outcome::{AdoptedClone, Failure, Outcome, RunStatus, RunSummary, Stage, State};
+use crate::outcome::{AdoptedClone, Failure, Outcome, RunEnd, RunSummary, Stage, State};
 use crate::scratch::Scratch;
 use crate::store::{Lock, MirrorKind, Record, Store, StoreError, layout};
 
@@ -53,20 +53,20 @@ impl Session {
             (!is_in_the_way(&adoption.clone), is_wiki, adoption.repository.full_name.folded())
         });
         let mut tally = std::mem::take(&mut self.tally);
-        tally.listed = adoptions.len() as u64;
+        tally.listed = adoptions.iter().map(|it| (it.repository.id, it.repository.full_name.clone())).collect();
         self.write(&Record::Plan { repositories: adoptions.len() as u64 })?;
         progress.planned(adoptions.len());
         let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => Arc::new(scratch),
             Err(error) => {
                 tally.failures.push(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error));
-                return self.close(tally, RunStatus::Failed);
+                return self.close(tally, RunEnd::Stopped);
             }
         };
-        let mut status = RunStatus::Ok;
+        let mut end = RunEnd::Finished;
         for adoption in adoptions {
             if cancel.is_cancelled() {
-                status = RunStatus::Cancelled;
+                end = RunEnd::Cancelled;
                 break;
             }
             progress.started(&adoption.repository.full_name, &Arc::new(Transfer::default()));
@@ -76,17 +76,14 @@ impl Session {
             self.index.record(&outcome, &layout::place(&outcome.full_name));
             tally.take(outcome);
             if is_fatal {
-                status = RunStatus::Failed;
+                end = RunEnd::Stopped;
                 break;
             }
         }
-        if status == RunStatus::Ok {
+        if end == RunEnd::Finished {
             self.prove(cancel, &mut tally).await?;
-            if !tally.failures.is_empty() {
-                status = RunStatus::Partial;
-            }
         }
-        self.close(tally, status)
+        self.close(tally, end)
     }
 
     fn target(&self, adoption: &Adoption) -> PathBuf {

@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 use super::Session;
 use crate::github::Inventory;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{
-    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, Renamed, RunStatus, RunSummary, Stage, State,
-};
+use crate::outcome::{Failure, Happened, Outcome, Proof, Renamed, RunEnd, RunSummary, Stage, State};
 use crate::store::{Index, MirrorKind, layout};
 
 /// Adds up a run as it goes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) listed: u64,
+    pub(super) listed: BTreeMap<RepositoryId, FullName>,
+    /// Listed repositories that could not be planned.
+    refused: BTreeSet<RepositoryId>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) failures: Vec<Failure>,
     pub(super) warnings: Vec<String>,
@@ -32,7 +32,7 @@ impl Tally {
     /// Takes over what the listing said; returns whether there is nothing to go on with.
     pub(super) fn take_inventory(&mut self, mut inventory: Inventory, index: &Index) -> bool {
         inventory.compare_with(&index.listed_by_owner);
-        self.listed = inventory.repositories.len() as u64;
+        self.listed = inventory.repositories.iter().map(|it| (it.id, it.full_name.clone())).collect();
         self.warnings.append(&mut inventory.warnings);
         self.listed_by_owner = inventory.listed_by_owner;
         self.names_before = index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())).collect();
@@ -77,58 +77,23 @@ impl Tally {
         failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    pub(super) fn sum_up(self, session: &Session, status: RunStatus, finished_at: DateTime<Utc>) -> RunSummary {
-        let count = |state: State| self.outcomes.iter().filter(|outcome| outcome.state == state).count() as u64;
-        let failed_outcomes = count(State::Failed);
-        let elsewhere = self.failures.iter().filter(|f| !matches!(f.stage, Stage::Stage | Stage::Publish)).count();
-        let mut created: Vec<FullName> =
-            self.outcomes.iter().filter(|o| o.state == State::Created).map(|o| o.full_name.clone()).collect();
-        created.sort();
+    /// Notes which repositories the plan could not take: all that are listed and have no step.
+    pub(super) fn refuse_all_but(&mut self, planned: impl Iterator<Item = RepositoryId>) {
+        let planned: BTreeSet<RepositoryId> = planned.collect();
+        self.refused = self.listed.keys().filter(|id| !planned.contains(id)).copied().collect();
+    }
+
+    pub(super) fn sum_up(self, session: &Session, end: RunEnd, finished_at: DateTime<Utc>) -> RunSummary {
+        let unmerged = self.unmerged(session);
+        let Self { listed, refused, outcomes, failures, .. } = self;
+        let happened = Happened { listed, refused, outcomes, failures };
+        let summary = RunSummary::new(session.header(), end, finished_at, happened);
         RunSummary {
-            run_id: session.run_id.clone(),
-            trigger: session.request.trigger,
-            selection: session.request.selection.clone(),
-            is_narrowed: session.config.is_narrowed,
-            started_at: session.started_at,
-            finished_at,
-            status,
-            counts: Counts {
-                listed: self.listed,
-                created: count(State::Created),
-                updated: count(State::Updated),
-                unchanged: count(State::Unchanged),
-                renamed: self.renamed.len() as u64,
-                gone: self.gone.len() as u64,
-                failed: failed_outcomes + elsewhere as u64,
-            },
-            bytes_received: self.outcomes.iter().map(|outcome| outcome.bytes_received).sum(),
-            force_pushed: self
-                .outcomes
-                .iter()
-                .filter(|outcome| !outcome.force_pushed.is_empty())
-                .map(|outcome| ForcePushed {
-                    repository: outcome.full_name.clone(),
-                    refs: outcome.force_pushed.clone(),
-                })
-                .collect(),
-            adopted: self
-                .outcomes
-                .iter()
-                .filter_map(|o| Some(Adopted { repository: o.full_name.clone(), clone: o.adopted.clone()? }))
-                .collect(),
-            dropped: self
-                .outcomes
-                .iter()
-                .filter_map(|o| Some(DroppedFrom { repository: o.full_name.clone(), dropped: o.dropped? }))
-                .collect(),
-            unmerged: self.unmerged(session),
+            unmerged,
             proof: self.proof,
-            failures: self.failures,
             warnings: self.warnings,
-            created,
-            renamed: self.renamed,
-            gone: self.gone,
             listed_by_owner: self.listed_by_owner,
+            ..summary.with_moves(self.renamed, self.gone)
         }
     }
 }

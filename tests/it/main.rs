@@ -32,6 +32,7 @@ mod secrets;
 mod status;
 mod store;
 mod store_operations;
+mod sums;
 mod surface;
 mod thorough;
 mod token;

@@ -16,7 +16,10 @@ fn a_first_run_creates_and_a_second_finds_nothing_new() {
     let second = world.run_json(0);
     assert_eq!(
         second["counts"],
-        json!({"listed": 3, "created": 0, "updated": 0, "unchanged": 3, "renamed": 0, "gone": 0, "failed": 0})
+        json!({
+            "listed": 3, "created": 0, "updated": 0, "unchanged": 3, "renamed": 0, "gone": 0, "failed": 0, "failures": 0,
+            "not_reached": 0,
+        })
     );
     assert_eq!(second["bytes_received"], 0);
 }

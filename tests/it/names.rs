@@ -103,7 +103,8 @@ fn names_that_are_no_names_are_refused_and_reported() {
     let before: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let ended = world.run(&["run", "--json"]).expect(1);
     let summary = ended.json();
-    assert_eq!(summary["counts"]["failed"], count, "{summary:#}");
+    assert_eq!(summary["counts"]["failures"], count, "{summary:#}");
+    assert_eq!(summary["counts"]["failed"], 0, "none of them is a listed repository: {summary:#}");
     assert_eq!(summary["counts"]["created"], 1);
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "control characters were printed");
     world.assert_mirrors("acme/site");
