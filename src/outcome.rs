@@ -1,6 +1,8 @@
 //! What happened: to one repository, and in one run. Pure data, recorded by the ledger and worded by the report.
 //!
-//! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed.
+//! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed. What a newcomer would get wrong:
+//! a store may have been written by a later version of ghbk, so that each list of words is open: one that is not known is
+//! [`State::Unknown`] and the like, and the record that holds it still counts.
 
 mod sums;
 
@@ -26,6 +28,9 @@ pub enum State {
     Unchanged,
     /// It could not be brought to equal GitHub.
     Failed,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Says where on its way a repository failed.
@@ -48,6 +53,9 @@ pub enum Stage {
     Verify,
     /// Writing the record of the run.
     Record,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Names what failed, why, and what to do.
@@ -158,6 +166,13 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Returns whether everything of the repository equals GitHub now.
+    pub fn is_complete(&self) -> bool {
+        !matches!(self.state, State::Failed | State::Unknown) && !self.is_cut_off
+    }
+}
+
 /// Says where a clone lay that became a mirror, and where it was set aside; both below the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedClone {
@@ -238,6 +253,9 @@ pub enum RunStatus {
     Failed,
     /// It was told to stop.
     Cancelled,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Counts repositories, each once: `created`, `updated`, `unchanged`, `failed` and `not_reached` add up to `listed`.
@@ -298,6 +316,9 @@ pub enum Trigger {
     Adoption,
     /// A verification that found damage, and records it.
     Verification,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Sums up one run.

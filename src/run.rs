@@ -30,7 +30,7 @@ use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunSummary, Stage, State, Trigger};
+use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunSummary, Stage, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::scratch::Scratch;
 use crate::store::{
@@ -454,7 +454,7 @@ impl Session {
         let candidates: Vec<RepositoryId> = if is_full {
             self.index.mirrors.keys().copied().collect()
         } else {
-            tally.outcomes.iter().filter(|outcome| outcome.state != State::Failed).map(|outcome| outcome.id).collect()
+            tally.outcomes.iter().filter(|outcome| outcome.is_complete()).map(|outcome| outcome.id).collect()
         };
         let prover = proof::Prover {
             config: &self.config,

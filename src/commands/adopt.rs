@@ -113,7 +113,7 @@ fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<S
     if mirror.is_some_and(|mirror| mirror.place.starts_with(layout::OWN_FOLDER)) {
         return Some("its adoption was interrupted; `ghbk run` finishes it".to_owned());
     }
-    if mirror.is_some_and(|mirror| adoption.kind == MirrorKind::Code || mirror.wiki_head.is_some()) {
+    if mirror.is_some_and(|mirror| mirror.kinds().contains(&adoption.kind)) {
         return Some("the repository has a mirror already".to_owned());
     }
     let twin = before.iter().find(|other| other.repository.id == id && other.kind == adoption.kind)?;

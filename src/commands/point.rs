@@ -9,7 +9,7 @@ use crate::error::{Error, Exit};
 use crate::git::snapshot::Snapshot;
 use crate::git::view::View;
 use crate::names::{RepositoryId, RunId, Wanted};
-use crate::outcome::State;
+use crate::outcome::Outcome;
 use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};
 
 /// One of the repositories that had a name, with its points in time.
@@ -79,7 +79,7 @@ pub(super) fn choose(
     store: &Store,
     mut candidates: Vec<Candidate>,
     point: &Point,
-    wanted: &Wanted,
+    (wanted, kind): (&Wanted, MirrorKind),
 ) -> Result<(Candidate, Snapshot), Error> {
     let usage = |message: String, hint: String| Error::new(Exit::Usage, message, hint);
     // What can be found must not pass for the newest, or for what there was at some time.
@@ -109,7 +109,7 @@ pub(super) fn choose(
             if let Some((at, snapshot)) = made {
                 return Ok((candidates.swap_remove(at), snapshot));
             }
-            unchanged_in(store, &candidates, run_id, wanted)?
+            unchanged_in(store, &candidates, (run_id, kind), wanted)?
         }
         Point::At(at) => *at,
     };
@@ -131,7 +131,7 @@ pub(super) fn choose(
 fn unchanged_in(
     store: &Store,
     candidates: &[Candidate],
-    run_id: &RunId,
+    (run_id, kind): (&RunId, MirrorKind),
     wanted: &Wanted,
 ) -> Result<DateTime<Utc>, Error> {
     let hint = format!("`ghbk snapshots {wanted}` lists the points in time");
@@ -142,7 +142,16 @@ fn unchanged_in(
     let outcome = record.outcomes.iter().find(|outcome| candidates.iter().any(|candidate| candidate.id == outcome.id));
     match outcome {
         None => Err(refuse(format!("the run {run_id} did not look at {wanted}"))),
-        Some(outcome) if outcome.state == State::Failed => Err(refuse(format!("in the run {run_id} {wanted} failed"))),
+        Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("in the run {run_id} {wanted} failed"))),
         Some(outcome) => Ok(outcome.finished_at),
     }
+}
+
+/// Returns whether one part of a repository equalled GitHub when the run was done with it, whatever became of the other.
+fn has_held(outcome: &Outcome, kind: MirrorKind) -> bool {
+    let head = match kind {
+        MirrorKind::Code => &outcome.head,
+        MirrorKind::Wiki => &outcome.wiki_head,
+    };
+    outcome.is_complete() || head.is_some()
 }

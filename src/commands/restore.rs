@@ -167,7 +167,7 @@ fn build(
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
     let destination = arguments.destination.as_deref().map(|path| check_destination(store, path)).transpose()?;
     let candidates = point::candidates(store, scratch, &arguments.repository, kind)?;
-    let (candidate, snapshot) = point::choose(store, candidates, point, &arguments.repository)?;
+    let (candidate, snapshot) = point::choose(store, candidates, point, (&arguments.repository, kind))?;
     let name = kind.name_of(&candidate.mirror.full_name);
     let failed = |error: GitError| {
         let exit =

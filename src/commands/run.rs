@@ -58,7 +58,7 @@ fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {
     match summary.status {
         RunStatus::Ok => Exit::Good,
         RunStatus::Partial => Exit::Partial,
-        RunStatus::Failed => Exit::Impossible,
+        RunStatus::Failed | RunStatus::Unknown => Exit::Impossible,
         RunStatus::Cancelled => signal.map_or(Exit::Impossible, Exit::Signal),
     }
 }

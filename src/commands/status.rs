@@ -30,6 +30,12 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
                     continue;
                 }
             };
+            if record.unknown_lines > 0 && records.len() < RUNS_SHOWN {
+                let (run, lines) = (&record.run_id, record.unknown_lines);
+                tracing::warn!(
+                    "the record of the run {run} has lines of a later version of ghbk, not shown here: {lines}"
+                );
+            }
             if last_full.is_none() && record.is_full {
                 last_full.clone_from(&record.summary);
             }

@@ -58,7 +58,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
             let scratch = context.config.store.scratch.clone();
             async move {
                 bar.set_message(part.name());
-                let is_code = part.kind == MirrorKind::Code;
+                let is_code = part.kind == MirrorKind::Code || part.mirror.wiki_only;
                 let done =
                     tokio::task::spawn_blocking(move || part.verify(&store, &scratch, thoroughness, &cancel)).await;
                 bar.inc(u64::from(is_code));
@@ -140,8 +140,7 @@ struct Part {
 
 fn parts_of(store: &Store, id: RepositoryId, mirror: &IndexedMirror) -> Vec<Part> {
     let part = |kind| Part { id, mirror: mirror.clone(), kind, folder: store.mirror_at(&mirror.place, kind) };
-    let wiki = mirror.wiki_head.is_some().then(|| part(MirrorKind::Wiki));
-    [Some(part(MirrorKind::Code)), wiki].into_iter().flatten().collect()
+    mirror.kinds().into_iter().map(part).collect()
 }
 
 impl Part {

@@ -69,7 +69,7 @@ impl Counted {
             State::Unchanged => Self::Unchanged,
             State::Updated => Self::Updated,
             State::Created => Self::Created,
-            State::Failed => Self::Failed,
+            State::Failed | State::Unknown => Self::Failed,
         }
     }
 }
@@ -108,14 +108,14 @@ impl Happened {
 impl RunSummary {
     /// Adds up a run. What is told beside the sums (warnings, moves, proof) is the caller's to fill in.
     pub fn new(run: RunHeader, end: RunEnd, finished_at: DateTime<Utc>, mut happened: Happened) -> Self {
-        let mut states = happened.states();
+        let mut each = happened.states();
         if end == RunEnd::Finished {
-            happened.fail_the_unreached(&mut states);
+            happened.fail_the_unreached(&mut each);
         }
         let Happened { outcomes, failures, .. } = happened;
-        let count = |wanted: Counted| states.values().filter(|state| **state == wanted).count() as u64;
+        let count = |wanted: Counted| each.values().filter(|state| **state == wanted).count() as u64;
         let counts = Counts {
-            listed: states.len() as u64,
+            listed: each.len() as u64,
             created: count(Counted::Created),
             updated: count(Counted::Updated),
             unchanged: count(Counted::Unchanged),

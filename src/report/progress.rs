@@ -156,6 +156,10 @@ impl Progress for Lines {
 
 fn log(outcome: &Outcome) {
     let repository = &outcome.full_name;
+    if outcome.is_cut_off {
+        tracing::info!(%repository, bytes = outcome.bytes_received, "stopped on the way");
+        return;
+    }
     match outcome.state {
         State::Failed => {
             for failure in &outcome.failures {
@@ -164,6 +168,6 @@ fn log(outcome: &Outcome) {
         }
         State::Created => tracing::info!(%repository, bytes = outcome.bytes_received, "created"),
         State::Updated => tracing::info!(%repository, bytes = outcome.bytes_received, "updated"),
-        State::Unchanged => tracing::debug!(%repository, "unchanged"),
+        State::Unchanged | State::Unknown => tracing::debug!(%repository, "unchanged"),
     }
 }

@@ -91,7 +91,7 @@ fn advice(summary: &RunSummary) -> String {
     let next = match summary.status {
         RunStatus::Ok if summary.warnings.is_empty() => "nothing to do",
         RunStatus::Ok => "look at the warnings",
-        RunStatus::Partial | RunStatus::Failed => {
+        RunStatus::Partial | RunStatus::Failed | RunStatus::Unknown => {
             "mend what failed, then `systemctl start ghbk-now`; `ghbk status` shows the details"
         }
         RunStatus::Cancelled => "`systemctl start ghbk-now` goes on where it stopped",
@@ -103,7 +103,7 @@ fn symbol(summary: &RunSummary) -> &'static str {
     match summary.status {
         RunStatus::Ok if summary.warnings.is_empty() => "✅",
         RunStatus::Failed => "🔴",
-        RunStatus::Ok | RunStatus::Partial | RunStatus::Cancelled => "⚠️",
+        RunStatus::Ok | RunStatus::Partial | RunStatus::Cancelled | RunStatus::Unknown => "⚠️",
     }
 }
 

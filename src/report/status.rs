@@ -112,6 +112,7 @@ impl Status {
                     _ if mirror.damage.is_some() => "damaged",
                     (_, true, _) => "gone",
                     (_, _, Some(State::Failed)) => "failed",
+                    (_, _, Some(State::Unknown)) => "unknown",
                     (_, _, Some(_)) => "ok",
                     (_, _, None) => "unknown",
                 },
@@ -181,6 +182,7 @@ impl Status {
                     Some(RunStatus::Partial) => format!("partial, {}", count(run.failures, "failure", "failures")),
                     Some(RunStatus::Failed) => "failed".to_owned(),
                     Some(RunStatus::Cancelled) => "cancelled".to_owned(),
+                    Some(RunStatus::Unknown) => "unknown to this version of ghbk".to_owned(),
                     None => "interrupted".to_owned(),
                 };
                 let scope = if run.full { "" } else { " (not over everything)" };

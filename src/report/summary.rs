@@ -47,6 +47,9 @@ pub fn text(summary: &RunSummary) -> String {
     out
 }
 
+/// How a run ended whose record is of a later version.
+const UNKNOWN_END: &str = "ended in a way that this version of ghbk does not know; its record is of a later version";
+
 /// Says in one line how the run ended.
 pub(super) fn headline(summary: &RunSummary) -> String {
     if summary.trigger == Trigger::Adoption {
@@ -55,6 +58,7 @@ pub(super) fn headline(summary: &RunSummary) -> String {
             RunStatus::Partial => format!("adoption incomplete: {}", failures(summary)),
             RunStatus::Failed => "adoption failed: it could not take place or had to stop".to_owned(),
             RunStatus::Cancelled => "adoption cancelled: what is adopted is adopted".to_owned(),
+            RunStatus::Unknown => UNKNOWN_END.to_owned(),
         };
     }
     if summary.trigger == Trigger::Verification {
@@ -69,6 +73,7 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         RunStatus::Partial => format!("backup incomplete: {}", failures(summary)),
         RunStatus::Failed => "backup failed: the run could not take place or had to stop".to_owned(),
         RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run goes on".to_owned(),
+        RunStatus::Unknown => UNKNOWN_END.to_owned(),
     }
 }
 

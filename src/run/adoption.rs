@@ -131,6 +131,10 @@ impl Session {
                     }
                 }
             }
+            Err(GitError::Cancelled) if cancel.is_cancelled() => {
+                outcome.state = State::Failed;
+                outcome.is_cut_off = true;
+            }
             Err(error) => {
                 fatal = is_fatal(&error, self.store.root());
                 outcome.state = State::Failed;

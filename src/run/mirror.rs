@@ -294,7 +294,7 @@ impl Worker {
         let work = self.both(&step, (code, wiki), &transfer, &cancel);
         tokio::pin!(work);
         let limit = self.config.limits.repository_timeout;
-        let (results, timed_out) = tokio::select! {
+        let (mut results, timed_out) = tokio::select! {
             results = &mut work => (results, false),
             () = tokio::time::sleep(limit) => {
                 // Ends the transfer; a publication under way is finished first.
@@ -303,11 +303,18 @@ impl Worker {
             }
         };
         let was_cancelled = |result: &PartResult| matches!(result, Err((_, GitError::Cancelled)));
-        if !timed_out && results.iter().any(|(_, result)| was_cancelled(result)) {
-            return None;
+        let is_cut_off = !timed_out && results.iter().any(|(_, result)| was_cancelled(result));
+        if is_cut_off {
+            // What is published is told now: the next run finds it unchanged.
+            results.retain(|(_, result)| !was_cancelled(result));
+            if !results.iter().any(|(_, result)| matches!(result, Ok(synced) if synced.state != State::Unchanged)) {
+                return None;
+            }
         }
         let timed_out = timed_out.then_some(limit);
-        Some(self.sum_up(&step, results, &transfer, started.elapsed(), timed_out))
+        let mut done = self.sum_up(&step, results, &transfer, started.elapsed(), timed_out);
+        done.outcome.is_cut_off = is_cut_off;
+        Some(done)
     }
 
     /// Mirrors the code, then the wiki if there may be one.

@@ -110,22 +110,20 @@ impl Prover<'_> {
         proven: &mut Proven,
     ) -> Option<Verified> {
         let mut first_damage = None;
-        let code = self.store.mirror_at(&mirror.place, MirrorKind::Code);
-        if matches!(code.exists(), Ok(false)) {
+        let kinds = mirror.kinds();
+        let first = self.store.mirror_at(&mirror.place, main_kind(mirror));
+        if matches!(first.exists(), Ok(false)) {
             let error = format!("its mirror is no longer in {}", mirror.place.display());
             let hint = "unless you removed it, look for it in `.ghbk` and in the backups of the file system".to_owned();
             proven.failures.push(failure(&mirror.full_name.to_string(), error, hint));
             proven.vanished.push(id);
             return None;
         }
-        for kind in [MirrorKind::Code, MirrorKind::Wiki] {
+        for kind in kinds {
             if self.cancel.is_cancelled() {
                 return None;
             }
             let folder = self.store.mirror_at(&mirror.place, kind);
-            if kind == MirrorKind::Wiki && mirror.wiki_head.is_none() {
-                continue;
-            }
             let name = kind.name_of(&mirror.full_name);
             let scratch = scratch.to_owned();
             let work = move |cancel: &CancellationToken| verify(folder.path(), &scratch, Thoroughness::Deep, cancel);
@@ -162,7 +160,7 @@ impl Prover<'_> {
     /// Restores the newest snapshot; returns whether it came out right.
     async fn restore(&self, mirror: &IndexedMirror, scratch: &Path, proven: &mut Proven) -> bool {
         let started = Instant::now();
-        let folder = self.store.mirror_at(&mirror.place, MirrorKind::Code);
+        let folder = self.store.mirror_at(&mirror.place, main_kind(mirror));
         let scratch = scratch.to_owned();
         let work = move |cancel: &CancellationToken| restore_newest(&folder, &scratch, cancel);
         match self.within_limits(work).await {
@@ -223,6 +221,11 @@ impl Prover<'_> {
     fn write(&self, record: &Record) -> Result<(), StoreError> {
         self.ledger.write(record)
     }
+}
+
+/// Returns which of a repository's mirrors stands for it: the code's, unless there is none.
+fn main_kind(mirror: &IndexedMirror) -> MirrorKind {
+    mirror.kinds().first().copied().unwrap_or(MirrorKind::Code)
 }
 
 fn failure(repository: &str, error: String, hint: String) -> Failure {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Session;
 use crate::github::Inventory;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Failure, Happened, Outcome, Proof, Renamed, RunEnd, RunSummary, Stage, State};
+use crate::outcome::{Failure, Happened, Outcome, Proof, Renamed, RunEnd, RunSummary, Stage};
 use crate::store::{Index, MirrorKind, layout};
 
 /// Adds up a run as it goes.
@@ -60,7 +60,7 @@ impl Tally {
 
     /// Names the mirrors whose packs the next run is to merge.
     fn unmerged(&self, session: &Session) -> Vec<String> {
-        let done = self.outcomes.iter().filter(|outcome| outcome.state != State::Failed);
+        let done = self.outcomes.iter().filter(|outcome| outcome.is_complete());
         let looked_at: HashSet<PathBuf> = done.map(|outcome| layout::place(&outcome.full_name)).collect();
         let place = |mirror: &PathBuf| {
             let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();

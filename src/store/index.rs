@@ -55,6 +55,9 @@ pub struct IndexedMirror {
     /// The packs of the wiki's mirror, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wiki_packs: Option<PackList>,
+    /// Whether there is a mirror of its wiki alone: of its code none could be made yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wiki_only: bool,
     /// When it was last known to equal GitHub.
     pub last_success: Option<DateTime<Utc>>,
     /// How its last run ended.
@@ -87,6 +90,7 @@ impl IndexedMirror {
             wiki_head: None,
             packs: None,
             wiki_packs: None,
+            wiki_only: false,
             last_success: None,
             last_state: None,
             gone: false,
@@ -95,6 +99,13 @@ impl IndexedMirror {
             damage: None,
             is_unconfirmed: false,
         }
+    }
+
+    /// Lists the git repositories that there are of it on the store.
+    pub fn kinds(&self) -> Vec<MirrorKind> {
+        let code = (!self.wiki_only).then_some(MirrorKind::Code);
+        let wiki = (self.wiki_only || self.wiki_head.is_some()).then_some(MirrorKind::Wiki);
+        code.into_iter().chain(wiki).collect()
     }
 
     /// Says whether it lies in the attic, because another repository took its name.
@@ -174,6 +185,7 @@ impl Index {
             let mirror = IndexedMirror {
                 head: found.head,
                 wiki_head: found.wiki_head,
+                wiki_only: found.wiki_only,
                 ..IndexedMirror::new(found.full_name, found.place)
             };
             let at_home = mirror.place == super::layout::place(&mirror.full_name);
@@ -224,8 +236,10 @@ impl Index {
                 if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
                     mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
                     mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
-                    mirror.last_state = mirror.last_state.or(Some(outcome.state));
-                    if outcome.state != State::Failed {
+                    if !outcome.is_cut_off {
+                        mirror.last_state = mirror.last_state.or(Some(outcome.state));
+                    }
+                    if outcome.is_complete() {
                         mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
                     }
                     if outcome.state == State::Created {
@@ -267,7 +281,8 @@ impl Index {
                 self.mirrors.insert(id, IndexedMirror { place, is_unconfirmed: true, ..mirror });
                 continue;
             }
-            let folder = store.mirror_at(&mirror.place, MirrorKind::Code);
+            let kind = if mirror.wiki_only { MirrorKind::Wiki } else { MirrorKind::Code };
+            let folder = store.mirror_at(&mirror.place, kind);
             let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
             let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
             self.unreadable.push(Unreadable {
@@ -298,17 +313,21 @@ impl Index {
 
     /// Takes over what happened to one repository.
     pub fn record(&mut self, outcome: &Outcome, place: &Path) {
-        if outcome.state == State::Failed && !self.mirrors.contains_key(&outcome.id) && outcome.head.is_none() {
+        let has_mirror = outcome.head.is_some() || outcome.wiki_head.is_some();
+        if !outcome.is_complete() && !self.mirrors.contains_key(&outcome.id) && !has_mirror {
             return; // it has no mirror yet
         }
-        let mirror = self
-            .mirrors
-            .entry(outcome.id)
-            .or_insert_with(|| IndexedMirror::new(outcome.full_name.clone(), place.to_owned()));
+        let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| IndexedMirror {
+            wiki_only: outcome.head.is_none() && outcome.wiki_head.is_some(),
+            ..IndexedMirror::new(outcome.full_name.clone(), place.to_owned())
+        });
         mirror.full_name.clone_from(&outcome.full_name);
-        mirror.last_state = Some(outcome.state);
+        if !outcome.is_cut_off {
+            mirror.last_state = Some(outcome.state);
+        }
         mirror.gone = false;
         if outcome.head.is_some() {
+            mirror.wiki_only = false;
             mirror.head.clone_from(&outcome.head);
         }
         if outcome.wiki_head.is_some() {
@@ -320,7 +339,7 @@ impl Index {
         if outcome.wiki_packs.is_some() {
             mirror.wiki_packs.clone_from(&outcome.wiki_packs);
         }
-        if outcome.state != State::Failed {
+        if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
         if outcome.state == State::Created {

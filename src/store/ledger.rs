@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError};
 use crate::git::files::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Outcome, RunSummary, Trigger};
+use crate::outcome::{Happened, Outcome, RunEnd, RunHeader, RunStatus, RunSummary, Trigger};
 
 /// One line of a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +63,9 @@ pub enum Record {
     },
     /// The last line.
     Summary(RunSummary),
+    /// A line that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What was found in a mirror of which every object was read.
@@ -220,39 +223,90 @@ pub struct RunRecord {
     pub restored: Vec<(RepositoryId, DateTime<Utc>)>,
     /// The last line, if the run ended in order.
     pub summary: Option<RunSummary>,
+    /// How many lines this version of ghbk cannot read, though they are whole: a later version wrote them.
+    pub unknown_lines: u64,
 }
 
 impl RunRecord {
     /// Reads a record as far as it goes; none if it does not begin with its header.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
-        let Some(Record::Run { run_id, started_at, selection, is_narrowed, .. }) = lines.next() else { return None };
+        let mut lines = text.lines().filter_map(Line::parse);
+        let Some(Line::Known(Record::Run { run_id, started_at, trigger, selection, is_narrowed, .. })) = lines.next()
+        else {
+            return None;
+        };
+        let is_full = selection.is_empty() && !is_narrowed;
         let mut record = Self {
-            run_id,
+            run_id: run_id.clone(),
             started_at,
-            is_full: selection.is_empty() && !is_narrowed,
+            is_full,
             planned: None,
             fetching: vec![],
             outcomes: vec![],
             verified: vec![],
             restored: vec![],
             summary: None,
+            unknown_lines: 0,
         };
+        let header = RunHeader { run_id, trigger, selection, is_narrowed, started_at };
         for line in lines {
             match line {
-                Record::Run { .. } => {}
-                Record::Plan { repositories } => record.planned = Some(repositories),
-                Record::Fetching { full_name, .. } => record.fetching.push(full_name),
-                Record::Outcome(outcome) => {
-                    record.fetching.retain(|name| *name != outcome.full_name);
-                    record.outcomes.push(outcome);
+                Line::Known(line) => record.take(line),
+                Line::UnknownSummary => {
+                    record.unknown_lines += 1;
+                    record.summary = Some(unknown_summary(header.clone()));
                 }
-                Record::Verified(verified) => record.verified.push(verified),
-                Record::Restored { id, at } => record.restored.push((id, at)),
-                Record::Summary(summary) => record.summary = Some(summary),
+                Line::Unknown => record.unknown_lines += 1,
             }
         }
         Some(record)
+    }
+
+    fn take(&mut self, line: Record) {
+        match line {
+            Record::Run { .. } => {}
+            Record::Plan { repositories } => self.planned = Some(repositories),
+            Record::Fetching { full_name, .. } => self.fetching.push(full_name),
+            Record::Outcome(outcome) => {
+                self.fetching.retain(|name| *name != outcome.full_name);
+                self.outcomes.push(outcome);
+            }
+            Record::Verified(verified) => self.verified.push(verified),
+            Record::Restored { id, at } => self.restored.push((id, at)),
+            Record::Summary(summary) => self.summary = Some(summary),
+            Record::Unknown => self.unknown_lines += 1,
+        }
+    }
+}
+
+/// One line of a record, as far as this version of ghbk understands it.
+enum Line {
+    Known(Record),
+    /// The run has ended; how, a later version knows.
+    UnknownSummary,
+    Unknown,
+}
+
+impl Line {
+    /// Reads a line; none if it is not whole.
+    fn parse(line: &str) -> Option<Self> {
+        if let Ok(record) = serde_json::from_str(line) {
+            return Some(Self::Known(record));
+        }
+        let value: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_summary = value.get("kind").is_some_and(|kind| kind == "summary");
+        Some(if is_summary { Self::UnknownSummary } else { Self::Unknown })
+    }
+}
+
+/// Stands for the summary of a later version, of which nothing is known but that the run has ended. The store is then looked
+/// through as after a run that did not end well.
+fn unknown_summary(header: RunHeader) -> RunSummary {
+    let ended_at = header.started_at;
+    RunSummary {
+        status: RunStatus::Unknown,
+        warnings: vec!["its summary is of a later version of ghbk, and cannot be read by this one".to_owned()],
+        ..RunSummary::new(header, RunEnd::Stopped, ended_at, Happened::default())
     }
 }
 
@@ -351,6 +405,31 @@ pub fn all_runs(store: &Store) -> Result<impl Iterator<Item = Result<RunRecord, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Regression: after a downgrade, a line with a word that this version does not know was skipped whole, and a run whose
+    /// summary held one counted as interrupted.
+    #[test]
+    fn what_a_later_version_wrote_is_read_as_far_as_it_is_known() {
+        let header = r#"{"kind":"run","run_id":"1","started_at":"2026-11-24T00:00:00Z","trigger":"moon","selection":[],"version":"9"}"#;
+        let outcome = r#"{"kind":"outcome","id":1,"full_name":"acme/site","state":"frozen","bytes_received":0,"duration_milliseconds":0,"failures":[{"repository":"acme/site","stage":"lfs","error":"e","hint":"h"}],"finished_at":"2026-11-24T00:00:01Z","more":{}}"#;
+        let part = r#"{"kind":"part","id":1,"of":"issues"}"#;
+        let summary = |status: &str, counts: &str| {
+            format!(
+                r#"{{"kind":"summary","run_id":"1","trigger":"moon","started_at":"2026-11-24T00:00:00Z","finished_at":"2026-11-24T00:00:02Z","status":"{status}","counts":{counts},"bytes_received":0,"failures":[],"warnings":[]}}"#
+            )
+        };
+        let counts = r#"{"listed":1,"created":0,"updated":0,"unchanged":0,"renamed":0,"gone":0,"failed":0,"frozen":1}"#;
+        for (status, counts, unknown) in [("ok", counts, 1), ("thawing", counts, 1), ("ok", "\"many\"", 2)] {
+            let text = format!("{header}\n{part}\n{outcome}\n{}\n", summary(status, counts));
+            let record = RunRecord::parse(&text).unwrap();
+            assert_eq!(record.outcomes[0].state, crate::outcome::State::Unknown);
+            assert_eq!(record.outcomes[0].failures[0].stage, crate::outcome::Stage::Unknown);
+            assert_eq!(record.unknown_lines, unknown, "{status} {counts}");
+            let ended = record.summary.expect("the run has ended");
+            let expected = if (status, unknown) == ("ok", 1) { RunStatus::Ok } else { RunStatus::Unknown };
+            assert_eq!(ended.status, expected, "{status} {counts}");
+        }
+    }
 
     #[test]
     fn a_record_cut_anywhere_is_read_as_far_as_it_goes() {

@@ -39,8 +39,10 @@ pub struct Scanned {
     pub place: PathBuf,
     /// The content of HEAD.
     pub head: Option<String>,
-    /// The content of the wiki's HEAD, if there is a wiki's mirror.
+    /// The content of the wiki's HEAD, empty if it is missing; none if there is no wiki's mirror.
     pub wiki_head: Option<String>,
+    /// Whether there is the wiki's mirror alone.
+    pub wiki_only: bool,
 }
 
 /// The points in time of a mirror.
@@ -371,35 +373,62 @@ impl Store {
     /// made anew elsewhere. A mirror that cannot be read is told apart.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
+        let mut lone_wikis = Vec::new();
         for folder in self.folders_of_mirrors()? {
-            for name in names_in(&folder)? {
-                let is_code = name.ends_with(MirrorKind::Code.suffix()) && !name.ends_with(MirrorKind::Wiki.suffix());
+            let names = names_in(&folder)?;
+            let has = |stem: &str, kind: MirrorKind| names.binary_search(&format!("{stem}{}", kind.suffix())).is_ok();
+            let stem_of = |name: &str, kind: MirrorKind| name.strip_suffix(kind.suffix()).map(str::to_owned);
+            for name in &names {
                 // The clone of another tool may lie where an owner's folder would, with its `.git`.
-                if !is_code || name == MirrorKind::Code.suffix() {
+                if name == MirrorKind::Code.suffix() {
                     continue;
                 }
-                let place = self.below_root(&folder.join(name.trim_end_matches(MirrorKind::Code.suffix())));
-                match self.scan_one(&place) {
-                    Ok(found) => scan.mirrors.extend(found),
-                    Err(error) => {
-                        // Between two places a mirror lies under its id.
-                        let id = super::layout::id_of_place_between(&place);
-                        scan.unreadable.push(Unreadable::new(id, place, &error));
+                if let Some(stem) = stem_of(name, MirrorKind::Wiki) {
+                    if !has(&stem, MirrorKind::Code) {
+                        lone_wikis.push(self.below_root(&folder.join(stem)));
                     }
+                } else if let Some(stem) = stem_of(name, MirrorKind::Code) {
+                    let place = self.below_root(&folder.join(&stem));
+                    self.scan_one(&place, MirrorKind::Code, has(&stem, MirrorKind::Wiki), &mut scan);
                 }
             }
+        }
+        // One that is on its way to its code's mirror is no mirror of its own.
+        for place in lone_wikis {
+            let mut alone = Scan::default();
+            self.scan_one(&place, MirrorKind::Wiki, true, &mut alone);
+            alone.mirrors.retain(|wiki| scan.mirrors.iter().all(|code| code.id != wiki.id));
+            scan.mirrors.append(&mut alone.mirrors);
+            let between = |it: &Unreadable| super::layout::id_of_place_between(&it.place).is_some();
+            // A sweep tells of those below `.ghbk`.
+            scan.unreadable.extend(alone.unreadable.into_iter().filter(|it| !between(it)));
         }
         Ok(scan)
     }
 
-    fn scan_one(&self, place: &Path) -> Result<Option<Scanned>, StoreError> {
-        let mirror = self.mirror_at(place, MirrorKind::Code);
+    /// Asks the mirror of a kind at a place whose it is, and reads the rest.
+    fn scan_one(&self, place: &Path, kind: MirrorKind, has_wiki: bool, scan: &mut Scan) {
+        match self.scanned(place, kind, has_wiki) {
+            Ok(found) => scan.mirrors.extend(found),
+            Err(error) => {
+                // Between two places a mirror lies under its id.
+                let id = super::layout::id_of_place_between(place);
+                scan.unreadable.push(Unreadable::new(id, place.to_owned(), &error));
+            }
+        }
+    }
+
+    fn scanned(&self, place: &Path, kind: MirrorKind, has_wiki: bool) -> Result<Option<Scanned>, StoreError> {
+        let mirror = self.mirror_at(place, kind);
         let Some((id, full_name)) = mirror.identity()? else {
             tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
             return Ok(None);
         };
-        let wiki_head = self.mirror_at(place, MirrorKind::Wiki).head()?;
-        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head: mirror.head()?, wiki_head }))
+        let wiki_only = kind == MirrorKind::Wiki;
+        let head = if wiki_only { None } else { mirror.head()? };
+        let wiki = || self.mirror_at(place, MirrorKind::Wiki).head();
+        let wiki_head = if has_wiki { Some(wiki()?.unwrap_or_default()) } else { None };
+        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head, wiki_head, wiki_only }))
     }
 
     pub(super) fn below_root(&self, path: &Path) -> PathBuf {

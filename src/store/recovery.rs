@@ -203,7 +203,9 @@ impl Store {
         let place = layout::place(&full_name);
         let (code, home) = (self.mirror_at(&place, MirrorKind::Code), self.mirror_at(&place, MirrorKind::Wiki));
         self.refuse_links_on_the_way(&home.path)?;
-        let is_its_code = code.identity()?.is_some_and(|(owner, _)| owner == id);
+        // Of some repositories there is a wiki's mirror alone.
+        let is_alone = !code.exists().map_err(StoreError::io("examine", &code.path))?;
+        let is_its_code = is_alone || code.identity()?.is_some_and(|(owner, _)| owner == id);
         if !is_its_code || home.exists().map_err(StoreError::io("examine", &home.path))? {
             let reason = format!("the mirror in {} does not belong there any more", wiki.path.display());
             return Err(StoreError::Occupied { path: home.path, reason });
