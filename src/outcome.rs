@@ -357,6 +357,9 @@ pub struct RunSummary {
     /// Mirrors of repositories that GitHub no longer lists.
     #[serde(default)]
     pub gone: Vec<FullName>,
+    /// Mirrors of repositories that were transferred to an owner who is not backed up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved_away: Vec<Renamed>,
     /// Refs that lost their old tip.
     #[serde(default)]
     pub force_pushed: Vec<ForcePushed>,

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::github::{Inventory, Repository};
+use crate::github::{Inventory, Known, Repository};
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Failure, Stage};
+use crate::outcome::{Failure, Renamed, Stage};
 use crate::store::{Index, IndexedMirror, layout};
 
 /// Says what a run does with one repository.
@@ -26,7 +26,7 @@ pub enum Action {
     Rename,
     /// Set aside the mirror of another repository that had this name, then make one.
     Replace,
-    /// Keep the mirror; GitHub no longer lists the repository.
+    /// Keep the mirror; GitHub no longer knows the repository.
     Gone,
 }
 
@@ -61,8 +61,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Mirrors to move before that, all at once.
     pub moves: Vec<Move>,
-    /// Mirrors whose repository GitHub no longer lists.
+    /// Mirrors whose repository GitHub no longer knows.
     pub gone: Vec<(RepositoryId, FullName)>,
+    /// Mirrors whose repository belongs to somebody who is not backed up, with its name there.
+    pub moved_away: Vec<(RepositoryId, Renamed)>,
     /// Repositories that cannot be planned.
     pub conflicts: Vec<Failure>,
 }
@@ -112,11 +114,23 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
     for (id, mirror) in &index.mirrors {
         let in_attic = mirror.place.starts_with(layout::OWN_FOLDER);
         let owner = mirror.full_name.owner().to_ascii_lowercase();
-        if !known(id) && !in_attic && inventory.complete_owners.contains(&owner) {
+        if known(id) || in_attic {
+            continue;
+        }
+        if let Some(to) = inventory.moved_away.get(id) {
+            plan.moved_away.push((*id, Renamed { from: mirror.full_name.clone(), to: to.clone() }));
+        } else if inventory.gone.contains(id) || (mirror.gone && inventory.complete_owners.contains(&owner)) {
             plan.gone.push((*id, mirror.full_name.clone()));
         }
     }
     plan
+}
+
+/// Names the mirrors that a listing has to show, or GitHub to account for one by one: all but those set aside or gone.
+pub fn known(index: &Index) -> Known {
+    let counts = |mirror: &IndexedMirror| !mirror.gone && !mirror.place.starts_with(layout::OWN_FOLDER);
+    let mirrors = index.mirrors.iter().filter(|(_, mirror)| counts(mirror));
+    mirrors.map(|(id, mirror)| (*id, mirror.full_name.clone())).collect()
 }
 
 /// Words why a repository is left out while something cannot be read.
@@ -228,7 +242,9 @@ mod tests {
 
     #[test]
     fn new_known_and_gone_repositories_are_told_apart_by_id() {
-        let plan = plan(&inventory(&[(1, "acme/a"), (2, "acme/b")]), &index(&[(2, "acme/b"), (3, "acme/c")]));
+        let mut inventory = inventory(&[(1, "acme/a"), (2, "acme/b")]);
+        inventory.gone.insert(RepositoryId(3));
+        let plan = plan(&inventory, &index(&[(2, "acme/b"), (3, "acme/c")]));
         assert_eq!(actions(&plan), [(1, Action::Create), (2, Action::Update)]);
         assert_eq!(plan.gone, [(RepositoryId(3), "acme/c".parse().unwrap())]);
         assert!(plan.moves.is_empty());
@@ -242,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_gone_before_github_has_said_so_by_its_id() {
+        let mut inventory = inventory(&[(1, "acme/a")]);
+        let mut index = index(&[(3, "acme/c"), (4, "acme/d"), (5, "acme/e")]);
+        index.mirrors.get_mut(&RepositoryId(4)).unwrap().gone = true;
+        inventory.moved_away.insert(RepositoryId(5), "other/e".parse().unwrap());
+        assert_eq!(known(&index).keys().map(|id| id.0).collect::<Vec<_>>(), [3, 5]);
+        let plan = plan(&inventory, &index);
+        assert_eq!(plan.gone, [(RepositoryId(4), "acme/d".parse().unwrap())]);
+        assert_eq!(plan.moved_away[0].1.to.to_string(), "other/e");
+    }
+
+    #[test]
     fn a_filtered_repository_is_not_gone() {
         let mut inventory = inventory(&[]);
         inventory.excluded.insert(RepositoryId(3));
@@ -250,7 +278,9 @@ mod tests {
 
     #[test]
     fn a_name_taken_by_a_new_repository_sends_the_old_mirror_to_the_attic() {
-        let plan = plan(&inventory(&[(2, "acme/a")]), &index(&[(1, "acme/a")]));
+        let mut inventory = inventory(&[(2, "acme/a")]);
+        inventory.gone.insert(RepositoryId(1));
+        let plan = plan(&inventory, &index(&[(1, "acme/a")]));
         assert_eq!(actions(&plan), [(2, Action::Replace)]);
         assert_eq!(plan.moves.len(), 1);
         assert_eq!(plan.moves[0].to, PathBuf::from(".ghbk/attic/acme/a-1"));

@@ -23,7 +23,7 @@ use tally::Tally;
 
 use crate::blocking::side_by_side;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ScheduleConfig};
 use crate::git::refs::RefFilter;
 use crate::git::server::GitServer;
 use crate::git::stage::Transfer;
@@ -32,6 +32,7 @@ use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunSummary, Stage, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
+use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::store::{
     Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, latest, layout,
@@ -100,32 +101,27 @@ impl Outside {
     pub fn new(config: &Config, secret: &SecretString, http: reqwest::Client) -> Result<Self, GitHubError> {
         let setup = |reason: String| GitHubError::Setup(reason);
         let api_url: url::Url = config.github.api_url.parse().map_err(|error| setup(format!("{error}")))?;
+        let gate = Arc::new(Gate::new(&config.limits));
+        let api = github::Api::new(api_url.clone(), http.clone(), Arc::clone(&gate), config.limits.stall_timeout);
+        let api = Arc::new(api);
         let credentials = match (config.github.auth, config.github.app_id, config.github.installation_id) {
             (crate::config::AuthKind::App, Some(app_id), Some(installation_id)) => {
                 let identity = github::AppIdentity { app_id, installation_id, key: secret.clone() };
-                github::Credentials::app(&identity, &api_url, http.clone())?
+                github::Credentials::app(&identity, Arc::clone(&api))?
             }
             _ => github::Credentials::token_of(secret.clone()),
         };
         let credentials = Arc::new(credentials);
-        let gate = Arc::new(Gate::new(&config.limits));
         let refs = RefFilter::new(&config.github.refs_exclude).map_err(|error| setup(error.to_string()))?;
         let server = Arc::new(GitServer::new(
             &api_url,
-            http.clone(),
+            http,
             Arc::clone(&credentials),
             Arc::clone(&gate),
             config.limits.repository_size,
             refs,
         ));
-        let github = GitHub::new(
-            api_url,
-            http,
-            credentials,
-            Arc::clone(&gate),
-            config.limits.retries,
-            config.limits.stall_timeout,
-        );
+        let github = GitHub::new(api, credentials, config.limits.retries);
         Ok(Self { github, server, gate })
     }
 
@@ -134,18 +130,31 @@ impl Outside {
         self.server.host()
     }
 
+    /// Says that the token ends soon, or before the next scheduled run, if GitHub told when it ends.
+    pub fn expiry(&self, schedule: &ScheduleConfig) -> Option<String> {
+        let notices = self.github.notices();
+        let schedule = Schedule::new(&schedule.cron, schedule.timezone).ok();
+        let now = notices.as_of.unwrap_or_else(Utc::now);
+        notices.expiry(schedule.and_then(|schedule| schedule.next_after(now)))
+    }
+
     /// Returns the REST API's client.
     pub fn github(&self) -> &GitHub {
         &self.github
     }
 }
 
-/// Takes the inventory that a request asks for.
-pub async fn take_inventory(config: &Config, outside: &Outside, selection: &[FullName]) -> Inventory {
+/// Takes the inventory that a request asks for; what is known has a mirror.
+pub async fn take_inventory(
+    config: &Config,
+    outside: &Outside,
+    selection: &[FullName],
+    known: &github::Known,
+) -> Inventory {
     if selection.is_empty() {
         // The configuration's check has built these globs once.
         match github::Filter::new(&config.github) {
-            Ok(filter) => github::list(&outside.github, &config.github.owners, &filter).await,
+            Ok(filter) => github::list(&outside.github, &config.github, &filter, known).await,
             Err(error) => {
                 let mut inventory = Inventory::default();
                 inventory.failures.push(github::ListingFailure {
@@ -317,13 +326,16 @@ impl Session {
         let mut tally = std::mem::take(&mut self.tally);
         let ledger = self.ledger.clone();
         let proven = tokio::task::spawn_blocking(move || ledger.prove());
+        let known = crate::plan::known(&self.index);
         let inventory = tokio::select! {
-            inventory = take_inventory(&self.config, outside, &self.request.selection) => Some(inventory),
+            inventory = take_inventory(&self.config, outside, &self.request.selection, &known) => Some(inventory),
             () = cancel.cancelled() => None,
         };
         // Nothing else is written before.
         proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let Some(inventory) = inventory else { return self.close(tally, RunEnd::Cancelled) };
+        let schedule = &self.config.schedule;
+        tally.warnings.extend(outside.expiry(schedule));
         let hopeless = tally.take_inventory(inventory.clone(), &self.index);
         if hopeless {
             return self.close(tally, RunEnd::Stopped);
@@ -539,6 +551,7 @@ impl Session {
             }
             tally.gone.push(name.clone());
         }
+        tally.moved_away.extend(plan.moved_away.iter().map(|(_, moved)| moved.clone()));
     }
 
     fn write(&self, record: &Record) -> Result<(), StoreError> {
@@ -579,6 +592,7 @@ impl Session {
 fn is_fatal(error: &crate::git::GitError, root: &Path) -> bool {
     match error {
         crate::git::GitError::Unauthorized => true,
+        crate::git::GitError::Credentials(error) => error.ends_the_run(),
         crate::git::GitError::Io { source, path, .. } => path.starts_with(root) && ends_the_run(source.kind()),
         _ => false,
     }

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use super::{Context, open_store, print, print_json};
 use crate::cli::CheckArgs;
 use crate::error::{Error, Exit};
-use crate::github::{GitHubError, http_client};
+use crate::github::{GitHubError, Known, http_client};
 use crate::names::FullName;
 use crate::report::slack as slack_report;
 use crate::run::{Outside, take_inventory};
@@ -184,11 +184,15 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         }
         Err(error) => return vec![github_failure("token", &error)],
     }];
+    findings.extend(outside.expiry(&context.config.schedule).map(|expiry| {
+        Finding::warning("token", expiry, "make a new token before then; see README, Secrets")
+    }));
     if context.config.github.owners.is_empty() {
+        findings.extend(deprecation(outside));
         return findings;
     }
     let selection: [FullName; 0] = [];
-    let inventory = take_inventory(&context.config, outside, &selection).await;
+    let inventory = take_inventory(&context.config, outside, &selection, &Known::new()).await;
     for failure in &inventory.failures {
         let detail = format!("{}: {}", failure.subject, failure.error);
         findings.push(Finding::failed("inventory", detail, failure.hint.clone()));
@@ -200,7 +204,14 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         let (taken, left) = (inventory.repositories.len(), inventory.excluded.len());
         findings.push(Finding::ok("inventory", format!("{taken} repositories to back up, {left} filtered out")));
     }
+    findings.extend(deprecation(outside));
     findings
+}
+
+/// Returns what GitHub said of retiring what ghbk asks for.
+fn deprecation(outside: &Outside) -> Option<Finding> {
+    let words = outside.github().notices().deprecation?;
+    Some(Finding::warning("api", words, "install a newer ghbk before that"))
 }
 
 fn github_failure(item: &'static str, error: &GitHubError) -> Finding {

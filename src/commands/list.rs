@@ -4,7 +4,7 @@ use super::{Context, open_store, print, print_json, require_owners};
 use crate::blocking::on_store;
 use crate::error::{Error, Exit};
 use crate::github::http_client;
-use crate::plan::plan;
+use crate::plan::{known, plan};
 use crate::report::list;
 use crate::run::{Outside, take_inventory};
 use crate::secrets::{self, env_var};
@@ -20,7 +20,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         if missing { Index::default() } else { on_store(move || Index::current(&open_store(&for_store)?)).await? };
     let secret = secrets::read(config, &env_var).await.github?;
     let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
-    let mut inventory = take_inventory(config, &outside, &[]).await;
+    let mut inventory = take_inventory(config, &outside, &[], &known(&index)).await;
     inventory.compare_with(&index.listed_by_owner);
     let plan = plan(&inventory, &index);
     let entries = list::entries(&plan, &index);

@@ -107,6 +107,8 @@ pub struct GitHubConfig {
     pub archived: bool,
     /// Whether wikis are backed up.
     pub wikis: bool,
+    /// Whether GitHub may count more repositories than it lists, as for a token with selected repositories.
+    pub allow_short_listing: bool,
 }
 
 impl Default for GitHubConfig {
@@ -123,6 +125,7 @@ impl Default for GitHubConfig {
             forks: true,
             archived: true,
             wikis: true,
+            allow_short_listing: false,
         }
     }
 }

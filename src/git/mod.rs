@@ -34,6 +34,7 @@ pub mod view;
 
 use reqwest::StatusCode;
 
+use crate::github::GitHubError;
 use crate::limits::{Refusal, Retry, Retryable};
 
 /// Says what went wrong between the git server and the store.
@@ -59,6 +60,9 @@ pub enum GitError {
         /// What the server said about waiting.
         refusal: Refusal,
     },
+    /// There is no token to ask with.
+    #[error("{0}")]
+    Credentials(GitHubError),
     /// Another status than 200.
     #[error("the git server answered {0}")]
     Status(StatusCode),
@@ -178,6 +182,7 @@ impl GitError {
             Self::Status(_) | Self::Connection(_) | Self::Remote(_) => {
                 "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
             }
+            Self::Credentials(error) => error.hint(),
             Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
             Self::Protocol(_) | Self::Incomplete(_) | Self::BrokenPack(_) => {
                 "run again; if it persists, try `git clone --mirror` and report it"
@@ -240,6 +245,7 @@ impl Retryable for GitError {
     fn retry(&self) -> Retry {
         match self {
             Self::RateLimited { refusal, .. } => Retry::Limited(*refusal),
+            Self::Credentials(error) => error.retry(),
             Self::Status(status) if status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT => {
                 Retry::Transient
             }

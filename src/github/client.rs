@@ -1,34 +1,27 @@
-//! One request to the REST API: authenticated by octocrab, let through by the gate, retried within bounds.
+//! Questions to the REST API: asked with the run's token, retried within bounds, and every refusal told apart.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use octocrab::{FromResponse, Octocrab, Page};
+use http::header::LOCATION;
+use http::{HeaderMap, Method};
 use reqwest::StatusCode;
-use reqwest::header::LOCATION;
-use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use secrecy::SecretString;
+use serde_json::Value;
 use url::Url;
 
-use super::{Credentials, GitHubError};
-use crate::limits::{Gate, Refusal, with_retries};
-use crate::text::{chain, printable, redact};
+use super::api::{Answer, Api};
+use super::link::related;
+use super::{Credentials, GitHubError, Notices};
+use crate::limits::with_retries;
+use crate::text::printable;
 
 /// Speaks to GitHub's REST API.
 #[derive(Debug)]
 pub struct GitHub {
-    api_url: Url,
-    http: reqwest::Client,
+    api: Arc<Api>,
     credentials: Arc<Credentials>,
-    gate: Arc<Gate>,
     retries: u32,
-    request_timeout: Duration,
-    /// The octocrab that holds the current token.
-    current: Mutex<Option<(SecretString, Octocrab)>>,
 }
 
 /// Says whose token it is and what it may do.
@@ -40,10 +33,6 @@ pub struct Identity {
     pub scopes: Option<String>,
 }
 
-/// A whole answer may take so many times as long as a silence on the line.
-const REQUEST_TIMEOUT_FACTOR: u32 = 2;
-const ERROR_MESSAGE_MAX_CHARS: usize = 200;
-
 /// Builds the one HTTP client of a run: GitHub's API, git server and Slack share its pool and its TLS.
 ///
 /// Redirects are not followed: whoever follows one decides who sees the token.
@@ -52,7 +41,7 @@ const ERROR_MESSAGE_MAX_CHARS: usize = 200;
 /// [`GitHubError::Setup`] if TLS cannot be set up.
 pub fn http_client(stall_timeout: Duration) -> Result<reqwest::Client, GitHubError> {
     reqwest::Client::builder()
-        // Git servers tell git clients from browsers by the first word; octocrab sets its own name.
+        // Git servers tell git clients from browsers by the first word; the REST API is told another name.
         .user_agent(concat!("git/2.0 (ghbk ", env!("CARGO_PKG_VERSION"), ")"))
         .connect_timeout(stall_timeout.min(Duration::from_secs(30)))
         .read_timeout(stall_timeout)
@@ -63,28 +52,18 @@ pub fn http_client(stall_timeout: Duration) -> Result<reqwest::Client, GitHubErr
 }
 
 /// One page and what its headers say.
-pub(super) struct PageOf<T> {
-    pub(super) items: Vec<T>,
+pub(super) struct Page {
+    /// The entries, which are read one by one: a bad one costs itself alone.
+    pub(super) items: Vec<Value>,
     pub(super) total_count: Option<u64>,
     pub(super) next: Option<Url>,
     pub(super) headers: HeaderMap,
 }
 
-type BoxBody = http_body_util::combinators::BoxBody<Bytes, octocrab::Error>;
-type Response = http::Response<BoxBody>;
-
 impl GitHub {
     /// Prepares a client.
-    pub fn new(
-        api_url: Url,
-        http: reqwest::Client,
-        credentials: Arc<Credentials>,
-        gate: Arc<Gate>,
-        retries: u32,
-        stall_timeout: Duration,
-    ) -> Self {
-        let request_timeout = stall_timeout * REQUEST_TIMEOUT_FACTOR;
-        Self { api_url, http, credentials, gate, retries, request_timeout, current: Mutex::new(None) }
+    pub fn new(api: Arc<Api>, credentials: Arc<Credentials>, retries: u32) -> Self {
+        Self { api, credentials, retries }
     }
 
     /// Says whether an app's installation is used.
@@ -92,187 +71,108 @@ impl GitHub {
         self.credentials.is_app()
     }
 
+    /// Returns what the headers of all answers said so far.
+    pub fn notices(&self) -> Notices {
+        self.api.notices()
+    }
+
     /// Asks who the token belongs to.
     ///
     /// # Errors
     /// [`GitHubError`].
     pub async fn identity(&self) -> Result<Identity, GitHubError> {
-        #[derive(serde::Deserialize)]
-        struct User {
-            login: String,
-        }
         if self.is_app() {
-            self.credentials.token().await?;
+            with_retries(self.api.gate(), self.retries, async || self.credentials.token().await).await?;
             return Ok(Identity { login: None, scopes: None });
         }
-        let (user, headers): (User, HeaderMap) = self.get(&self.url("user"), "the token's user").await?;
+        let what = "the token's user";
+        let (user, headers) = self.get(&self.url("user"), what).await?;
+        let Some(login) = user.get("login").and_then(Value::as_str) else {
+            return Err(GitHubError::Unreadable { what: what.to_owned(), reason: "it names no login".to_owned() });
+        };
         let scopes = headers.get("x-oauth-scopes").and_then(|value| value.to_str().ok());
-        Ok(Identity { login: Some(user.login), scopes: scopes.map(|text| printable(text, 200)) })
+        Ok(Identity { login: Some(printable(login, 100)), scopes: scopes.map(|text| printable(text, 200)) })
     }
 
     /// Returns the address of an endpoint.
     pub(super) fn url(&self, endpoint: &str) -> Url {
-        let base = self.api_url.as_str().trim_end_matches('/');
-        format!("{base}/{endpoint}").parse().unwrap_or_else(|_| self.api_url.clone())
+        self.api.endpoint(endpoint)
     }
 
     /// Reads one object.
-    pub(super) async fn get<T: DeserializeOwned>(&self, url: &Url, what: &str) -> Result<(T, HeaderMap), GitHubError> {
-        with_retries(&self.gate, self.retries, async || {
-            let response = self.send(url, what).await?;
-            let headers = response.headers().clone();
-            let object = <T as FromResponse>::from_response(response).await;
-            let object = object.map_err(|error| from_octocrab(error, what))?;
-            Ok((object, headers))
+    pub(super) async fn get(&self, url: &Url, what: &str) -> Result<(Value, HeaderMap), GitHubError> {
+        with_retries(self.api.gate(), self.retries, async || {
+            let answer = self.send(url, what).await?;
+            let value = answer.json(what)?;
+            if !value.is_object() {
+                let reason = "it is JSON, but no object".to_owned();
+                return Err(GitHubError::Unreadable { what: what.to_owned(), reason });
+            }
+            Ok((value, answer.headers))
         })
         .await
     }
 
     /// Reads one page of a listing.
-    pub(super) async fn page<T: DeserializeOwned>(&self, url: &Url, what: &str) -> Result<PageOf<T>, GitHubError> {
-        with_retries(&self.gate, self.retries, async || {
-            let response = self.send(url, what).await?;
-            let headers = response.headers().clone();
-            let page = Page::<T>::from_response(response).await.map_err(|error| from_octocrab(error, what))?;
-            let next = page.next.map(|uri| self.own(&uri.to_string(), what)).transpose()?;
-            Ok(PageOf { items: page.items, total_count: page.total_count, next, headers })
+    pub(super) async fn page(&self, url: &Url, what: &str) -> Result<Page, GitHubError> {
+        with_retries(self.api.gate(), self.retries, async || {
+            let answer = self.send(url, what).await?;
+            let next = related(&answer.headers, "next").map(|address| self.api.own(address, what)).transpose()?;
+            let (items, total_count) = list(answer.json(what)?, what)?;
+            Ok(Page { items, total_count, next, headers: answer.headers })
         })
         .await
     }
 
-    /// Bounds what the network may take; time spent waiting for the gate does not count.
-    async fn within_time<T>(&self, exchange: impl Future<Output = Result<T, GitHubError>>) -> Result<T, GitHubError> {
-        let within = tokio::time::timeout(self.request_timeout, exchange).await;
-        within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))
-    }
-
     /// Sends a GET and turns every status but 200 into an error; a moved repository is followed.
-    async fn send(&self, url: &Url, what: &str) -> Result<Response, GitHubError> {
+    async fn send(&self, url: &Url, what: &str) -> Result<Answer, GitHubError> {
         let mut url = url.clone();
         // GitHub redirects a renamed repository once; a chain is a mistake.
         for _ in 0..3 {
-            self.gate.before_api().await;
             let token = self.credentials.token().await?;
-            let octocrab = self.octocrab(&token).await?;
-            let exchange = async {
-                let response = octocrab._get(url.as_str()).await.map_err(|error| from_octocrab(error, what))?;
-                let (parts, body) = response.into_parts();
-                let body = match whole(body, what).await {
-                    Ok(body) => body,
-                    // Of a refusal the body only explains; a failure to read it must not hide the status.
-                    Err(_) if !parts.status.is_success() => Bytes::new(),
-                    Err(error) => return Err(error),
-                };
-                let body = Full::new(body).map_err(|never| match never {}).boxed();
-                Ok::<Response, GitHubError>(Response::from_parts(parts, body))
-            };
-            let response = self.within_time(exchange).await?;
-            let status = response.status();
-            tracing::debug!(%url, status = status.as_u16(), "answered");
-            if status.is_success() {
-                return Ok(response);
+            let answer = self.api.exchange(Method::GET, &url, &token, what).await?;
+            if answer.status.is_success() {
+                return Ok(answer);
             }
-            if status.is_redirection() {
-                let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-                url = self.own(location.unwrap_or_default(), what)?;
-                continue;
+            if !answer.status.is_redirection() {
+                return Err(refused(&answer, &token, what));
             }
-            let headers = response.headers().clone();
-            let body = octocrab.body_to_string(response).await.unwrap_or_default();
-            return Err(refused(status, &headers, &redact(&body, &token), what));
+            let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            url = self.api.own(location.unwrap_or_default(), what)?;
         }
         Err(GitHubError::Unreadable { what: what.to_owned(), reason: "too many redirects".to_owned() })
     }
+}
 
-    /// Accepts an address that GitHub gave if it leads back to GitHub.
-    fn own(&self, address: &str, what: &str) -> Result<Url, GitHubError> {
-        let unreadable =
-            |_| GitHubError::Unreadable { what: what.to_owned(), reason: "an address is no URL".to_owned() };
-        let url = self.api_url.join(address).map_err(unreadable)?;
-        if url.origin() == self.api_url.origin() {
-            Ok(url)
-        } else {
-            Err(GitHubError::Elsewhere(printable(url.host_str().unwrap_or("?"), 100)))
-        }
-    }
-
-    /// Returns the octocrab that sends this token; a new one when the token is new.
-    async fn octocrab(&self, token: &SecretString) -> Result<Octocrab, GitHubError> {
-        let mut current = self.current.lock().await;
-        if let Some((of, octocrab)) = &*current
-            && of.expose_secret() == token.expose_secret()
-        {
-            return Ok(octocrab.clone());
-        }
-        let octocrab = Octocrab::builder()
-            .base_uri(self.api_url.as_str())
-            .and_then(|builder| builder.personal_token(token.clone()).build_with_reqwest(self.http.clone()))
-            .map_err(|error| GitHubError::Setup(printable(&error.to_string(), ERROR_MESSAGE_MAX_CHARS)))?;
-        *current = Some((token.clone(), octocrab.clone()));
-        Ok(octocrab)
+/// Takes the entries out of a page: the whole body, or its `repositories` where the listing counts itself.
+pub(super) fn list(body: Value, what: &str) -> Result<(Vec<Value>, Option<u64>), GitHubError> {
+    match body {
+        Value::Array(items) => Ok((items, None)),
+        Value::Object(mut body) => match body.remove("repositories") {
+            Some(Value::Array(items)) => Ok((items, body.get("total_count").and_then(Value::as_u64))),
+            _ => Err(no_list(what)),
+        },
+        _ => Err(no_list(what)),
     }
 }
 
-/// A page of a hundred repositories has less than a megabyte.
-const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
-
-/// Reads an answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few kilobytes.
-async fn whole(body: BoxBody, what: &str) -> Result<Bytes, GitHubError> {
-    let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            let reason = format!("an answer of more than {ANSWER_MAX_BYTES} bytes");
-            return GitHubError::Unreadable { what: what.to_owned(), reason };
-        }
-        match error.downcast::<octocrab::Error>() {
-            Ok(error) => from_octocrab(*error, what),
-            Err(error) => GitHubError::Connection(printable(&chain(&*error), ERROR_MESSAGE_MAX_CHARS)),
-        }
-    })?;
-    Ok(body.to_bytes())
+fn no_list(what: &str) -> GitHubError {
+    GitHubError::Unreadable { what: what.to_owned(), reason: "it is JSON, but no list of repositories".to_owned() }
 }
 
-fn refused(status: StatusCode, headers: &HeaderMap, body: &str, what: &str) -> GitHubError {
-    #[derive(serde::Deserialize)]
-    struct Explanation {
-        message: String,
-    }
-    if let Some(refusal) = Refusal::read(status, headers, body, chrono::Utc::now()) {
+/// Says what an answer that is no success means.
+pub(super) fn refused(answer: &Answer, token: &SecretString, what: &str) -> GitHubError {
+    let status = answer.status;
+    if let Some(refusal) = answer.refusal() {
         return GitHubError::RateLimited { status, refusal };
     }
-    let message = serde_json::from_str::<Explanation>(body).map_or_else(|_| body.to_owned(), |body| body.message);
-    let mut message = printable(&message, ERROR_MESSAGE_MAX_CHARS);
-    if headers.get("x-github-sso").is_some_and(|value| value.as_bytes().starts_with(b"required")) {
-        message.push_str(" (the token is not authorised for this organisation's SSO)");
-    }
-    let what = what.to_owned();
+    let (message, what) = (answer.words(token), what.to_owned());
     match status {
         StatusCode::UNAUTHORIZED => GitHubError::Unauthorized,
         StatusCode::FORBIDDEN => GitHubError::Forbidden { what, message },
-        StatusCode::NOT_FOUND | StatusCode::GONE => GitHubError::NotFound { what },
+        StatusCode::NOT_FOUND => GitHubError::NotFound { what },
+        StatusCode::GONE => GitHubError::Retired { what, message },
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => GitHubError::LegallyBlocked { what },
         status => GitHubError::Status { status, what, message },
-    }
-}
-
-/// Sorts octocrab's errors into ours; addresses and backtraces are left out.
-pub(super) fn from_octocrab(error: octocrab::Error, what: &str) -> GitHubError {
-    use octocrab::Error;
-    let unreadable = |reason: String| GitHubError::Unreadable {
-        what: what.to_owned(),
-        reason: printable(&reason, ERROR_MESSAGE_MAX_CHARS),
-    };
-    match error {
-        Error::GitHub { source, .. } => {
-            refused(source.status_code, &HeaderMap::new(), &format!("{{\"message\":{:?}}}", source.message), what)
-        }
-        Error::Serde { source, .. } => unreadable(source.to_string()),
-        Error::Json { source, .. } => unreadable(source.to_string()),
-        Error::InvalidUtf8 { .. } => unreadable("it is not UTF-8".to_owned()),
-        Error::Reqwest { source, .. } => GitHubError::Connection(chain(&source.without_url())),
-        Error::Service { source, .. } => match source.downcast::<octocrab::Error>() {
-            Ok(source) => from_octocrab(*source, what),
-            Err(source) => GitHubError::Connection(printable(&chain(&*source), ERROR_MESSAGE_MAX_CHARS)),
-        },
-        other => GitHubError::Connection(printable(&chain(&other), ERROR_MESSAGE_MAX_CHARS)),
     }
 }

@@ -3,24 +3,28 @@
 //! One source serves the REST API and the git server. What a newcomer would get wrong: an installation token taken
 //! once at the start dies in the middle of a long run, so a token is asked for before every request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use octocrab::Octocrab;
-use octocrab::models::{AppId, InstallationId};
+use chrono::{DateTime, Utc};
+use http::Method;
+use http::header::DATE;
+use octocrab::auth::{AppAuth, EncodingKey};
+use octocrab::models::AppId;
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use url::Url;
 
 use super::GitHubError;
-use super::client::from_octocrab;
+use super::api::{Answer, Api};
+use super::client::refused;
+use super::notices::http_date;
 use crate::git::GitError;
+use crate::limits::{Retry, Retryable};
 
-/// Installation tokens are good for an hour; the rest is left to the request that uses one.
-const INSTALLATION_TOKEN_AGE_MAX: Duration = Duration::from_mins(50);
-
-/// No answer takes longer; the client's own limits are for each part of it.
-const TOKEN_REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// GitHub's installation tokens live an hour, and say so.
+const LIFETIME: Duration = Duration::from_hours(1);
 
 /// Gives the token to use now.
 #[derive(Debug)]
@@ -29,7 +33,24 @@ pub struct Credentials(Kind);
 #[derive(Debug)]
 enum Kind {
     Token(SecretString),
-    App { app: Box<Octocrab>, installation: InstallationId, minted: Mutex<Option<(SecretString, Instant)>> },
+    App(Box<App>),
+}
+
+#[derive(Debug)]
+struct App {
+    auth: AppAuth,
+    installation_id: u64,
+    api: Arc<Api>,
+    minted: Mutex<Minted>,
+}
+
+/// What asking for an installation token has brought.
+#[derive(Debug)]
+enum Minted {
+    Nothing,
+    Token { token: SecretString, good_until: Instant },
+    /// Asking again changes nothing: a thousand repositories would ask a thousand times.
+    Refused(GitHubError),
 }
 
 /// Identifies a GitHub App's installation.
@@ -53,17 +74,13 @@ impl Credentials {
     ///
     /// # Errors
     /// [`GitHubError::Setup`] if the key is no RSA key in PEM.
-    pub fn app(identity: &AppIdentity, api_url: &Url, http: reqwest::Client) -> Result<Self, GitHubError> {
-        let app = Octocrab::builder()
-            .base_uri(api_url.as_str())
-            .and_then(|builder| {
-                builder.app_from_rsa_pem(AppId(identity.app_id), identity.key.expose_secret().as_bytes())
-            })
-            .and_then(|builder| builder.build_with_reqwest(http))
+    pub fn app(identity: &AppIdentity, api: Arc<Api>) -> Result<Self, GitHubError> {
+        let key = EncodingKey::from_rsa_pem(identity.key.expose_secret().as_bytes())
             // The text of a key's error may quote the key.
             .map_err(|_| GitHubError::Setup("the app's private key is not an RSA key in PEM".to_owned()))?;
-        let installation = InstallationId(identity.installation_id);
-        Ok(Self(Kind::App { app: Box::new(app), installation, minted: Mutex::new(None) }))
+        let auth = AppAuth { app_id: AppId(identity.app_id), key };
+        let minted = Mutex::new(Minted::Nothing);
+        Ok(Self(Kind::App(Box::new(App { auth, installation_id: identity.installation_id, api, minted }))))
     }
 
     /// Says whether an app's installation is used.
@@ -78,31 +95,70 @@ impl Credentials {
     pub async fn token(&self) -> Result<SecretString, GitHubError> {
         match &self.0 {
             Kind::Token(token) => Ok(token.clone()),
-            Kind::App { app, installation, minted } => {
-                let mut minted = minted.lock().await;
-                if let Some((token, at)) = &*minted
-                    && at.elapsed() < INSTALLATION_TOKEN_AGE_MAX
-                {
-                    return Ok(token.clone());
-                }
-                let what = "the installation's token";
-                let answered =
-                    tokio::time::timeout(TOKEN_REQUEST_TIMEOUT, app.installation_and_token(*installation)).await;
-                let too_late =
-                    |_| GitHubError::Connection(format!("{what} did not come within {TOKEN_REQUEST_TIMEOUT:?}"));
-                let (_, token) = answered.map_err(too_late)?.map_err(|error| from_octocrab(error, what))?;
-                *minted = Some((token.clone(), Instant::now()));
+            Kind::App(app) => app.token().await,
+        }
+    }
+}
+
+impl App {
+    async fn token(&self) -> Result<SecretString, GitHubError> {
+        // Whoever comes while a token is asked for waits for that one.
+        let mut minted = self.minted.lock().await;
+        match &*minted {
+            Minted::Token { token, good_until } if Instant::now() < *good_until => return Ok(token.clone()),
+            Minted::Refused(error) => return Err(error.clone()),
+            Minted::Token { .. } | Minted::Nothing => {}
+        }
+        match self.mint().await {
+            Ok((token, good_for)) => {
+                *minted = Minted::Token { token: token.clone(), good_until: Instant::now() + good_for };
                 Ok(token)
+            }
+            Err(error) => {
+                if error.retry() == Retry::Never {
+                    *minted = Minted::Refused(error.clone());
+                }
+                Err(error)
             }
         }
     }
+
+    /// Asks for a token; returns with it how long it is to be used.
+    async fn mint(&self) -> Result<(SecretString, Duration), GitHubError> {
+        let what = "a token for the app's installation";
+        let signed = self.auth.generate_bearer_token();
+        let unsigned = |_| GitHubError::Setup("the app's private key signs nothing".to_owned());
+        let signed = SecretString::from(signed.map_err(unsigned)?);
+        let url = self.api.endpoint(&format!("app/installations/{}/access_tokens", self.installation_id));
+        let answer = self.api.exchange(Method::POST, &url, &signed, what).await?;
+        let status = answer.status;
+        if status.is_client_error() && answer.refusal().is_none() && status != StatusCode::GONE {
+            return Err(GitHubError::AppRefused { status, message: answer.words(&signed) });
+        }
+        if !status.is_success() {
+            return Err(refused(&answer, &signed, what));
+        }
+        let body = answer.json(what)?;
+        let Some(token) = body.get("token").and_then(|token| token.as_str()) else {
+            return Err(GitHubError::Unreadable { what: what.to_owned(), reason: "it holds no token".to_owned() });
+        };
+        let expires = body.get("expires_at").and_then(|at| at.as_str()?.parse().ok());
+        Ok((SecretString::from(token), good_for(&answer, expires)))
+    }
+}
+
+/// Returns how long a token is to be used: five sixths of its life. The rest is left to the request that uses it.
+fn good_for(answer: &Answer, expires: Option<DateTime<Utc>>) -> Duration {
+    let now = answer.headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date).unwrap_or_else(Utc::now);
+    let lifetime = expires.map_or(LIFETIME, |expires| (expires - now).to_std().unwrap_or_default());
+    lifetime.min(LIFETIME) * 5 / 6
 }
 
 impl From<GitHubError> for GitError {
     fn from(error: GitHubError) -> Self {
         match error {
             GitHubError::Unauthorized => Self::Unauthorized,
-            other => Self::Connection(other.to_string()),
+            other => Self::Credentials(other),
         }
     }
 }

@@ -7,79 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use http::HeaderMap;
-use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::GitHubError;
-use super::client::{GitHub, PageOf};
+use super::client::GitHub;
+use super::listing::OwnersListing;
+use super::presence::{Known, Presence};
+use super::repository::{BadEntry, Repository};
 use crate::config::GitHubConfig;
 use crate::names::{FullName, RepositoryId};
-use crate::text::printable;
-
-/// Describes a repository as GitHub lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "these are GitHub's own flags")]
-pub struct Repository {
-    /// Its identity.
-    pub id: RepositoryId,
-    /// Its name today.
-    pub full_name: FullName,
-    /// Its size in KiB, by GitHub's hourly count; 0 does not mean empty.
-    pub size_kib: u64,
-    /// Whether it is private or internal.
-    pub private: bool,
-    /// Whether it is a fork.
-    pub fork: bool,
-    /// Whether it is archived.
-    pub archived: bool,
-    /// Whether it may have a wiki; GitHub says so of wikis that were never written, too.
-    pub has_wiki: bool,
-    /// The default branch, when GitHub names one.
-    pub default_branch: Option<String>,
-}
-
-/// A repository as it comes from the network: nothing in it is trusted yet.
-#[derive(Deserialize)]
-struct Listed {
-    id: RepositoryId,
-    full_name: String,
-    #[serde(default)]
-    size: Option<u64>,
-    #[serde(default)]
-    private: Option<bool>,
-    #[serde(default)]
-    fork: Option<bool>,
-    #[serde(default)]
-    archived: Option<bool>,
-    #[serde(default)]
-    has_wiki: Option<bool>,
-    #[serde(default)]
-    default_branch: Option<String>,
-}
-
-impl Listed {
-    fn check(self) -> Result<Repository, crate::names::InvalidName> {
-        Ok(Repository {
-            id: self.id,
-            full_name: self.full_name.parse()?,
-            size_kib: self.size.unwrap_or_default(),
-            private: self.private.unwrap_or(true),
-            fork: self.fork.unwrap_or_default(),
-            archived: self.archived.unwrap_or_default(),
-            has_wiki: self.has_wiki.unwrap_or_default(),
-            default_branch: self.default_branch,
-        })
-    }
-}
-
-/// Reads a page of a listing, and says of each repository whether its name is one.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn read_listing(
-    bytes: &[u8],
-) -> serde_json::Result<impl Iterator<Item = Result<Repository, crate::names::InvalidName>>> {
-    Ok(serde_json::from_slice::<Vec<Listed>>(bytes)?.into_iter().map(Listed::check))
-}
 
 /// Reports something that could not be listed.
 #[derive(Clone, Debug)]
@@ -105,6 +40,10 @@ pub struct Inventory {
     pub complete_owners: BTreeSet<String>,
     /// How many repositories each owner's listing held, before filters, by the configured name; whole listings only.
     pub listed_by_owner: BTreeMap<String, u64>,
+    /// Repositories that are missing from a whole listing and that GitHub, asked by their id, does not know.
+    pub gone: BTreeSet<RepositoryId>,
+    /// Repositories that now belong to an owner who is not configured, with their name there.
+    pub moved_away: BTreeMap<RepositoryId, FullName>,
     /// What could not be listed.
     pub failures: Vec<ListingFailure>,
     /// What a person should look at.
@@ -144,12 +83,16 @@ impl Filter {
 
     /// Says whether a repository is backed up. A glob may match `OWNER/NAME` or the bare name.
     pub fn takes(&self, repository: &Repository) -> bool {
-        let full_name = repository.full_name.to_string();
-        let matches = |set: &GlobSet| set.is_match(&full_name) || set.is_match(repository.full_name.name());
         (self.forks || !repository.fork)
             && (self.archived || !repository.archived)
-            && matches(&self.include)
-            && !matches(&self.exclude)
+            && self.takes_name(&repository.full_name)
+    }
+
+    /// Returns whether the globs let a name through.
+    fn takes_name(&self, name: &FullName) -> bool {
+        let full_name = name.to_string();
+        let matches = |set: &GlobSet| set.is_match(&full_name) || set.is_match(name.name());
+        matches(&self.include) && !matches(&self.exclude)
     }
 }
 
@@ -182,91 +125,113 @@ impl Inventory {
             subject: subject.to_owned(),
             error: error.to_string(),
             hint: error.hint().to_owned(),
-            unauthorized: matches!(error, GitHubError::Unauthorized),
+            unauthorized: error.ends_the_run(),
+        });
+    }
+
+    fn fail_with(&mut self, subject: &str, error: String, hint: &str) {
+        self.failures.push(ListingFailure {
+            subject: subject.to_owned(),
+            error,
+            hint: hint.to_owned(),
+            unauthorized: false,
         });
     }
 }
 
 /// Lists every configured owner. One owner's failure does not end the others' listing, a bad token does.
-pub async fn list(github: &GitHub, owners: &[String], filter: &Filter) -> Inventory {
+///
+/// Of what is `known` nothing is taken for gone before GitHub has said so by its id.
+pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known: &Known) -> Inventory {
     let mut inventory = Inventory::default();
     let mut seen = HashSet::new();
     if github.is_app() {
         warn_of_selection(github, &mut inventory).await;
     }
-    for owner in owners {
-        let mut found = Listing::default();
-        let listed = list_owner(github, owner, &mut found, &mut inventory.warnings).await;
-        let failed_before = inventory.failures.len();
-        if let Err(error) = &listed {
-            inventory.fail(owner, error);
-        }
-        if let Some(organizations) = &found.partial_organizations {
-            inventory.failures.push(ListingFailure {
-                subject: owner.clone(),
-                error: format!("GitHub left out repositories of organisations that demand SSO ({organizations})"),
-                hint: "authorise the token for SSO: GitHub, Settings, Developer settings, Configure SSO".to_owned(),
-                unauthorized: false,
-            });
-        }
-        let listed_here = found.items.iter().map(|item| item.id).collect::<HashSet<_>>().len() as u64;
-        if listed.is_ok() && found.expected.is_some_and(|expected| listed_here < expected) {
-            let expected = found.expected.unwrap_or_default();
-            inventory.failures.push(ListingFailure {
-                subject: owner.clone(),
-                error: format!("the listing is short: GitHub counts {expected} repositories and listed {listed_here}"),
-                hint: "run again; if it persists, the token may not see them all".to_owned(),
-                unauthorized: false,
-            });
-        } else if listed.is_ok() && listed_here == 0 {
-            inventory.failures.push(ListingFailure {
-                subject: owner.clone(),
-                error: "GitHub listed no repository at all".to_owned(),
-                hint: "check that the token may read this owner's repositories (SSO, pending approval, selected \
-                       repositories); remove the owner if it is really empty"
-                    .to_owned(),
-                unauthorized: false,
-            });
-        }
-        let counted_more = listed.is_ok() && found.counted.is_some_and(|counted| listed_here < counted);
-        if counted_more {
-            let counted = found.counted.unwrap_or_default();
-            inventory.warnings.push(format!(
-                "{owner}: GitHub counts {counted} repositories but lists {listed_here}; the token may not see them all"
-            ));
-        }
-        if inventory.failures.len() == failed_before && !counted_more && !found.public_only {
-            inventory.complete_owners.extend(found.owners(owner));
-        }
-        if inventory.failures.len() == failed_before {
-            inventory.listed_by_owner.insert(owner.clone(), listed_here);
-        }
-        take(&mut inventory, &mut seen, found, filter);
+    let mut listings = Vec::new();
+    for owner in &config.owners {
+        let listing = OwnersListing::read(github, owner, known, config.allow_short_listing).await;
+        let is_whole = judge(&mut inventory, owner, &listing, config.allow_short_listing);
+        take(&mut inventory, &mut seen, &listing, filter);
+        listings.push((owner, is_whole, listing));
         if inventory.failures.iter().any(|failure| failure.unauthorized) {
             break; // GitHub: stop at the first 401
         }
     }
+    let mut here: BTreeSet<String> = config.owners.iter().map(|owner| owner.to_ascii_lowercase()).collect();
+    here.extend(listings.iter().flat_map(|(_, _, listing)| listing.speaks_for.iter().cloned()));
+    for (owner, is_whole, listing) in &listings {
+        let missing = Missing { owner, is_whole: *is_whole, listing, here: &here, known, filter };
+        missing.take(&mut inventory, &mut seen);
+    }
     if inventory.failures.is_empty() && inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
-        inventory.failures.push(ListingFailure {
-            subject: "filters".to_owned(),
-            error: format!("they leave out all {} repositories", inventory.excluded.len()),
-            hint: "check github.include, exclude, forks and archived".to_owned(),
-            unauthorized: false,
-        });
+        let error = format!("they leave out all {} repositories", inventory.excluded.len());
+        inventory.fail_with("filters", error, "check github.include, exclude, forks and archived");
     }
     inventory
 }
 
+/// Reports what speaks against a listing; returns whether absence from it means something.
+fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_short_allowed: bool) -> bool {
+    let failed_before = inventory.failures.len();
+    let listed = listing.listed();
+    let times = match listing.readings {
+        1 => String::new(),
+        readings => format!(" (read {readings} times)"),
+    };
+    let is_short = |count: Option<u64>| count.filter(|count| listing.error.is_none() && listed < *count);
+    if let Some(error) = &listing.error {
+        inventory.fail(owner, error);
+    }
+    if let Some(organizations) = &listing.partial_organizations {
+        let error = format!("GitHub left out repositories of organisations that demand SSO ({organizations})");
+        inventory.fail_with(
+            owner,
+            error,
+            "authorise the token for SSO: GitHub, Settings, Developer settings, Configure SSO",
+        );
+    }
+    let short_by_account = is_short(listing.counted);
+    if let Some(expected) = is_short(listing.expected) {
+        let error =
+            format!("the listing is short: GitHub counts {expected} repositories and listed {listed}{times}");
+        inventory.fail_with(owner, error, "run again; if it persists, the token may not see them all");
+    } else if listing.error.is_none() && listed == 0 {
+        let hint = "check that the token may read this owner's repositories (SSO, pending approval, selected \
+                    repositories); remove the owner if it is really empty";
+        inventory.fail_with(owner, "GitHub listed no repository at all".to_owned(), hint);
+    } else if let Some(counted) = short_by_account {
+        let words = format!("the listing is short: GitHub counts {counted} repositories and listed {listed}{times}");
+        if is_short_allowed {
+            inventory.warnings.push(format!("{owner}: {words}; github.allow_short_listing accepts that"));
+        } else {
+            let hint = "give the token access to all repositories (SSO, scopes, selected repositories); if it is meant to \
+                        see only some, set github.allow_short_listing = true";
+            inventory.fail_with(owner, words, hint);
+        }
+    }
+    if listing.public_only {
+        inventory.warnings.push(format!("{owner} is a user whose private repositories this token cannot list"));
+    }
+    if inventory.failures.len() == failed_before {
+        inventory.listed_by_owner.insert(owner.to_owned(), listed);
+    }
+    let is_whole = inventory.failures.len() == failed_before
+        && short_by_account.is_none()
+        && !listing.public_only
+        && listing.bad.is_empty();
+    if is_whole {
+        inventory.complete_owners.extend(listing.speaks_for.iter().cloned());
+    }
+    is_whole
+}
+
 /// Notes an installation that was given selected repositories only: it lists no others, without a word.
 async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
-    #[derive(Deserialize)]
-    struct Installation {
-        repository_selection: Option<String>,
-    }
     let url = github.url("installation/repositories?per_page=1");
     // A failure shows when the owners are listed.
-    if let Ok((installation, _)) = github.get::<Installation>(&url, "the installation's repositories").await
-        && installation.repository_selection.as_deref() == Some("selected")
+    if let Ok((installation, _)) = github.get(&url, "the installation's repositories").await
+        && installation.get("repository_selection").and_then(|selection| selection.as_str()) == Some("selected")
     {
         inventory.warnings.push(
             "the GitHub App is installed on selected repositories only; others are neither listed nor backed up"
@@ -275,29 +240,92 @@ async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
     }
 }
 
-/// Checks and files what one owner's listing held.
-fn take(inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>, found: Listing, filter: &Filter) {
-    for item in found.items {
-        // Pages shift while they are read, and owners may overlap.
-        if !seen.insert(item.id) {
+/// Files what one owner's listing held.
+fn take(inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>, listing: &OwnersListing, filter: &Filter) {
+    for repository in listing.repositories.values() {
+        // Owners may overlap.
+        if seen.insert(repository.id) {
+            file(inventory, repository.clone(), filter);
+        }
+    }
+    for BadEntry { id, subject, reason } in &listing.bad {
+        if id.is_some_and(|id| !seen.insert(id)) {
             continue;
         }
-        let id = item.id;
-        match item.check() {
-            Ok(repository) if filter.takes(&repository) => inventory.repositories.push(repository),
-            Ok(_) => {
-                inventory.excluded.insert(id);
+        inventory.excluded.extend(*id);
+        let hint = "it is not backed up; check github.api_url, and report this if it is GitHub";
+        inventory.fail_with(subject, reason.clone(), hint);
+    }
+}
+
+fn file(inventory: &mut Inventory, repository: Repository, filter: &Filter) {
+    if filter.takes(&repository) {
+        inventory.repositories.push(repository);
+    } else {
+        inventory.excluded.insert(repository.id);
+    }
+}
+
+/// What an owner's listing did not show although it was known, and what GitHub said of it.
+struct Missing<'a> {
+    owner: &'a str,
+    is_whole: bool,
+    listing: &'a OwnersListing,
+    /// Every owner who is backed up, folded to lower case.
+    here: &'a BTreeSet<String>,
+    known: &'a Known,
+    filter: &'a Filter,
+}
+
+impl Missing<'_> {
+    /// Files what exists after all, and says what is gone, moved away or not known.
+    fn take(&self, inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>) {
+        let mut hidden = Vec::new();
+        for (id, presence) in &self.listing.presences.answers {
+            // Another owner's listing may have shown it.
+            if seen.contains(id) {
+                continue;
             }
-            Err(error) => {
-                inventory.excluded.insert(id);
-                inventory.failures.push(ListingFailure {
-                    subject: format!("repository {id}"),
-                    error: error.to_string(),
-                    hint: "it is not backed up; check github.api_url, and report this if it is GitHub".to_owned(),
-                    unauthorized: false,
-                });
+            match presence {
+                Presence::Here(repository) => {
+                    if self.here.contains(&repository.full_name.owner().to_ascii_lowercase()) {
+                        seen.insert(*id);
+                        hidden.push(repository.full_name.to_string());
+                        file(inventory, (**repository).clone(), self.filter);
+                    } else if self.known.contains_key(id) {
+                        inventory.moved_away.insert(*id, repository.full_name.clone());
+                    }
+                }
+                Presence::NotFound if self.is_whole => drop(inventory.gone.insert(*id)),
+                Presence::Unknown(error) if self.is_whole || error.ends_the_run() => {
+                    self.tell_unknown(inventory, *id, error);
+                }
+                // Why it is missing is told already.
+                Presence::NotFound | Presence::Unknown(_) => {}
             }
         }
+        let (owner, unasked) = (self.owner, self.listing.presences.unasked);
+        if let Some(first) = hidden.first() {
+            let count = hidden.len();
+            inventory.warnings.push(format!(
+                "{owner}: GitHub's listing leaves out repositories that exist ({count}, such as {first}); they are backed \
+                 up all the same"
+            ));
+        }
+        if unasked > 0 && self.is_whole {
+            let error = format!("{unasked} more repositories with a mirror are missing from the listing; GitHub was not asked about each");
+            inventory.fail_with(owner, error, "check the token's access; if they were deleted, run again");
+        }
+    }
+
+    fn tell_unknown(&self, inventory: &mut Inventory, id: RepositoryId, error: &GitHubError) {
+        let Some(name) = self.known.get(&id).filter(|name| self.filter.takes_name(name)) else { return };
+        inventory.failures.push(ListingFailure {
+            subject: name.to_string(),
+            error: format!("GitHub does not list it, and whether it still exists is not known: {error}"),
+            hint: error.hint().to_owned(),
+            unauthorized: error.ends_the_run(),
+        });
     }
 }
 
@@ -308,8 +336,8 @@ pub async fn look_up(github: &GitHub, names: &[FullName]) -> Inventory {
     for name in names {
         let what = format!("repository {name}");
         let url = github.url(&format!("repos/{name}"));
-        match github.get::<Listed>(&url, &what).await {
-            Ok((listed, _)) => match listed.check() {
+        match github.get(&url, &what).await {
+            Ok((described, _)) => match Repository::read(&described) {
                 Ok(repository) => {
                     if !repository.full_name.same_as(name) {
                         inventory.warnings.push(format!("{name} is now {}", repository.full_name));
@@ -318,151 +346,20 @@ pub async fn look_up(github: &GitHub, names: &[FullName]) -> Inventory {
                         inventory.repositories.push(repository);
                     }
                 }
-                Err(error) => {
-                    let error = GitHubError::Unreadable { what, reason: error.to_string() };
+                Err(bad) => {
+                    let error = GitHubError::Unreadable { what, reason: bad.reason };
                     inventory.fail(&name.to_string(), &error);
                 }
             },
             Err(error) => {
                 inventory.fail(&name.to_string(), &error);
-                if matches!(error, GitHubError::Unauthorized) {
+                if error.ends_the_run() {
                     break;
                 }
             }
         }
     }
     inventory
-}
-
-/// Collects the pages of one owner.
-#[derive(Default)]
-struct Listing {
-    items: Vec<Listed>,
-    /// How many there are by the listing's own `total_count`.
-    expected: Option<u64>,
-    /// How many the account's page counts; what it counts is not documented to the last repository.
-    counted: Option<u64>,
-    /// Whether private repositories are out of sight, so that absence means nothing.
-    public_only: bool,
-    /// The organisations that an SSO header says were left out.
-    partial_organizations: Option<String>,
-}
-
-impl Listing {
-    /// Returns the owners that this listing speaks for, folded to lower case.
-    fn owners(&self, configured: &str) -> BTreeSet<String> {
-        if configured.starts_with('@') {
-            self.items
-                .iter()
-                .filter_map(|item| item.full_name.split_once('/'))
-                .map(|(owner, _)| owner.to_ascii_lowercase())
-                .collect()
-        } else {
-            BTreeSet::from([configured.to_ascii_lowercase()])
-        }
-    }
-}
-
-/// What an account's own page counts.
-#[derive(Deserialize)]
-struct Account {
-    #[serde(default)]
-    login: String,
-    #[serde(default, rename = "type")]
-    kind: String,
-    #[serde(default)]
-    public_repos: Option<u64>,
-    /// Only for those who may see private repositories.
-    #[serde(default)]
-    total_private_repos: Option<u64>,
-}
-
-impl Account {
-    fn repositories(&self) -> Option<u64> {
-        self.public_repos.map(|public| public + self.total_private_repos.unwrap_or_default())
-    }
-}
-
-async fn list_owner(
-    github: &GitHub,
-    owner: &str,
-    listing: &mut Listing,
-    warnings: &mut Vec<String>,
-) -> Result<(), GitHubError> {
-    match owner {
-        "@me" => {
-            return read_pages(github, github.url("user/repos?affiliation=owner&per_page=100"), owner, listing).await;
-        }
-        "@installation" => {
-            return read_pages(github, github.url("installation/repositories?per_page=100"), owner, listing).await;
-        }
-        _ => {}
-    }
-    match github.get::<Account>(&github.url(&format!("orgs/{owner}")), &format!("organisation {owner}")).await {
-        Ok((organization, _)) => {
-            listing.counted = organization.repositories();
-            let url = github.url(&format!("orgs/{owner}/repos?type=all&per_page=100"));
-            return read_pages(github, url, owner, listing).await;
-        }
-        Err(GitHubError::NotFound { .. }) => {}
-        Err(error) => return Err(error),
-    }
-    let what = format!("organisation or user {owner}");
-    let (user, _) = github.get::<Account>(&github.url(&format!("users/{owner}")), &what).await?;
-    if user.kind == "Organization" {
-        // As a user it would show its public repositories only.
-        return Err(GitHubError::NotFound { what: format!("organisation {owner} for this token") });
-    }
-    if github.is_app() {
-        read_pages(github, github.url("installation/repositories?per_page=100"), owner, listing).await?;
-        let of_owner = |item: &Listed| {
-            item.full_name.split_once('/').is_some_and(|(login, _)| login.eq_ignore_ascii_case(&user.login))
-        };
-        listing.items.retain(of_owner);
-        listing.expected = None; // it counted every owner's
-        return Ok(());
-    }
-    let own = github.identity().await?.login.is_some_and(|login| login.eq_ignore_ascii_case(&user.login));
-    if own {
-        listing.counted = user.repositories();
-        return read_pages(github, github.url("user/repos?affiliation=owner&per_page=100"), owner, listing).await;
-    }
-    listing.counted = user.public_repos;
-    listing.public_only = true;
-    warnings.push(format!("{owner} is a user whose private repositories this token cannot list"));
-    let url = github.url(&format!("users/{owner}/repos?type=owner&per_page=100"));
-    read_pages(github, url, owner, listing).await
-}
-
-/// A listing of a hundred thousand repositories has a thousand pages; more is a loop.
-const PAGES_MAX: usize = 2_000;
-/// As many as so many pages of a hundred hold; a page of GitHub's never holds more.
-const ITEMS_MAX: usize = 100 * PAGES_MAX;
-
-async fn read_pages(github: &GitHub, first: Url, owner: &str, listing: &mut Listing) -> Result<(), GitHubError> {
-    let mut next = Some(first);
-    let mut read = HashSet::new();
-    while let Some(url) = next {
-        let what = format!("page {} of the repositories of {owner}", read.len() + 1);
-        if read.len() >= PAGES_MAX || listing.items.len() > ITEMS_MAX || !read.insert(url.clone()) {
-            return Err(GitHubError::Unreadable { what, reason: "the listing does not end".to_owned() });
-        }
-        let page: PageOf<Listed> = github.page(&url, &what).await?;
-        if let Some(organizations) = sso_partial(&page.headers) {
-            listing.partial_organizations.get_or_insert(organizations);
-        }
-        listing.expected = listing.expected.max(page.total_count);
-        listing.items.extend(page.items);
-        next = page.next;
-    }
-    Ok(())
-}
-
-/// Reads `X-GitHub-SSO: partial-results; organizations=…`.
-fn sso_partial(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-github-sso")?.to_str().ok()?;
-    let (kind, rest) = value.split_once(';')?;
-    (kind.trim() == "partial-results").then(|| printable(rest.trim(), 120))
 }
 
 #[cfg(test)]

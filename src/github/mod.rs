@@ -1,21 +1,34 @@
 //! GitHub's REST API: who we are, what exists.
 //!
-//! Touches the network, never the store. octocrab builds and authenticates requests and reads pages; when to send
-//! and what a refusal means is ours ([`crate::limits`]), because octocrab's own retries ignore `retry-after`.
+//! Touches the network, never the store. Requests go through the one HTTP client and the gate ([`crate::limits`]); octocrab
+//! signs what an app proves itself with. Answers are read leniently, entry by entry: GitHub adds fields, and one bad entry must
+//! not cost a page.
 
+mod api;
 mod client;
 mod credentials;
 mod inventory;
+mod link;
+mod listing;
+mod notices;
+mod presence;
+#[cfg(test)]
+mod recorded;
+mod repository;
 
 use reqwest::StatusCode;
 
 use crate::limits::{Refusal, Retry, Retryable};
 
+pub use api::Api;
 pub use client::{GitHub, Identity, http_client};
 pub use credentials::{AppIdentity, Credentials};
+pub use inventory::{Filter, Inventory, ListingFailure, list, look_up};
+pub use notices::Notices;
+pub use presence::Known;
+pub use repository::Repository;
 #[cfg(any(test, fuzzing))]
-pub(crate) use inventory::read_listing;
-pub use inventory::{Filter, Inventory, ListingFailure, Repository, list, look_up};
+pub(crate) use repository::read_listing;
 
 /// Says what went wrong between us and GitHub's REST API.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,6 +49,22 @@ pub enum GitHubError {
     NotFound {
         /// What was asked for.
         what: String,
+    },
+    /// GitHub has done away with it: a version of the API, or an endpoint.
+    #[error("GitHub no longer serves {what} (410): {message}")]
+    Retired {
+        /// What was asked for.
+        what: String,
+        /// GitHub's own words.
+        message: String,
+    },
+    /// GitHub gives the app no token for its installation.
+    #[error("GitHub gives the app no token for its installation ({status}): {message}")]
+    AppRefused {
+        /// 401, 403, 404 or 422.
+        status: StatusCode,
+        /// GitHub's own words.
+        message: String,
     },
     /// Blocked for legal reasons.
     #[error("{what} is blocked for legal reasons, such as a DMCA takedown (451)")]
@@ -81,6 +110,11 @@ pub enum GitHubError {
 }
 
 impl GitHubError {
+    /// Says whether nothing that is asked after it can succeed.
+    pub fn ends_the_run(&self) -> bool {
+        matches!(self, Self::Unauthorized | Self::AppRefused { .. })
+    }
+
     /// Says what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -89,6 +123,19 @@ impl GitHubError {
                 "give the token read access to metadata and contents of these repositories, and authorise it for SSO"
             }
             Self::NotFound { .. } => "check the spelling, and that the token may see it",
+            Self::Retired { .. } => "install a newer ghbk: GitHub has retired what this one asks for",
+            Self::AppRefused { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED => {
+                    "check github.app_id, the app's private key, and that this machine's clock is right"
+                }
+                StatusCode::FORBIDDEN => {
+                    "unsuspend the app where it is installed: GitHub, the organisation's settings, GitHub Apps"
+                }
+                StatusCode::NOT_FOUND => {
+                    "check github.app_id and github.installation_id, and that the app is still installed"
+                }
+                _ => "check the app's permissions and its installation on GitHub",
+            },
             Self::LegallyBlocked { .. } => "its mirror is kept as it was; exclude it to silence this",
             Self::RateLimited { .. } => "lower limits.api_requests_per_minute, or run at another time",
             Self::Status { .. } => "run again; if it persists, see githubstatus.com",

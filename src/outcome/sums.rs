@@ -151,6 +151,7 @@ impl RunSummary {
             warnings: Vec::new(),
             renamed: Vec::new(),
             gone: Vec::new(),
+            moved_away: Vec::new(),
             unmerged: Vec::new(),
             proof: Proof::default(),
             listed_by_owner: BTreeMap::new(),

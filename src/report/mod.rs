@@ -108,6 +108,7 @@ pub(crate) mod samples {
             created: vec!["acme/api".parse().unwrap(), "acme/new".parse().unwrap()],
             renamed: vec![Renamed { from: "acme/old".parse().unwrap(), to: "acme/better".parse().unwrap() }],
             gone: vec!["acme/left".parse().unwrap()],
+            moved_away: Vec::new(),
             force_pushed: vec![ForcePushed {
                 repository: "acme/api".parse().unwrap(),
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
@@ -153,6 +154,7 @@ pub(crate) mod samples {
             created: vec![],
             renamed: vec![],
             gone: vec![],
+            moved_away: Vec::new(),
             force_pushed: vec![],
             dropped: vec![],
             unmerged: vec![],

@@ -125,6 +125,7 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
             count(tips, "kept tip", "kept tips")
         )
     });
+    let moved = summary.moved_away.iter().map(|moved| format!("{} (now {})", moved.from, moved.to)).collect();
     let adopted = summary.adopted.iter().map(|adopted| {
         format!("{} (the clone {} is now {})", adopted.repository, adopted.clone.from, adopted.clone.set_aside_in)
     });
@@ -133,6 +134,7 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
         ("new", names(&summary.created)),
         ("renamed", renamed),
         ("gone from GitHub, mirror kept", names(&summary.gone)),
+        ("moved to another owner, mirror kept", moved),
         ("force-pushed, old tips kept", forced.collect()),
         ("dropped by retention", dropped.collect()),
     ]

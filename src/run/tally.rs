@@ -22,6 +22,7 @@ pub(super) struct Tally {
     pub(super) warnings: Vec<String>,
     pub(super) renamed: Vec<Renamed>,
     pub(super) gone: Vec<FullName>,
+    pub(super) moved_away: Vec<Renamed>,
     pub(super) listed_by_owner: BTreeMap<String, u64>,
     pub(super) proof: Proof,
     /// The names that mirrors had when the run began.
@@ -92,6 +93,7 @@ impl Tally {
             unmerged,
             proof: self.proof,
             warnings: self.warnings,
+            moved_away: self.moved_away,
             listed_by_owner: self.listed_by_owner,
             ..summary.with_moves(self.renamed, self.gone)
         }

@@ -49,15 +49,22 @@ fn a_listing_shortened_by_sso_is_a_failure_and_nothing_is_gone() {
 }
 
 #[test]
-fn a_silently_short_listing_is_a_loud_warning_and_nothing_is_gone() {
+fn a_silently_short_listing_is_a_failure_unless_it_is_allowed_and_nothing_is_gone() {
     let world = World::generated(20);
     world.run_json(0);
     world.sandbox.fault(Fault::on("/orgs/acme/repos").drop_items(5));
-    let summary = world.run_json(0);
-    let warnings = text(&summary["warnings"]);
-    assert!(warnings.contains("20 at the last run"), "{summary:#}");
-    assert!(warnings.contains("counts 20"), "{summary:#}");
+    let summary = world.run_json(1);
+    assert!(text(&summary["failures"]).contains("counts 20 repositories and listed 15 (read 3 times)"), "{summary:#}");
+    assert!(text(&summary["failures"]).contains("github.allow_short_listing"), "{summary:#}");
     assert_eq!(summary["counts"]["gone"], 0);
+    // What is known to exist is backed up all the same.
+    assert_eq!(summary["counts"]["unchanged"], 20);
+    world.sandbox.clear_requests();
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = finish(command.env("GHBK_GITHUB__ALLOW_SHORT_LISTING", "true")).expect(0).json();
+    let warnings = text(&summary["warnings"]);
+    assert!(warnings.contains("counts 20 repositories and listed 15"), "{summary:#}");
+    assert!(warnings.contains("leaves out repositories that exist (5, such as acme/"), "{summary:#}");
     let message = text(&world.sandbox.slack_messages().last().unwrap().body);
     assert!(message.contains("Warnings"), "{message}");
 }

@@ -1,0 +1,216 @@
+//! One exchange with the REST API: let through by the gate, bounded in time and size, and what its headers say is kept.
+//!
+//! Both the token of a run and the token that an app asks for come this way, so that GitHub counts no request which the gate did
+//! not see.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, Method};
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::GitHubError;
+use super::notices::{API_VERSION, Notices};
+use crate::limits::{Gate, Refusal};
+use crate::text::{chain, printable, redact};
+
+/// Where the REST API is, and how it is asked.
+#[derive(Debug)]
+pub struct Api {
+    url: Url,
+    http: reqwest::Client,
+    gate: Arc<Gate>,
+    timeout: Duration,
+    /// Set once a server did not know the version that ghbk asks for.
+    is_older: AtomicBool,
+    notices: Mutex<Notices>,
+}
+
+/// An answer of the REST API, whatever its status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// A whole request may take this many times `limits.stall_timeout`.
+const REQUEST_TIMEOUT_FACTOR: u32 = 2;
+/// A page of a hundred repositories has less than a megabyte.
+const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// GitHub's longest explanations end with the address of the remedy.
+pub(super) const MESSAGE_MAX_CHARS: usize = 500;
+
+impl Api {
+    /// Prepares for the REST API at an address.
+    pub fn new(url: Url, http: reqwest::Client, gate: Arc<Gate>, stall_timeout: Duration) -> Self {
+        Self {
+            url,
+            http,
+            gate,
+            timeout: stall_timeout * REQUEST_TIMEOUT_FACTOR,
+            is_older: AtomicBool::new(false),
+            notices: Mutex::default(),
+        }
+    }
+
+    /// Returns what stands in front of every request.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Returns the address of an endpoint.
+    pub(super) fn endpoint(&self, endpoint: &str) -> Url {
+        let base = self.url.as_str().trim_end_matches('/');
+        format!("{base}/{endpoint}").parse().unwrap_or_else(|_| self.url.clone())
+    }
+
+    /// Accepts an address that GitHub gave if it leads back to GitHub.
+    pub(super) fn own(&self, address: &str, what: &str) -> Result<Url, GitHubError> {
+        let unreadable =
+            |_| GitHubError::Unreadable { what: what.to_owned(), reason: "an address is no URL".to_owned() };
+        let url = self.url.join(address).map_err(unreadable)?;
+        if url.origin() == self.url.origin() {
+            Ok(url)
+        } else {
+            Err(GitHubError::Elsewhere(printable(url.host_str().unwrap_or("?"), 100)))
+        }
+    }
+
+    /// Returns what the headers of all answers said so far.
+    pub(super) fn notices(&self) -> Notices {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends one request as soon as the gate lets it through; the wait does not count against its time.
+    pub(super) async fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        token: &SecretString,
+        what: &str,
+    ) -> Result<Answer, GitHubError> {
+        self.gate.before_api().await;
+        let is_older = self.is_older.load(Ordering::Relaxed);
+        let answer = self.once(method.clone(), url, token, what, !is_older).await?;
+        // An Enterprise Server older than the version answers 400 to its name; it gives its own to those who name none.
+        if answer.status != StatusCode::BAD_REQUEST || is_older {
+            return Ok(answer);
+        }
+        self.gate.before_api().await;
+        let plain = self.once(method, url, token, what, false).await?;
+        if plain.status != StatusCode::BAD_REQUEST {
+            self.is_older.store(true, Ordering::Relaxed);
+            tracing::info!(version = API_VERSION, "this server does not know the API version; asking without it");
+        }
+        Ok(plain)
+    }
+
+    async fn once(
+        &self,
+        method: Method,
+        url: &Url,
+        token: &SecretString,
+        what: &str,
+        names_version: bool,
+    ) -> Result<Answer, GitHubError> {
+        let mut request = self
+            .http
+            .request(method, url.clone())
+            .header(USER_AGENT, concat!("ghbk/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/vnd.github+json")
+            .bearer_auth(token.expose_secret());
+        if names_version {
+            request = request.header("x-github-api-version", API_VERSION);
+        }
+        let within = tokio::time::timeout(self.timeout, whole(request, what)).await;
+        let answer = within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))?;
+        tracing::debug!(%url, status = answer.status.as_u16(), "answered");
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if notices.read(&answer.headers) {
+            let words = notices.deprecation.as_deref().unwrap_or_default();
+            tracing::warn!("{words}; install a newer ghbk before that");
+        }
+        drop(notices);
+        Ok(answer)
+    }
+}
+
+/// Sends a request and reads the answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few
+/// kilobytes.
+async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubError> {
+    let mut response = request.send().await.map_err(connection)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(Answer { status, headers, body: body.into() }),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
+            // Of a refusal the body only explains; a failure to read it must not hide the status.
+            Ok(Some(_)) | Err(_) if !status.is_success() => return Ok(Answer { status, headers, body: Bytes::new() }),
+            Ok(Some(_)) => {
+                let reason = format!("an answer of more than {ANSWER_MAX_BYTES} bytes");
+                return Err(GitHubError::Unreadable { what: what.to_owned(), reason });
+            }
+            Err(error) => return Err(connection(error)),
+        }
+    }
+}
+
+fn connection(error: reqwest::Error) -> GitHubError {
+    GitHubError::Connection(printable(&chain(&error.without_url()), MESSAGE_MAX_CHARS))
+}
+
+impl Answer {
+    /// Reads the body as JSON.
+    pub(super) fn json(&self, what: &str) -> Result<serde_json::Value, GitHubError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let reason = if self.is_html() { "it is an HTML page".to_owned() } else { error.to_string() };
+            GitHubError::Unreadable { what: what.to_owned(), reason: printable(&reason, MESSAGE_MAX_CHARS) }
+        })
+    }
+
+    /// Returns the refusal for asking too fast, if it is one.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        Refusal::read(self.status, &self.headers, &String::from_utf8_lossy(&self.body), chrono::Utc::now())
+    }
+
+    /// Returns GitHub's own words on why it did not give what was asked for, without the token.
+    pub(super) fn words(&self, token: &SecretString) -> String {
+        let body = redact(&String::from_utf8_lossy(&self.body), token);
+        let message = serde_json::from_str::<serde_json::Value>(&body)
+            .ok()
+            .and_then(|body| body.get("message")?.as_str().map(str::to_owned));
+        let message = match message {
+            Some(message) => message,
+            None if self.is_html() => "it sent an HTML page".to_owned(),
+            None if body.trim().is_empty() => "it gave no reason".to_owned(),
+            None => body,
+        };
+        let mut message = printable(&message, MESSAGE_MAX_CHARS);
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(rest) = header("x-github-sso").and_then(|value| value.strip_prefix("required")) {
+            let address = rest.split_once("url=").map(|(_, url)| format!("; authorise it at {}", printable(url, 300)));
+            let address = address.unwrap_or_default();
+            message.push_str(&format!(" (the token is not authorised for this organisation's SSO{address})"));
+        }
+        if self.status == StatusCode::FORBIDDEN
+            && let Some(wanted) = header("x-accepted-github-permissions").filter(|wanted| !wanted.trim().is_empty())
+        {
+            message.push_str(&format!(" (this needs the permission {})", printable(wanted, 200)));
+        }
+        redact(&message, token)
+    }
+
+    fn is_html(&self) -> bool {
+        let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let start = self.body.trim_ascii_start();
+        let begins_with = |tag: &[u8]| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag);
+        given.to_ascii_lowercase().starts_with("text/html") || begins_with(b"<!doctype html") || begins_with(b"<html")
+    }
+}
