@@ -184,9 +184,11 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         }
         Err(error) => return vec![github_failure("token", &error)],
     }];
-    findings.extend(outside.expiry(&context.config.schedule).map(|expiry| {
-        Finding::warning("token", expiry, "make a new token before then; see README, Secrets")
-    }));
+    findings.extend(
+        outside
+            .expiry(&context.config.schedule)
+            .map(|expiry| Finding::warning("token", expiry, "make a new token before then; see README, Secrets")),
+    );
     if context.config.github.owners.is_empty() {
         findings.extend(deprecation(outside));
         return findings;

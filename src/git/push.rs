@@ -21,7 +21,7 @@ use super::advertisement::{ReceiverAdvertisement, push_line, report_lines};
 use super::pack;
 use super::reader::ObjectReader;
 use super::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs};
-use super::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, read_bounded};
+use super::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, get, read_bounded};
 use super::{GitError, references, transport};
 use crate::text::printable;
 
@@ -88,8 +88,7 @@ impl Push<'_> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/info/refs", self.url.path().trim_end_matches('/')));
         url.set_query(Some("service=git-receive-pack"));
-        let request = self.client.get(url).basic_auth(TOKEN_USER, Some(self.token.expose_secret()));
-        let response = request.send().await.map_err(connection)?;
+        let response = get(&self.client, &url, self.token).await?;
         let response = accept(response, "application/x-git-receive-pack-advertisement", self.token).await?;
         ReceiverAdvertisement::parse(&read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?)
     }

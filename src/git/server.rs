@@ -20,6 +20,7 @@ use super::advertisement::Advertisement;
 use super::refs::RefFilter;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal};
+use crate::network::{RESENDS_MAX, died_before_answer};
 use crate::text::{chain, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
@@ -80,8 +81,7 @@ impl GitServer {
             url.set_path(&format!("{}/info/refs", repository_url.path()));
             url.set_query(Some("service=git-upload-pack"));
             let token = self.credentials.token().await?;
-            let request = self.client.get(url.clone()).basic_auth(TOKEN_USER, Some(token.expose_secret()));
-            let response = request.send().await.map_err(connection)?;
+            let response = get(&self.client, &url, &token).await?;
             if response.status().is_redirection() {
                 repository_url = redirected(&url, &response)?;
                 continue;
@@ -129,6 +129,18 @@ impl GitServer {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends a GET; again at once if its connection dies before the answer begins, as a kept-alive one may.
+pub(super) async fn get(client: &Client, url: &Url, token: &SecretString) -> Result<Response, GitError> {
+    let mut resends = 0;
+    loop {
+        let request = client.get(url.clone()).basic_auth(TOKEN_USER, Some(token.expose_secret()));
+        match request.send().await {
+            Err(error) if resends < RESENDS_MAX && died_before_answer(&error) => resends += 1,
+            answered => return answered.map_err(connection),
+        }
     }
 }
 

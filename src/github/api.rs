@@ -17,6 +17,7 @@ use url::Url;
 use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
+use crate::network::{RESENDS_MAX, died_before_answer};
 use crate::text::{chain, printable, redact};
 
 /// Where the REST API is, and how it is asked.
@@ -119,6 +120,7 @@ impl Api {
         what: &str,
         names_version: bool,
     ) -> Result<Answer, GitHubError> {
+        let resends = if method == Method::GET { RESENDS_MAX } else { 0 };
         let mut request = self
             .http
             .request(method, url.clone())
@@ -128,7 +130,7 @@ impl Api {
         if names_version {
             request = request.header("x-github-api-version", API_VERSION);
         }
-        let within = tokio::time::timeout(self.timeout, whole(request, what)).await;
+        let within = tokio::time::timeout(self.timeout, whole(request, resends, what)).await;
         let answer = within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))?;
         tracing::debug!(%url, status = answer.status.as_u16(), "answered");
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,8 +145,17 @@ impl Api {
 
 /// Sends a request and reads the answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few
 /// kilobytes.
-async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubError> {
-    let mut response = request.send().await.map_err(connection)?;
+///
+/// A request whose connection dies before the answer begins, as a kept-alive one may, is sent again at once, `resends` times.
+async fn whole(request: RequestBuilder, mut resends: u32, what: &str) -> Result<Answer, GitHubError> {
+    let mut response = loop {
+        let again = request.try_clone().filter(|_| resends > 0);
+        let Some(again) = again else { break request.send().await.map_err(connection)? };
+        match again.send().await {
+            Err(error) if died_before_answer(&error) => resends -= 1,
+            answered => break answered.map_err(connection)?,
+        }
+    };
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     loop {

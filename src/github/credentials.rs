@@ -48,7 +48,10 @@ struct App {
 #[derive(Debug)]
 enum Minted {
     Nothing,
-    Token { token: SecretString, good_until: Instant },
+    Token {
+        token: SecretString,
+        good_until: Instant,
+    },
     /// Asking again changes nothing: a thousand repositories would ask a thousand times.
     Refused(GitHubError),
 }

@@ -193,8 +193,7 @@ fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_sho
     }
     let short_by_account = is_short(listing.counted);
     if let Some(expected) = is_short(listing.expected) {
-        let error =
-            format!("the listing is short: GitHub counts {expected} repositories and listed {listed}{times}");
+        let error = format!("the listing is short: GitHub counts {expected} repositories and listed {listed}{times}");
         inventory.fail_with(owner, error, "run again; if it persists, the token may not see them all");
     } else if listing.error.is_none() && listed == 0 {
         let hint = "check that the token may read this owner's repositories (SSO, pending approval, selected \
@@ -313,7 +312,9 @@ impl Missing<'_> {
             ));
         }
         if unasked > 0 && self.is_whole {
-            let error = format!("{unasked} more repositories with a mirror are missing from the listing; GitHub was not asked about each");
+            let error = format!(
+                "{unasked} more repositories with a mirror are missing from the listing; GitHub was not asked about each"
+            );
             inventory.fail_with(owner, error, "check the token's access; if they were deleted, run again");
         }
     }

@@ -10,7 +10,9 @@ use http::header::LINK;
 pub(super) fn related<'a>(headers: &'a HeaderMap, relation: &str) -> Option<&'a str> {
     let lines = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     for link in lines.flat_map(|line| split(line, ',')) {
-        let Some((address, parameters)) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { continue };
+        let Some((address, parameters)) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+            continue;
+        };
         let of_relation = |parameter: &str| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let relations = value.trim().trim_matches('"');
@@ -47,7 +49,8 @@ mod tests {
     use proptest::prelude::*;
 
     const DEPRECATION: &str = r#"<https://docs.example/api-versions>; rel="deprecation"; type="text/html""#;
-    const NEXT: &str = r#"<https://api.example/repos?page=2>; rel="next", <https://api.example/repos?page=9>; rel="last""#;
+    const NEXT: &str =
+        r#"<https://api.example/repos?page=2>; rel="next", <https://api.example/repos?page=9>; rel="last""#;
     const SECOND_PAGE: Option<&str> = Some("https://api.example/repos?page=2");
 
     fn headers(lines: &[&str]) -> HeaderMap {

@@ -118,6 +118,27 @@ fn transient_failures_are_tried_again() {
     }
 }
 
+/// `lies::a_first_pack_that_lies_is_never_published` failed under load: a kept-alive connection closed before a `GET` was
+/// answered.
+#[test]
+fn a_get_whose_connection_dies_before_the_answer_is_sent_again_even_without_retries() {
+    for path in ["/acme/site.git/info/refs", "/acme/site.wiki.git/info/refs", "/orgs/acme", "/orgs/acme/repos"] {
+        let world = World::new();
+        world.add("acme/site");
+        world.add("acme/site.wiki");
+        world.sandbox.fault(Fault::on(path).method("GET").times(2).hang_up());
+        let mut command = world.ghbk(&["run", "--json"]);
+        let summary = finish(command.env("GHBK_LIMITS__RETRIES", "0")).expect(0).json();
+        assert_eq!(summary["counts"]["created"], 1, "{path}: {summary:#}");
+    }
+    let world = World::new();
+    world.add("acme/site");
+    world.sandbox.fault(Fault::on("/acme/site.git/info/refs").hang_up());
+    finish(world.ghbk(&["run", "--json"]).env("GHBK_LIMITS__RETRIES", "0")).expect(1);
+    let asked = world.sandbox.requests().iter().filter(|request| request.path.ends_with("/site.git/info/refs")).count();
+    assert_eq!(asked, 3, "a server that always hangs up is asked within bounds");
+}
+
 #[test]
 fn what_does_not_pass_is_not_tried_again() {
     for status in [404, 451, 403] {
