@@ -23,7 +23,7 @@ mod state;
 
 pub use faults::{Action, Fault};
 pub use fixtures::{Generate, RepositoryEditor, generate, import_bundle};
-pub use options::{AppOptions, Options};
+pub use options::{AppOptions, GitPace, Options};
 pub use records::RecordedRequest;
 pub use sandbox::Sandbox;
 pub use server::Traffic;

@@ -26,6 +26,19 @@ pub struct Options {
     /// Whether git's answers are kept and given again when a repository is what it was: a benchmark of clients should
     /// not wait for the server's processes.
     pub keep_answers: bool,
+    /// How fast git may be asked before it refuses, if there is such a limit.
+    pub git_pace: Option<GitPace>,
+}
+
+/// How fast git may be asked; what is too much is answered with 429 at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GitPace {
+    /// Requests in any one second.
+    pub per_second: Option<u32>,
+    /// Requests whose answers have not ended.
+    pub at_once: Option<u32>,
+    /// What `Retry-After` says, in seconds; without it a refusal has no such header.
+    pub retry_after: Option<u32>,
 }
 
 impl Options {
@@ -62,6 +75,7 @@ impl Default for Options {
             app: None,
             tls: false,
             keep_answers: false,
+            git_pace: None,
         }
     }
 }

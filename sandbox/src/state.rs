@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::faults::FaultList;
-use crate::git::KeptAnswers;
+use crate::git::{KeptAnswers, PaceCounter};
 use crate::options::Options;
 use crate::records::Records;
 use crate::repositories::Catalogue;
@@ -20,6 +20,7 @@ pub(crate) struct State {
     pub(crate) records: Records,
     pub(crate) traffic: Arc<TrafficCounter>,
     pub(crate) kept: KeptAnswers,
+    pub(crate) pace: Arc<PaceCounter>,
     pub(crate) faults: FaultList,
     pub(crate) rate_limit: RateLimit,
     pub(crate) tokens: InstallationTokens,
@@ -34,6 +35,7 @@ impl State {
             records: Records::default(),
             traffic: Arc::default(),
             kept: KeptAnswers::default(),
+            pace: Arc::default(),
             faults: FaultList::default(),
             rate_limit: RateLimit::new(options.rate_limit),
             tokens: InstallationTokens::default(),

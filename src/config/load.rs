@@ -437,7 +437,7 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
     for (path, is_zero) in [
         ("limits.concurrency", limits.concurrency == 0),
         ("limits.api_requests_per_minute", limits.api_requests_per_minute == 0),
-        ("limits.git_operations_per_minute", limits.git_operations_per_minute == 0),
+        ("limits.git_operations_per_minute", limits.git_operations_per_minute == Some(0)),
         ("limits.repository_timeout", limits.repository_timeout.is_zero()),
         ("limits.stall_timeout", limits.stall_timeout.is_zero()),
         ("verify.full_every", config.verify.full_every.is_zero()),

@@ -209,8 +209,8 @@ pub struct LimitsConfig {
     pub concurrency: usize,
     /// Requests to the REST API in a minute.
     pub api_requests_per_minute: u32,
-    /// Requests to the git server in a minute.
-    pub git_operations_per_minute: u32,
+    /// Requests to the git server in a minute; none: as fast as it answers without refusing.
+    pub git_operations_per_minute: Option<u32>,
     /// Bytes received from the git server in a second, all repositories together; none: as fast as it goes.
     pub bandwidth: Option<ByteSize>,
     /// How large a repository may be: what one answer of the git server may hold.
@@ -236,8 +236,8 @@ impl Default for LimitsConfig {
             concurrency: 8,
             // GitHub documents 900 points a minute; a GET is one point, and others may use the same token.
             api_requests_per_minute: 600,
-            // About 15 reads a second for one repository is what GitHub recommends; a mirror takes two requests.
-            git_operations_per_minute: 900,
+            // GitHub documents none for git over HTTPS.
+            git_operations_per_minute: None,
             bandwidth: None,
             // GitHub recommends 10 GB at most.
             repository_size: ByteSize::gib(20),

@@ -35,7 +35,7 @@ pub mod view;
 use reqwest::StatusCode;
 
 use crate::github::GitHubError;
-use crate::limits::{Refusal, Retry, Retryable};
+use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 
 /// Says what went wrong between the git server and the store.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +53,9 @@ pub enum GitError {
     #[error("blocked for legal reasons, such as a DMCA takedown (451)")]
     LegallyBlocked,
     /// The server refused for being asked too fast.
-    #[error("the git server's rate limit is used up ({status})")]
+    #[error("the git server{} ({status})", refusal_words(*status))]
     RateLimited {
-        /// 403 or 429.
+        /// 403 or 429; or one of the server's own trouble, with a time to wait.
         status: StatusCode,
         /// What the server said about waiting.
         refusal: Refusal,
@@ -63,6 +63,9 @@ pub enum GitError {
     /// There is no token to ask with.
     #[error("{0}")]
     Credentials(GitHubError),
+    /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
+    #[error(transparent)]
+    LimitExhausted(#[from] LimitExhausted),
     /// Another status than 200.
     #[error("the git server answered {0}")]
     Status(StatusCode),
@@ -178,7 +181,12 @@ impl GitError {
             Self::Forbidden(_) => "give the token read access to this repository's contents (and authorise it for SSO)",
             Self::NotFound => "check that the repository exists and that the token may read it",
             Self::LegallyBlocked => "GitHub blocks it; its mirror is kept as it was; exclude it to silence this",
-            Self::RateLimited { .. } => "lower limits.git_operations_per_minute, or run at another time",
+            Self::RateLimited { status, .. } if status.is_server_error() => {
+                "run again; if it persists, see githubstatus.com"
+            }
+            Self::RateLimited { .. } | Self::LimitExhausted(_) => {
+                "run again later; if another program uses the same token, set limits.git_operations_per_minute"
+            }
             Self::Status(_) | Self::Connection(_) | Self::Remote(_) => {
                 "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
             }
@@ -244,16 +252,17 @@ impl From<git2::Error> for GitError {
 impl Retryable for GitError {
     fn retry(&self) -> Retry {
         match self {
-            Self::RateLimited { refusal, .. } => Retry::Limited(*refusal),
+            Self::RateLimited { refusal, .. } => Retry::Limited(Resource::Git, *refusal),
             Self::Credentials(error) => error.retry(),
             Self::Status(status) if status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT => {
                 Retry::Transient
             }
             // A tip that moved between the advertisement and the request is a remote error too ("not our ref").
-            Self::Connection(_) | Self::Remote(_) | Self::Incomplete(_) | Self::BrokenPack(_) => Retry::Transient,
-            Self::Libgit2(error) if matches!(error.class(), git2::ErrorClass::Net | git2::ErrorClass::Indexer) => {
-                Retry::Transient
-            }
+            Self::Connection(_) | Self::Remote(_) => Retry::Transient,
+            // Damage on the way is rare, and what is corrupt on the server stays so: no reason to download it again and again.
+            Self::Incomplete(_) | Self::BrokenPack(_) => Retry::Once,
+            Self::Libgit2(error) if error.class() == git2::ErrorClass::Net => Retry::Transient,
+            Self::Libgit2(error) if error.class() == git2::ErrorClass::Indexer => Retry::Once,
             _ => Retry::Never,
         }
     }

@@ -19,7 +19,7 @@ use super::GitError;
 use super::advertisement::Advertisement;
 use super::refs::RefFilter;
 use crate::github::Credentials;
-use crate::limits::{Gate, Refusal};
+use crate::limits::{Gate, Refusal, Turn, Waited};
 use crate::network::{RESENDS_MAX, died_before_answer};
 use crate::text::{chain, printable, redact};
 
@@ -73,10 +73,10 @@ impl GitServer {
     ///
     /// # Errors
     /// [`GitError`]; `NotFound` may mean "not for this token".
-    pub async fn advertise(&self, repository: &str) -> Result<(Advertisement, Url), GitError> {
+    pub async fn advertise(&self, repository: &str, waited: &Waited) -> Result<(Advertisement, Url), GitError> {
         let mut repository_url = self.address(repository);
         for _ in 0..=REDIRECTS_MAX {
-            self.gate.before_git().await;
+            let turn = self.gate.before_git(waited).await?;
             let mut url = repository_url.clone();
             url.set_path(&format!("{}/info/refs", repository_url.path()));
             url.set_query(Some("service=git-upload-pack"));
@@ -86,7 +86,8 @@ impl GitServer {
                 repository_url = redirected(&url, &response)?;
                 continue;
             }
-            let response = accept(response, "application/x-git-upload-pack-advertisement", &token).await?;
+            let response = accept(response, "application/x-git-upload-pack-advertisement", &token).await;
+            let response = settle(&turn, response)?;
             let body = read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?;
             return Ok((Advertisement::parse(&body, &self.refs)?, repository_url));
         }
@@ -98,10 +99,10 @@ impl GitServer {
         &self,
         repository_url: &Url,
         request_body: Vec<u8>,
-        received_bytes: &AtomicU64,
+        (received_bytes, waited): (&AtomicU64, &Waited),
         sink: &mpsc::Sender<Result<Bytes, GitError>>,
     ) -> Result<(), GitError> {
-        self.gate.before_git().await;
+        let turn = self.gate.before_git(waited).await?;
         let mut url = repository_url.clone();
         url.set_path(&format!("{}/git-upload-pack", repository_url.path()));
         let token = self.credentials.token().await?;
@@ -114,7 +115,12 @@ impl GitServer {
             .send()
             .await
             .map_err(connection)?;
-        let mut chunks = accept(response, "application/x-git-upload-pack-result", &token).await?.bytes_stream();
+        let response = accept(response, "application/x-git-upload-pack-result", &token).await;
+        // A pack takes the time of its objects; how soon its first byte comes says nothing of the server.
+        if matches!(response, Err(GitError::RateLimited { .. })) {
+            turn.refused();
+        }
+        let mut chunks = response?.bytes_stream();
         let mut answered_bytes = 0;
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(connection)?;
@@ -142,6 +148,15 @@ pub(super) async fn get(client: &Client, url: &Url, token: &SecretString) -> Res
             answered => return answered.map_err(connection),
         }
     }
+}
+
+/// Tells the pace how the server took a request.
+fn settle<T>(turn: &Turn<'_>, answered: Result<T, GitError>) -> Result<T, GitError> {
+    match &answered {
+        Err(GitError::RateLimited { .. }) => turn.refused(),
+        _ => turn.answered(),
+    }
+    answered
 }
 
 /// Finds the git server beside a REST API: `github.com` has its own host, an enterprise server the same.

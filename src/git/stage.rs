@@ -29,6 +29,7 @@ use super::server::GitServer;
 use super::snapshot::{self, Occasion, Previous};
 use super::transport::{self, Session};
 use crate::blocking::side_by_side;
+use crate::limits::Waited;
 
 /// Counts what a transfer has brought so far, for whoever shows it.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub struct Transfer {
     pub received_objects: AtomicUsize,
     /// Objects that the pack announces.
     pub total_objects: AtomicUsize,
+    /// The time spent waiting until the server may be asked.
+    pub waited: Arc<Waited>,
 }
 
 /// Describes one download.
@@ -328,6 +331,7 @@ fn session(download: &Download<'_>, advertisement: Bytes, cancel: CancellationTo
         repository_url: download.repository_url.clone(),
         advertisement,
         received_bytes: Arc::clone(&download.transfer.received_bytes),
+        waited: Arc::clone(&download.transfer.waited),
         cancel,
         failure: Arc::default(),
     }

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::GitError;
 use super::server::GitServer;
+use crate::limits::Waited;
 
 /// The scheme under which libgit2 finds this transport; the address behind it does not matter.
 pub(super) const ADDRESS: &str = "ghbk+https://session";
@@ -32,6 +33,7 @@ pub(super) struct Session {
     /// The advertisement that libgit2 is to see.
     pub(super) advertisement: Bytes,
     pub(super) received_bytes: Arc<AtomicU64>,
+    pub(super) waited: Arc<Waited>,
     pub(super) cancel: CancellationToken,
     /// The first error of the network, which libgit2 would reduce to a line of text.
     pub(super) failure: Arc<Mutex<Option<GitError>>>,
@@ -184,7 +186,8 @@ fn send(session: &Session, request: Vec<u8>) -> mpsc::Receiver<Result<Bytes, Git
     let (sink, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let session = session.clone();
     tokio::runtime::Handle::current().spawn(async move {
-        let exchange = session.server.upload_pack(&session.repository_url, request, &session.received_bytes, &sink);
+        let Session { server, repository_url, received_bytes, waited, .. } = &session;
+        let exchange = server.upload_pack(repository_url, request, (received_bytes, waited), &sink);
         let result = tokio::select! {
             result = exchange => result,
             () = session.cancel.cancelled() => Err(GitError::Cancelled),

@@ -96,14 +96,14 @@ impl Api {
         token: &SecretString,
         what: &str,
     ) -> Result<Answer, GitHubError> {
-        self.gate.before_api().await;
+        self.gate.before_api().await?;
         let is_older = self.is_older.load(Ordering::Relaxed);
         let answer = self.once(method.clone(), url, token, what, !is_older).await?;
         // An Enterprise Server older than the version answers 400 to its name; it gives its own to those who name none.
         if answer.status != StatusCode::BAD_REQUEST || is_older {
             return Ok(answer);
         }
-        self.gate.before_api().await;
+        self.gate.before_api().await?;
         let plain = self.once(method, url, token, what, false).await?;
         if plain.status != StatusCode::BAD_REQUEST {
             self.is_older.store(true, Ordering::Relaxed);

@@ -18,7 +18,7 @@ mod repository;
 
 use reqwest::StatusCode;
 
-use crate::limits::{Refusal, Retry, Retryable};
+use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 
 pub use api::Api;
 pub use client::{GitHub, Identity, http_client};
@@ -73,13 +73,16 @@ pub enum GitHubError {
         what: String,
     },
     /// GitHub refused for being asked too fast, longer than the run may wait.
-    #[error("GitHub's rate limit is used up ({status})")]
+    #[error("GitHub{} ({status})", refusal_words(*status))]
     RateLimited {
-        /// 403 or 429.
+        /// 403 or 429; or one of GitHub's own trouble, with a time to wait.
         status: StatusCode,
         /// What GitHub said about waiting.
         refusal: Refusal,
     },
+    /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
+    #[error(transparent)]
+    LimitExhausted(#[from] LimitExhausted),
     /// Another status than a good one.
     #[error("GitHub answered {status} for {what}: {message}")]
     Status {
@@ -137,7 +140,12 @@ impl GitHubError {
                 _ => "check the app's permissions and its installation on GitHub",
             },
             Self::LegallyBlocked { .. } => "its mirror is kept as it was; exclude it to silence this",
-            Self::RateLimited { .. } => "lower limits.api_requests_per_minute, or run at another time",
+            Self::RateLimited { status, .. } if status.is_server_error() => {
+                "run again; if it persists, see githubstatus.com"
+            }
+            Self::RateLimited { .. } | Self::LimitExhausted(_) => {
+                "lower limits.api_requests_per_minute, or run at another time"
+            }
             Self::Status { .. } => "run again; if it persists, see githubstatus.com",
             Self::Connection(_) => "check the network and github.api_url; see githubstatus.com",
             Self::Unreadable { .. } => "check github.api_url; if it is right, please report this",
@@ -150,7 +158,7 @@ impl GitHubError {
 impl Retryable for GitHubError {
     fn retry(&self) -> Retry {
         match self {
-            Self::RateLimited { refusal, .. } => Retry::Limited(*refusal),
+            Self::RateLimited { refusal, .. } => Retry::Limited(Resource::Api, *refusal),
             Self::Connection(_) => Retry::Transient,
             Self::Status { status, .. } if status.is_server_error() => Retry::Transient,
             _ => Retry::Never,

@@ -25,7 +25,7 @@ use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
 use crate::git::verify::{Thoroughness, verify};
 use crate::git::{GitError, temporary_folder};
-use crate::limits::{Gate, with_retries};
+use crate::limits::{Gate, Resource, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
 use crate::plan::Step;
@@ -296,7 +296,8 @@ impl Worker {
         let limit = self.config.limits.repository_timeout;
         let (mut results, timed_out) = tokio::select! {
             results = &mut work => (results, false),
-            () = tokio::time::sleep(limit) => {
+            // Waiting until GitHub lets it go on is not the repository's own time.
+            () = transfer.waited.sleep_beside(limit) => {
                 // Ends the transfer; a publication under way is finished first.
                 cancel.cancel();
                 (work.await, true)
@@ -389,7 +390,7 @@ impl Worker {
     ) -> Result<Attempt, GitError> {
         let observed_at = self.clock.now();
         let name = part.name();
-        let advertise = self.server.advertise(&name);
+        let advertise = self.server.advertise(&name, &transfer.waited);
         let exists = || mirror.exists().map_err(GitError::io("examine", mirror.path()));
         let damaged = (self.repair && exists()?).then(|| mirror.path().to_owned());
         let ((advertisement, repository_url), stored) = if damaged.is_some() {
@@ -705,7 +706,9 @@ impl Worker {
                         _ => (error.to_string(), error.hint().to_owned()),
                     };
                     let failure = Failure { repository: name, stage, error: text, hint };
-                    if is_fatal(&error, self.store.root()) || self.gate.is_exhausted() {
+                    let is_limited = matches!(error, GitError::RateLimited { .. } | GitError::LimitExhausted(_));
+                    let is_spent = is_limited && self.gate.is_exhausted(Resource::Git);
+                    if is_spent || is_fatal(&error, self.store.root()) {
                         ends_the_run = Some(Failure {
                             repository: "all".to_owned(),
                             error: format!("the run stopped: {}", failure.error),

@@ -21,6 +21,7 @@ mod mirror;
 mod names;
 mod network;
 mod ordinary_user;
+mod pace;
 mod parts;
 mod proof;
 mod push;

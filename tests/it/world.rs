@@ -98,7 +98,6 @@ impl World {
             .env("GHBK_STORE__ROOT", &self.root)
             .env("GHBK_STORE__SCRATCH", self.folder.path().join("scratch"))
             .env("GHBK_LIMITS__RETRIES", "1")
-            .env("GHBK_LIMITS__GIT_OPERATIONS_PER_MINUTE", "60000")
             .env("GHBK_LIMITS__API_REQUESTS_PER_MINUTE", "60000")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
@@ -132,7 +131,6 @@ impl World {
             ("GHBK_GITHUB__OWNERS", "acme".to_owned()),
             ("GHBK_STORE__ROOT", path(&self.root)),
             ("GHBK_STORE__SCRATCH", path(&self.folder.path().join("scratch"))),
-            ("GHBK_LIMITS__GIT_OPERATIONS_PER_MINUTE", "60000".to_owned()),
             ("GHBK_LIMITS__API_REQUESTS_PER_MINUTE", "60000".to_owned()),
             ("GHBK_SECRETS__SOURCE", "file".to_owned()),
             ("GHBK_SECRETS__DIRECTORY", path(&secrets)),

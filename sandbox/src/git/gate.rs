@@ -16,6 +16,18 @@ use crate::state::State;
 
 /// Answers a request of git's protocol.
 pub(crate) async fn answer(state: &Arc<State>, path: GitPath, parts: &Parts, body: Incoming) -> Reply {
+    let let_in = match state.options.git_pace.map(|pace| state.pace.let_in(pace)).transpose() {
+        Ok(let_in) => let_in,
+        Err(refusal) => return refusal,
+    };
+    let reply = answer_let_in(state, path, parts, body).await;
+    match let_in {
+        Some(let_in) => let_in.until_the_end_of(reply),
+        None => reply,
+    }
+}
+
+async fn answer_let_in(state: &Arc<State>, path: GitPath, parts: &Parts, body: Incoming) -> Reply {
     let project = match admit(state, &path, parts) {
         Ok(project) => project,
         Err(reply) => return reply,

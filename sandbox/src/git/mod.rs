@@ -4,9 +4,11 @@ mod backend;
 mod command;
 mod gate;
 mod kept;
+mod pace;
 mod path;
 
 pub(crate) use command::{DATE, command};
 pub(crate) use gate::answer;
 pub(crate) use kept::KeptAnswers;
+pub(crate) use pace::PaceCounter;
 pub(crate) use path::GitPath;
