@@ -11,6 +11,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::git::files::open_folder;
 use crate::outcome::{Failure, Stage};
 
 const PREFIX: &str = "ghbk-scratch-";
@@ -38,7 +39,7 @@ impl Scratch {
         loop {
             let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
             // A sweep that comes between the two lines takes the folder for abandoned and removes it.
-            let lock = match File::open(folder.path()) {
+            let lock = match open_folder(folder.path()) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -96,8 +97,8 @@ pub(crate) fn sweep(parent: &Path) {
         if ![PREFIX, HIDDEN_PREFIX].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             continue;
         }
-        // What cannot be opened is another user's.
-        let Ok(lock) = File::open(&path) else { continue };
+        // What cannot be opened is another user's, or no folder: anybody may put a FIFO or a link into `/var/tmp`.
+        let Ok(lock) = open_folder(&path) else { continue };
         if lock.try_lock().is_err() {
             continue;
         }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::files::{is_missing, metadata};
+use super::files::{is_missing, metadata, read_at_once, read_text};
 use super::pack;
 use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
@@ -108,7 +108,7 @@ impl ForeignClone {
     /// Reads a small file; none if it is not there.
     fn read(&self, name: &str) -> Result<Option<String>, GitError> {
         let path = self.git_dir.join(name);
-        match fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => Ok(Some(text.trim_end().to_owned())),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(GitError::io("read", &path)(error)),
@@ -117,7 +117,7 @@ impl ForeignClone {
 
     fn refs(&self) -> Result<ForeignRefs, GitError> {
         let path = self.git_dir.join("packed-refs");
-        let mut refs = match fs::read(&path) {
+        let mut refs = match read_at_once(&path) {
             Ok(bytes) => Refs::parse_packed(&bytes)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Refs::default(),
             Err(error) => return Err(GitError::io("read", &path)(error)),
@@ -186,7 +186,7 @@ fn read_loose(git_dir: &Path, name: &str, refs: &mut Refs) -> Result<(), GitErro
             read_loose(git_dir, &name, refs)?;
         } else if kind.is_file() && git2::Reference::is_valid_name(&name) {
             let path = entry.path();
-            let text = fs::read_to_string(&path).map_err(GitError::io("read", &path))?;
+            let text = read_text(&path).map_err(GitError::io("read", &path))?;
             match parse_oid(text.trim_end()) {
                 Some(oid) => refs.insert(name, Target { oid, peeled: None }),
                 None if text.starts_with("ref: ") => {}

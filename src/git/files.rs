@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::GitError;
@@ -22,33 +22,6 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 
 /// What is read or written at once; the largest request that Linux' NFS client sends.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// Opens a file to read it. A FIFO would wait for ever for someone to write into it.
-fn open_unblocked(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("open's flags are an int");
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-/// Returns a file's size in bytes; anything else is an error.
-fn size_of(file: &File) -> io::Result<u64> {
-    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
-    let there = rustix::fs::fstat(file)?;
-    match FileType::from_raw_mode(there.st_mode) {
-        FileType::RegularFile => u64::try_from(there.st_size).map_err(io::Error::other),
-        FileType::Directory => Err(Errno::ISDIR.into()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
-    }
-}
-
-/// Opens a file to read it and returns its size in bytes; anything else under its name is an error.
-///
-/// # Errors
-/// What the system says; [`io::ErrorKind::InvalidInput`] for what is no file.
-pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
-    let file = open_unblocked(path)?;
-    let size = size_of(&file)?;
-    Ok((file, size))
-}
 
 /// A file that is smaller is read in three system calls.
 const SMALL_BYTES: usize = 32 * 1024;
@@ -68,7 +41,7 @@ pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
         bytes.truncate(filled);
         return Ok(bytes);
     }
-    let length = usize::try_from(size_of(&file)?).map_err(io::Error::other)?;
+    let length = usize::try_from(check_regular(&file)?).map_err(io::Error::other)?;
     // One byte more than there should be: a read that does not fill it has seen the end.
     bytes.resize((length + 1).max(filled), 0);
     while filled < length {
@@ -91,6 +64,69 @@ fn read_some(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
             read => return read,
         }
     }
+}
+
+/// Opens a file for reading. Anything else in its place is an error at once: opening a FIFO would wait for a writer, and
+/// reading a device may never end.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::InvalidInput`] names what lies there instead of a file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    open_file(path).map(|(file, _)| file)
+}
+
+/// Opens a file for reading, and returns its size in bytes.
+///
+/// # Errors
+/// As [`open_regular`].
+pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
+    let file = open_unblocked(path)?;
+    let size = check_regular(&file)?;
+    Ok((file, size))
+}
+
+fn open_unblocked(path: &Path) -> io::Result<File> {
+    // For a regular file O_NONBLOCK changes nothing (open(2)).
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(descriptor) => Ok(File::from(descriptor)),
+        // A socket cannot be opened, nor can a device without a driver.
+        Err(Errno::NXIO) => Err(not_a_file("a socket or a device")),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Returns the size of an open file in bytes; anything but a regular one is an error.
+pub(crate) fn check_regular(file: &File) -> io::Result<u64> {
+    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
+    let status = rustix::fs::fstat(file)?;
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => u64::try_from(status.st_size).map_err(io::Error::other),
+        FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
+        FileType::Fifo => Err(not_a_file("a FIFO")),
+        FileType::CharacterDevice | FileType::BlockDevice => Err(not_a_file("a device")),
+        _ => Err(not_a_file("something else")),
+    }
+}
+
+fn not_a_file(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))
+}
+
+/// Opens a folder, and nothing else that may lie in its place; a symbolic link is not followed.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Reads a small text.
+///
+/// # Errors
+/// As [`read_at_once`]; [`io::ErrorKind::InvalidData`] if it is not UTF-8.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_at_once(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Asks about a file or folder; none if there is no such thing, which an error does not say.
@@ -238,8 +274,20 @@ fn on_threads(threads: usize, work: impl Fn() -> Result<(), GitError> + Sync) ->
 fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
     let failed = || GitError::io("write", path);
     let mut file = writable(OFlags::DSYNC).open(path).map_err(failed())?;
-    file.write_all(content).map_err(failed())?;
-    check_written(&file, path, content)
+    if content.is_empty() {
+        check_regular(&file).map_err(failed())?;
+    }
+    let written = file.write_all(content).map_err(failed()).and_then(|()| check_written(&file, path, content));
+    written.map_err(|error| explain(error, &file, path))
+}
+
+/// Names what was there before in place of the file, if that is why it cannot be written: asked only then, because each
+/// question costs milliseconds. A FIFO or a device takes no write at a position, so what is read back always fails.
+fn explain(error: GitError, file: &File, path: &Path) -> GitError {
+    match check_regular(file) {
+        Err(instead) if instead.kind() == io::ErrorKind::InvalidInput => GitError::io("write", path)(instead),
+        _ => error,
+    }
 }
 
 /// Makes renames in a folder durable.
@@ -247,13 +295,16 @@ fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
 /// # Errors
 /// [`GitError::Io`].
 pub fn sync_folder(folder: &Path) -> Result<(), GitError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(GitError::io("sync", folder))
+    // Through a symbolic link, too: what must not be one is refused before.
+    let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(io::Error::from).and_then(|file| File::from(file).sync_all()).map_err(GitError::io("sync", folder))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
     let failed = || GitError::io("write", to);
-    let mut source = File::open(from).map_err(GitError::io("open", from))?;
+    let mut source = open_regular(from).map_err(GitError::io("open", from))?;
     let mut target = writable(OFlags::empty()).open(to).map_err(failed())?;
+    check_regular(&target).map_err(failed())?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut written_bytes = 0;
     loop {
@@ -271,8 +322,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
 
 fn writable(flags: OFlags) -> OpenOptions {
     let mut options = OpenOptions::new();
-    // Names are foreseeable: what somebody else put there must not lead elsewhere.
-    let flags = flags | OFlags::NOFOLLOW;
+    // Names are foreseeable: what somebody else put there must not lead elsewhere, nor wait for a reader.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).expect("open's flags are an int");
     options.read(true).write(true).create(true).truncate(true).custom_flags(flags);
     options

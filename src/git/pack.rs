@@ -365,8 +365,11 @@ pub(super) fn is_in(index: &gix_pack::index::File, oid: OidBytes) -> bool {
 /// [`GitError::Damaged`] with what is wrong; [`GitError::Io`].
 pub(super) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitError> {
     let index = pack.index()?;
-    let length = fs::metadata(&pack.pack).map_err(|error| missing_or(pack, "examine", error))?.len();
-    check_within(pack, &index, length)?;
+    let there = fs::metadata(&pack.pack).map_err(|error| missing_or(pack, "examine", error))?;
+    if !there.is_file() {
+        return Err(GitError::Damaged(format!("{} is not a file", name_of(&pack.pack))));
+    }
+    check_within(pack, &index, there.len())?;
     Ok(index)
 }
 

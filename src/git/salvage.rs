@@ -148,7 +148,7 @@ fn read_loose_ref(mirror: &Path, name: &str, lost: &mut Vec<String>) -> Option<O
 /// [`GitError::Io`] if the system refuses to read it: what may be read tomorrow is not given up today.
 fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
     let path = mirror.join("packed-refs");
-    match fs::read(&path).or_else(|_| fs::read(&path)) {
+    match read_at_once(&path).or_else(|_| read_at_once(&path)) {
         Ok(bytes) => Ok(Refs::parse_packed(&bytes).unwrap_or_else(|error| {
             lost.push(format!("some refs: {error}"));
             Refs::parse_what_can_be(&bytes)

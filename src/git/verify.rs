@@ -13,6 +13,7 @@ use git2::Oid;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::files::{read_at_once, read_text};
 use super::pack::{self, Depth};
 use super::reader::ObjectReader;
 use super::references::Sieve;
@@ -167,7 +168,7 @@ impl Findings {
 
     fn refs(&mut self, mirror: &Path) -> Result<Refs, GitError> {
         let path = mirror.join("packed-refs");
-        let bytes = match fs::read(&path) {
+        let bytes = match read_at_once(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.add(None, "it has no packed-refs".to_owned());
@@ -191,7 +192,7 @@ impl Findings {
     }
 
     fn head(&mut self, mirror: &Path) -> Option<String> {
-        match fs::read_to_string(mirror.join("HEAD")) {
+        match read_text(&mirror.join("HEAD")) {
             Ok(head) => Some(head.trim_end().to_owned()),
             Err(error) => {
                 self.add(None, format!("HEAD cannot be read: {error}"));

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
+use crate::git::files::{check_regular, open_regular};
 
 /// Holds the right to run; dropping it gives it back.
 #[derive(Debug)]
@@ -55,7 +56,9 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(without_waiting())
             .open(&path)
+            .and_then(|file| check_regular(&file).map(|_| file))
             .map_err(StoreError::io("open", &path))?;
         let mut attempt = 1;
         loop {
@@ -93,13 +96,18 @@ impl Lock {
     }
 }
 
+/// Returns open's flags that keep a FIFO in the lock's place from holding up whoever opens or reads it.
+fn without_waiting() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
+}
+
 /// Says whether a run is under way, without getting in its way.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the lock cannot be examined.
 pub fn is_locked(store: &Store) -> Result<bool, StoreError> {
     let path = store.own("lock");
-    let file = match File::open(&path) {
+    let file = match open_regular(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(StoreError::io("open", &path)(error)),

@@ -138,7 +138,7 @@ impl Mirror {
     /// [`StoreError::Io`].
     pub fn head(&self) -> Result<Option<String>, StoreError> {
         let path = self.path.join("HEAD");
-        match fs::read(&path) {
+        match read_at_once(&path) {
             Ok(bytes) => {
                 let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
                 Ok(Some(head).filter(|head| !head.is_empty()))
@@ -171,7 +171,7 @@ impl Mirror {
             if let Some(identity) = parse_identity(&path) {
                 return Ok(Some(identity));
             }
-            match fs::read(&path) {
+            match read_at_once(&path) {
                 Ok(_) => {}
                 Err(error) if is_missing(&error) => return Ok(None),
                 Err(error) => return Err(StoreError::io("read", &path)(error)),
@@ -189,7 +189,8 @@ impl Mirror {
         let failed = |doing| StoreError::io(doing, &path);
         let folder = tempfile::tempdir().map_err(failed("copy"))?;
         let copy = folder.path().join("config");
-        fs::copy(&path, &copy).map_err(failed("copy"))?;
+        let config = read_at_once(&path).map_err(failed("copy"))?;
+        fs::write(&copy, config).map_err(failed("copy"))?;
         git2::Config::open(&copy)
             .and_then(|mut config| config.set_str("ghbk.fullName", &name.to_string()))
             .map_err(|error| failed("edit")(io::Error::other(error.message().to_owned())))?;
@@ -199,6 +200,10 @@ impl Mirror {
 }
 
 fn parse_identity(config: &Path) -> Option<(RepositoryId, FullName)> {
+    // libgit2 would wait for whoever writes to a FIFO.
+    if !metadata(config).ok()??.is_file() {
+        return None;
+    }
     let config = git2::Config::open(config).ok()?.snapshot().ok()?;
     let id = u64::try_from(config.get_i64("ghbk.id").ok()?).ok()?;
     Some((RepositoryId(id), config.get_str("ghbk.fullName").ok()?.parse().ok()?))

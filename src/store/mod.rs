@@ -114,7 +114,7 @@ pub fn io_hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the store's file system",
         io::ErrorKind::ReadOnlyFilesystem => "mount the store's file system for writing",
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
             "something else lies in its place: look what it is, and move it away"
         }
         io::ErrorKind::PermissionDenied => "let the user that ghbk runs as write to the store",

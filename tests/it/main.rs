@@ -23,6 +23,7 @@ mod network;
 mod ordinary_user;
 mod pace;
 mod parts;
+mod planted;
 mod proof;
 mod push;
 mod real;
