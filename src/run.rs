@@ -333,26 +333,30 @@ impl Session {
         };
         // Nothing else is written before.
         proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        let Some(inventory) = inventory else { return self.close(tally, RunEnd::Cancelled) };
+        let Some(inventory) = inventory else { return self.close_apart(tally, RunEnd::Cancelled).await };
         let schedule = &self.config.schedule;
         tally.warnings.extend(outside.expiry(schedule));
         let hopeless = tally.take_inventory(inventory.clone(), &self.index);
         if hopeless {
-            return self.close(tally, RunEnd::Stopped);
+            return self.close_apart(tally, RunEnd::Stopped).await;
         }
         let mut plan = plan(&inventory, &self.index);
         tally.failures.append(&mut plan.conflicts);
-        self.refuse_linked_owners(&mut plan, &mut tally);
-        self.warn_of_clones(&plan, &mut tally);
-        self.move_mirrors(&mut plan, &mut tally);
-        tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
-        self.write(&Record::Plan { repositories: plan.steps.len() as u64 })?;
+        let plan = apart(move || {
+            self.refuse_linked_owners(&mut plan, &mut tally);
+            self.warn_of_clones(&plan, &mut tally);
+            self.move_mirrors(&mut plan, &mut tally);
+            tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
+            (self, plan, tally)
+        });
+        let (mut this, plan, mut tally) = plan.await;
+        this.ledger.write_apart(Record::Plan { repositories: plan.steps.len() as u64 }).await?;
         progress.planned(plan.steps.len());
 
-        let stopped = self.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
-        self.settle(&plan, &mut tally);
+        let stopped = this.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
+        this.settle(&plan, &mut tally);
         if stopped.is_none() && !cancel.is_cancelled() {
-            self.prove(cancel, &mut tally).await?;
+            this.prove(cancel, &mut tally).await?;
         }
         let end = match stopped {
             Some(failure) => {
@@ -362,7 +366,12 @@ impl Session {
             None if cancel.is_cancelled() => RunEnd::Cancelled,
             None => RunEnd::Finished,
         };
-        self.close(tally, end)
+        this.close_apart(tally, end).await
+    }
+
+    /// Closes the record and the index, without holding up the caller's thread.
+    async fn close_apart(self, tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
+        apart(move || self.close(tally, end)).await
     }
 
     /// Leaves out owners whose folder is a symbolic link: somebody else decides where that leads.
@@ -439,7 +448,7 @@ impl Session {
         while let Some(done) = outcomes.next().await {
             let Some(done) = done else { continue }; // cancelled before it was done
             progress.finished(&done.outcome);
-            if let Err(error) = self.write(&Record::Outcome(done.outcome.clone())) {
+            if let Err(error) = self.ledger.write_apart(Record::Outcome(done.outcome.clone())).await {
                 // What is being published is finished before the lock is given back.
                 unrecorded.get_or_insert(error);
                 stop.cancel();
@@ -586,6 +595,12 @@ impl Session {
         }
         Ok(summary)
     }
+}
+
+/// Does what may wait for the store on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // As every other panic, it is the run's end.
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Says whether an error of a mirror means that no other can be written either.

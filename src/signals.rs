@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,11 +30,12 @@ pub struct Events {
 }
 
 impl Events {
-    /// Begins to listen.
+    /// Begins to listen, and sees to it that SIGTERM and SIGINT end the process in time.
     ///
     /// # Errors
     /// [`Error`] if the system refuses.
     pub fn listen() -> Result<Self, Error> {
+        end_in_time(|_| ())?;
         Ok(Self {
             hangup: listen(SignalKind::hangup())?,
             user1: listen(SignalKind::user_defined1())?,
@@ -53,6 +55,10 @@ impl Events {
     }
 }
 
+/// How long a process may take to end after the first signal: a publication that is under way is finished, a transfer is
+/// not. One that is cut off harms no mirror.
+pub const WIND_DOWN: Duration = Duration::from_secs(10);
+
 /// Turns the first SIGINT or SIGTERM of a command into a cancellation, and the second into the end.
 #[derive(Debug)]
 pub struct Signals(Arc<AtomicU8>);
@@ -63,22 +69,13 @@ impl Signals {
     /// # Errors
     /// [`Error`] if the system refuses.
     pub fn listen(cancel: CancellationToken) -> Result<Self, Error> {
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
         let received = Arc::new(AtomicU8::new(0));
         let by_signal = Arc::clone(&received);
-        tokio::spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    _ = terminate.recv() => number(SignalKind::terminate()),
-                    _ = interrupt.recv() => number(SignalKind::interrupt()),
-                }
-            };
-            by_signal.store(next().await, Ordering::SeqCst);
-            tracing::warn!("stopping; what is being written is finished first; a second signal stops at once");
+        end_in_time(move |number| {
+            by_signal.store(number, Ordering::SeqCst);
             cancel.cancel();
-            leave_at_once(next().await);
-        });
+            say(|| tracing::warn!("stopping; what is being written is finished first; a second signal stops at once"));
+        })?;
         Ok(Self(received))
     }
 
@@ -88,8 +85,54 @@ impl Signals {
     }
 }
 
+/// Sees to it that the process ends after SIGINT or SIGTERM, whatever any other thread waits for: [`WIND_DOWN`] after the
+/// first one, at once after the second.
+///
+/// On a thread and a runtime of its own, because a call that hangs on a dead mount may hold up every other.
+fn end_in_time(on_first: impl FnOnce(u8) + Send + 'static) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        Error::new(Exit::Impossible, format!("cannot listen to signals: {error}"), "check the limits of processes")
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
+    };
+    let watch = async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => number(SignalKind::terminate()),
+                _ = interrupt.recv() => number(SignalKind::interrupt()),
+            }
+        };
+        let first = next().await;
+        on_first(first);
+        match tokio::time::timeout(WIND_DOWN, next()).await {
+            Ok(second) => leave_at_once(second),
+            Err(_) => {
+                say(|| tracing::error!("something does not end; the next run tidies up after it"));
+                leave_at_once(first);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || runtime.block_on(watch)).map(drop).map_err(failed)
+}
+
+/// Logs something, and waits for it only a moment: the log may be on what hangs, too.
+fn say(log: impl FnOnce() + Send + 'static) {
+    let (done, said) = std::sync::mpsc::sync_channel(1);
+    let spoken = std::thread::Builder::new().spawn(move || {
+        log();
+        let _ = done.send(());
+    });
+    if spoken.is_ok() {
+        let _ = said.recv_timeout(Duration::from_millis(500));
+    }
+}
+
 /// Ends the process as an unheard signal would; a crash at any moment harms no mirror.
-#[expect(clippy::exit, reason = "a person who asks twice does not want to wait for a hung mount")]
+#[expect(clippy::exit, reason = "nothing else ends a process of which a thread hangs")]
 fn leave_at_once(number: u8) {
     std::process::exit(128 + i32::from(number));
 }

@@ -25,12 +25,10 @@ use crate::outcome::{RunSummary, Trigger};
 use crate::report::progress::Lines;
 use crate::run::Request;
 use crate::schedule::Schedule;
-use crate::signals::{Event, Events};
+use crate::signals::{Event, Events, WIND_DOWN};
 use crate::store::{Index, Store, latest};
 use systemd::Notifier;
 
-/// How long a run may take to wind down after SIGTERM; transfers end at once, a publication is finished first.
-const WIND_DOWN: Duration = Duration::from_secs(20);
 /// How long a run that was due waits for the one that was in its way.
 const BUSY_PAUSE: Duration = Duration::from_mins(10);
 /// How often the job is made anew: the scheduler keeps the zone's offset of the day it was made.

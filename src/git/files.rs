@@ -304,19 +304,21 @@ fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
     let failed = || GitError::io("write", to);
     let mut source = open_regular(from).map_err(GitError::io("open", from))?;
     let mut target = writable(OFlags::empty()).open(to).map_err(failed())?;
-    check_regular(&target).map_err(failed())?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut written_bytes = 0;
-    loop {
-        match source.read(&mut piece).map_err(GitError::io("read", from))? {
-            0 => break,
-            count => {
-                target.write_all(&piece[..count]).map_err(failed())?;
-                written_bytes += count as u64;
+    let mut write = || -> Result<(), GitError> {
+        loop {
+            match source.read(&mut piece).map_err(GitError::io("read", from))? {
+                0 => break,
+                count => {
+                    target.write_all(&piece[..count]).map_err(failed())?;
+                    written_bytes += count as u64;
+                }
             }
         }
-    }
-    target.sync_all().map_err(failed())?;
+        target.sync_all().map_err(failed())
+    };
+    write().map_err(|error| explain(error, &target, to))?;
     check_copy(&target, to, &source, written_bytes)
 }
 

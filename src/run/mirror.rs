@@ -425,7 +425,7 @@ impl Worker {
                 return Err(GitError::Emptied(of_remote.len()));
             }
         }
-        self.note_fetching(part);
+        self.note_fetching(part).await;
         let scratch = temporary_folder("stage-", &self.scratch)?;
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
@@ -614,9 +614,9 @@ impl Worker {
     }
 
     /// Tells `ghbk status` what is being fetched; only for people, so a failure to write shows elsewhere.
-    fn note_fetching(&self, part: &Part<'_>) {
+    async fn note_fetching(&self, part: &Part<'_>) {
         let record = Record::Fetching { id: part.id, full_name: part.full_name.clone() };
-        if let Err(error) = self.ledger.write(&record) {
+        if let Err(error) = self.ledger.write_apart(record).await {
             tracing::warn!(%error, "the record is not written");
         }
     }

@@ -74,7 +74,7 @@ impl Prover<'_> {
         // One that cannot be restored is told of now, and is not to keep the others from their turn.
         index.restored(id, at);
         if self.restore(&mirror, scratch.path(), &mut proven).await {
-            self.write(&Record::Restored { id, at })?;
+            self.ledger.write_apart(Record::Restored { id, at }).await?;
         } else if !due.contains(&id) {
             // Why it could not be restored is for the verification to say.
             self.verify_and_record(id, index, scratch.path(), &mut proven).await?;
@@ -91,7 +91,7 @@ impl Prover<'_> {
     ) -> Result<(), StoreError> {
         let Some(mirror) = index.mirrors.get(&id).cloned() else { return Ok(()) };
         if let Some(verified) = self.verify(id, &mirror, scratch, proven).await {
-            self.write(&Record::Verified(verified.clone()))?;
+            self.ledger.write_apart(Record::Verified(verified.clone())).await?;
             index.verified(&verified);
         }
         for id in proven.vanished.drain(..) {
@@ -216,10 +216,6 @@ impl Prover<'_> {
             }
         };
         done.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
-    }
-
-    fn write(&self, record: &Record) -> Result<(), StoreError> {
-        self.ledger.write(record)
     }
 }
 

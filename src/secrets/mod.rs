@@ -118,7 +118,7 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
     let wanted = [github, Wanted::SlackWebhookUrl];
     let [github, slack_webhook_url] = match source(config, env) {
         Source::Env => wanted.map(|wanted| settle(wanted, Ok(env::find(wanted, env)))),
-        Source::File(folder) => wanted.map(|wanted| settle(wanted, file::find(wanted, &config.secrets, &folder))),
+        Source::File(folder) => file::find_both(wanted, &config.secrets, folder).await,
         Source::Ssm => match ssm::find(wanted, &config.secrets).await {
             Ok([first, second]) => [settle(wanted[0], Ok(first)), settle(wanted[1], Ok(second))],
             Err(error) => [Err(error.clone()), Err(error)],

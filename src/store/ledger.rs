@@ -143,6 +143,16 @@ impl Ledger {
         self.order(Order::Write(line))
     }
 
+    /// Adds a line, without holding up the caller's thread: one that finds [`WAITING_LINES_MAX`] before it waits for the store.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_apart(&self, record: Record) -> Result<(), StoreError> {
+        let ledger = self.clone();
+        let written = tokio::task::spawn_blocking(move || ledger.write(&record)).await;
+        written.unwrap_or_else(|error| Err(self.error(io::Error::other(error))))
+    }
+
     /// Waits until everything written so far is durable.
     ///
     /// # Errors

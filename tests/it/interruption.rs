@@ -174,3 +174,49 @@ fn a_publication_never_overwrites_refs_that_it_did_not_compare() {
     let snapshots = world.run(&["snapshots", "acme/site", "--json"]).expect(0).json();
     assert_eq!(snapshots[0]["snapshots"].as_array().unwrap().len(), 3, "{snapshots}");
 }
+
+/// The process gets both signals while a thread of it hangs in a call that never returns, here on a FIFO that nobody
+/// writes to; nothing else ends it then.
+#[test]
+fn a_signal_ends_the_process_whatever_it_waits_for() {
+    for (name, code, command) in [("TERM", 143, "run"), ("INT", 130, "daemon")] {
+        let world = World::generated(1);
+        let secrets = world.folder.path().join("secrets");
+        std::fs::create_dir(&secrets).unwrap();
+        assert!(Command::new("mkfifo").arg(secrets.join("github-token")).status().unwrap().success());
+        let begin = || {
+            let mut ghbk = world.ghbk(&[command]);
+            ghbk.env_remove("GITHUB_TOKEN").env("GHBK_SECRETS__SOURCE", "file");
+            let child = ghbk.env("GHBK_SECRETS__DIRECTORY", &secrets).stderr(Stdio::piped()).spawn().unwrap();
+            // The record is begun beside the secrets, after the signals are listened to.
+            wait_for("a record", || std::fs::read_dir(world.root.join(".ghbk/runs")).is_ok_and(|it| it.count() > 0));
+            child
+        };
+        let mut child = begin();
+        signal(&child, name);
+        let mut status = None;
+        wait_for("its end", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(code), "{name} {command}");
+        // Whoever asks twice waits for nothing.
+        std::fs::remove_dir_all(world.root.join(".ghbk")).unwrap();
+        let mut child = begin();
+        signal(&child, name);
+        sleep(Duration::from_millis(300));
+        signal(&child, name);
+        let asked = Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{name} {command}, twice");
+        eprintln!("{name} {command}: the second signal took {:?}", asked.elapsed());
+    }
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_mins(1), "{what} never came");
+        sleep(Duration::from_millis(20));
+    }
+}
