@@ -91,6 +91,8 @@ pub struct AppOptions {
     pub public_key_pem: String,
     /// How long an installation token lives; GitHub's live an hour.
     pub token_lifetime_seconds: u64,
+    /// How long it is said to live, if not that long: a client that believes it asks for another sooner.
+    pub stated_lifetime_seconds: Option<u64>,
     /// The owner whom the installation belongs to; `None` stands for every owner in the folder.
     pub account: Option<String>,
     /// The full names that were selected for the installation; `None` means all of them.
@@ -105,6 +107,7 @@ impl AppOptions {
             installation_id,
             public_key_pem: public_key_pem.into(),
             token_lifetime_seconds: 3600,
+            stated_lifetime_seconds: None,
             account: None,
             selected: None,
         }

@@ -17,6 +17,9 @@ pub struct RecordedRequest {
     pub authorization: Option<String>,
     /// The `User-Agent` header.
     pub user_agent: Option<String>,
+    /// The version of the REST API that was asked for.
+    #[serde(default)]
+    pub api_version: Option<String>,
     /// The status of the answer, or 0 when a fault closed the connection without one.
     pub status: u16,
     /// Whether it was git's own protocol.

@@ -84,6 +84,7 @@ impl StoreConfig {
 /// Describes what to back up from GitHub.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct GitHubConfig {
     /// Organisations and users; `@me`: the token's own repositories; `@installation`: those of the GitHub App.
     pub owners: Vec<String>,

@@ -241,7 +241,7 @@ async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
 
 /// Files what one owner's listing held.
 fn take(inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>, listing: &OwnersListing, filter: &Filter) {
-    for repository in listing.repositories.values() {
+    for repository in listing.in_order() {
         // Owners may overlap.
         if seen.insert(repository.id) {
             file(inventory, repository.clone(), filter);

@@ -35,6 +35,8 @@ const ORDER: &str = "sort=created&direction=asc&per_page=100";
 pub(super) struct OwnersListing {
     /// Every repository that some reading showed, and that is not known to be gone since.
     pub(super) repositories: BTreeMap<RepositoryId, Repository>,
+    /// Their ids as they were first listed.
+    order: Vec<RepositoryId>,
     /// Entries that are no repository.
     pub(super) bad: Vec<BadEntry>,
     /// What GitHub answered about repositories that the last reading did not show.
@@ -86,6 +88,11 @@ impl OwnersListing {
         all
     }
 
+    /// Returns the repositories in the order in which GitHub listed them.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Repository> {
+        self.order.iter().filter_map(|id| self.repositories.get(id))
+    }
+
     /// Counts what was listed, readable or not.
     pub(super) fn listed(&self) -> u64 {
         (self.repositories.len() + self.bad.len()) as u64
@@ -99,7 +106,8 @@ impl OwnersListing {
         self.partial_organizations = reading.partial_organizations.or(self.partial_organizations.take());
         self.speaks_for.extend(speaks_for);
         let bad_ids = reading.bad.iter().filter_map(|bad| bad.id);
-        let listed = reading.repositories.keys().copied().chain(bad_ids).collect();
+        let listed = reading.order.iter().copied().chain(bad_ids).collect();
+        self.order.extend(reading.order.iter().filter(|id| !self.repositories.contains_key(id)));
         self.repositories.extend(reading.repositories);
         self.bad = reading.bad;
         listed
@@ -146,6 +154,7 @@ impl OwnersListing {
 #[derive(Default)]
 struct Reading {
     repositories: BTreeMap<RepositoryId, Repository>,
+    order: Vec<RepositoryId>,
     bad: Vec<BadEntry>,
     expected: Option<u64>,
     counted: Option<u64>,
@@ -202,6 +211,7 @@ impl Reading {
         if github.is_app() {
             self.pages(github, github.url("installation/repositories?per_page=100"), owner).await?;
             self.repositories.retain(|_, item| item.full_name.owner().eq_ignore_ascii_case(&user.login));
+            self.order.retain(|id| self.repositories.contains_key(id));
             self.expected = None; // it counted every owner's
             return Ok(());
         }
@@ -232,7 +242,11 @@ impl Reading {
             entries += page.items.len();
             for entry in &page.items {
                 match Repository::read(entry) {
-                    Ok(repository) => self.has_shifted |= self.repositories.insert(repository.id, repository).is_some(),
+                    Ok(repository) if self.repositories.contains_key(&repository.id) => self.has_shifted = true,
+                    Ok(repository) => {
+                        self.order.push(repository.id);
+                        self.repositories.insert(repository.id, repository);
+                    }
                     Err(bad) => self.bad.push(bad),
                 }
             }

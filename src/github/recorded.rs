@@ -1,1 +1,178 @@
-//! placeholder
+//! GitHub's own answers, recorded by Octokit with their headers, read as ghbk reads them. `scripts/test` installs them.
+
+use std::path::{Path, PathBuf};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::StatusCode;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::GitHubError;
+use super::api::Answer;
+use super::client::{list, refused};
+use super::link::related;
+use super::notices::Notices;
+use super::repository::Repository;
+use crate::limits::{Retry, Retryable};
+
+/// One recorded exchange.
+struct Recorded {
+    method: String,
+    path: String,
+    answer: Answer,
+    body: Value,
+}
+
+/// Reads all that was recorded; `None` where it is not installed and need not be.
+fn recorded() -> Option<Vec<Recorded>> {
+    let folder = "tests/recorded/node_modules/@octokit/fixtures/scenarios/api.github.com";
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let Ok(scenarios) = std::fs::read_dir(folder) else {
+        assert!(
+            std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_none(),
+            "recorded answers are not installed: run scripts/test"
+        );
+        eprintln!("skipped: run scripts/test, which installs GitHub's recorded answers");
+        return None;
+    };
+    let files: Vec<PathBuf> = scenarios.map(|scenario| scenario.unwrap().path().join("raw-fixture.json")).collect();
+    assert!(files.len() > 15, "{files:?}");
+    let exchanges = files.iter().flat_map(|file| {
+        serde_json::from_slice::<Vec<Value>>(&std::fs::read(file).unwrap())
+            .unwrap()
+            .iter()
+            .map(exchange)
+            .collect::<Vec<_>>()
+    });
+    Some(exchanges.collect())
+}
+
+fn exchange(recorded: &Value) -> Recorded {
+    let text = |field: &str| recorded[field].as_str().unwrap_or_default().to_owned();
+    let raw: Vec<&str> = recorded["rawHeaders"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let headers: HeaderMap = raw
+        .as_chunks()
+        .0
+        .iter()
+        .map(|[name, value]| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    let body = recorded["response"].clone();
+    let bytes = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    let status = StatusCode::from_u16(u16::try_from(recorded["status"].as_u64().unwrap()).unwrap()).unwrap();
+    let answer = Answer { status, headers, body: bytes.into() };
+    Recorded { method: text("method").to_uppercase(), path: text("path"), answer, body }
+}
+
+/// Finds every repository in a body, wherever it stands.
+fn repositories<'a>(body: &'a Value, found: &mut Vec<&'a Value>) {
+    match body {
+        Value::Array(items) => items.iter().for_each(|item| repositories(item, found)),
+        Value::Object(members) => {
+            if members.contains_key("full_name") {
+                found.push(body);
+            }
+            members.values().for_each(|member| repositories(member, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_repository_and_account_that_github_described_is_read() {
+    let Some(recorded) = recorded() else { return };
+    let (mut read, mut accounts) = (0, 0);
+    for Recorded { method, path, answer, body } in recorded.iter().filter(|it| it.answer.status.is_success()) {
+        let mut found = Vec::new();
+        repositories(body, &mut found);
+        for entry in found {
+            let repository = Repository::read(entry).unwrap_or_else(|bad| panic!("{path}: {bad:?}"));
+            assert_eq!(repository.full_name.to_string(), entry["full_name"].as_str().unwrap());
+            assert_eq!(repository.private, entry["private"].as_bool().unwrap());
+            read += 1;
+        }
+        if method == "GET" && (path.starts_with("/orgs/") || path.starts_with("/users/")) && body.get("login").is_some()
+        {
+            let (login, count) = Repository::counted_by(body);
+            assert_eq!(Some(login.as_str()), body["login"].as_str());
+            assert!(count >= body["public_repos"].as_u64(), "{path}: {count:?}");
+            accounts += 1;
+        }
+        if method == "GET" && (body.is_array() || body.is_object()) {
+            assert_eq!(answer.json(path).unwrap(), *body);
+            assert_eq!(
+                list(body.clone(), path).is_ok(),
+                body.is_array() || body.get("repositories").is_some(),
+                "{path}"
+            );
+        }
+    }
+    assert!(read > 20 && accounts > 0, "{read} repositories, {accounts} accounts");
+}
+
+#[test]
+fn every_header_that_github_sent_is_read() {
+    let Some(recorded) = recorded() else { return };
+    let (mut pages, mut deprecated) = (0, 0);
+    for Recorded { path, answer, .. } in &recorded {
+        let mut notices = Notices::default();
+        let is_deprecated = answer.headers.contains_key("deprecation");
+        assert_eq!(notices.read(&answer.headers), is_deprecated, "{path}: {:?}", answer.headers);
+        deprecated += usize::from(is_deprecated);
+        assert_eq!(notices.as_of.is_some(), answer.headers.contains_key("date"), "{path}");
+        if let Some(link) = answer.headers.get("link").map(|link| link.to_str().unwrap()) {
+            assert_eq!(related(&answer.headers, "next").is_some(), link.contains("rel=\"next\""), "{path}: {link}");
+            pages += 1;
+        }
+    }
+    assert!(pages > 3 && deprecated > 0, "{pages} pages, {deprecated} deprecated");
+}
+
+#[test]
+fn every_error_that_github_gave_has_its_class() {
+    let Some(recorded) = recorded() else { return };
+    let token = SecretString::from("ghp_none");
+    let is_error = |it: &&Recorded| it.answer.status.is_client_error() || it.answer.status.is_server_error();
+    let mut classes = Vec::new();
+    for Recorded { path, answer, body, .. } in recorded.iter().filter(is_error) {
+        let error = refused(answer, &token, path);
+        assert_eq!(error.retry(), Retry::Never, "{error}");
+        let is_right = match answer.status.as_u16() {
+            404 => matches!(error, GitHubError::NotFound { .. }),
+            422 => {
+                matches!(&error, GitHubError::Status { message, .. } if Some(message.as_str()) == body["message"].as_str())
+            }
+            _ => false,
+        };
+        assert!(is_right, "{path}: {error}");
+        classes.push(answer.status.as_u16());
+    }
+    assert!(classes.contains(&404) && classes.contains(&422), "{classes:?}");
+}
+
+/// What GitHub answers in so many words, by its documentation and by larger collections of recorded answers.
+#[test]
+fn refusals_are_told_in_githubs_words_with_their_remedy() {
+    let token = SecretString::from("ghp_planted");
+    let told = |status: u16, headers: &[(&'static str, &str)], body: &str| {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let answer = Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.to_owned().into() };
+        refused(&answer, &token, "organisation acme").to_string()
+    };
+    let long = format!(
+        "{} https://github.com/settings/personal-access-tokens/1234",
+        "The 'acme' organization forbids access. ".repeat(6)
+    );
+    let words = told(403, &[], &serde_json::json!({"message": long}).to_string());
+    assert!(words.contains("https://github.com/settings/personal-access-tokens/1234"), "{words}");
+    let permission = [("x-accepted-github-permissions", "metadata=read")];
+    assert!(told(403, &permission, r#"{"message":"no"}"#).ends_with("no (this needs the permission metadata=read)"));
+    let sso = [("x-github-sso", "required; url=https://github.com/orgs/acme/sso?authorization_request=A")];
+    assert!(told(403, &sso, r#"{"message":"SAML"}"#).contains("authorise it at https://github.com/orgs/acme/sso"));
+    let html = [("content-type", "text/html; charset=utf-8")];
+    for (headers, body) in [(&html[..], "<b>x"), (&[][..], "\n<!DOCTYPE html>\n<!-- Hello future GitHubber! -->")] {
+        let words = told(502, headers, body);
+        assert_eq!(words, "GitHub answered 502 Bad Gateway for organisation acme: it sent an HTML page");
+    }
+    assert!(told(410, &[], r#"{"message":"gone for good"}"#).contains("(410): gone for good"));
+    assert!(!told(500, &[], "ghp_planted is blocked").contains("ghp_planted"));
+}

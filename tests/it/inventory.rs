@@ -216,3 +216,43 @@ fn an_app_s_key_that_is_none_is_refused_without_quoting_it() {
     assert!(ended.stdout.contains("not an RSA key"), "{ended:#?}");
     assert!(!ended.stdout.contains("not a key at all"));
 }
+
+/// Each repository used to ask five times, and was told to look at the network.
+#[test]
+fn an_app_that_is_removed_in_the_middle_of_a_run_is_asked_once_and_told_in_githubs_words() {
+    let refusals = [
+        (404, "Not Found", "github.installation_id"),
+        (403, "This installation has been suspended", "unsuspend"),
+        (401, "'Expiration time' claim ('exp') is too far in the future", "clock"),
+    ];
+    for (status, words, hint) in refusals {
+        let (world, key) = app_world(|app| app.stated_lifetime_seconds = Some(0));
+        for number in 0..12 {
+            world.add(&format!("acme/r{number}"));
+        }
+        // Each request asks for a token of its own, and three of them list.
+        let refusal = Fault::on("/app/installations").skip(3).status(status);
+        world.sandbox.fault(refusal.body(json!({"message": words}).to_string()));
+        let ended = finish(as_app(&world, &key, &["run", "--json"]).env("GHBK_LIMITS__RETRIES", "4")).expect(3);
+        let summary = ended.json();
+        let requests = world.sandbox.requests();
+        let minted = requests.iter().filter(|request| request.path.ends_with("/access_tokens")).count();
+        assert_eq!(minted, 4, "{requests:#?}");
+        let failure = &summary["failures"][0];
+        assert!(failure["error"].as_str().unwrap().contains(words), "{summary:#}");
+        assert!(failure["hint"].as_str().unwrap().contains(hint), "{summary:#}");
+    }
+}
+
+#[test]
+fn an_app_that_asks_too_fast_waits_as_github_says() {
+    let (world, key) = app_world(|_| {});
+    world.add("acme/a");
+    world.sandbox.fault(Fault::on("/app/installations").times(1).status(403).header("retry-after", "1"));
+    let ended = finish(&mut as_app(&world, &key, &["run", "--json"])).expect(0);
+    assert!(ended.stderr.contains("GitHub asks to slow down"), "{ended:#?}");
+    let mut command = as_app(&world, &key, &["check"]);
+    world.sandbox.fault(Fault::on("/app/installations").status(403).header("retry-after", "1000"));
+    let ended = finish(command.env("GHBK_LIMITS__RATE_LIMIT_WAIT", "0s")).expect(3);
+    assert!(ended.stdout.contains("rate limit"), "{ended:#?}");
+}

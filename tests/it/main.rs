@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod adopt;
+mod api;
 mod check;
 mod costs;
 mod daemon;
@@ -24,6 +25,7 @@ mod ordinary_user;
 mod pace;
 mod parts;
 mod planted;
+mod presence;
 mod proof;
 mod push;
 mod real;

@@ -28,7 +28,7 @@ pub(super) fn answer(
         (&Method::GET, ["app", "installations"]) => Ok(Answer::ok(json!([installation(origin, app)]))),
         (&Method::GET, ["app", "installations", id]) if is_known(id) => Ok(Answer::ok(installation(origin, app))),
         (&Method::POST, ["app", "installations", id, "access_tokens"]) if is_known(id) => {
-            let (token, expires_at) = state.tokens.issue(app.token_lifetime_seconds);
+            let (token, expires_at) = state.tokens.issue(app);
             let body = json!({
                 "token": token,
                 "expires_at": expires_at,

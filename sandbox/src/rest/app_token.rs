@@ -60,12 +60,14 @@ pub(super) fn check(app: &AppOptions, token: &str) -> Result<(), Answer> {
 pub(crate) struct InstallationTokens(Mutex<Vec<(String, DateTime<Utc>)>>);
 
 impl InstallationTokens {
-    /// Gives out a new token; returns it with its expiry as GitHub writes it.
-    pub(super) fn issue(&self, lifetime_seconds: u64) -> (String, String) {
-        let expires_at = Utc::now() + Duration::seconds(i64::try_from(lifetime_seconds).unwrap_or(3600));
+    /// Gives out a new token; returns it with its stated expiry as GitHub writes it.
+    pub(super) fn issue(&self, app: &AppOptions) -> (String, String) {
+        let after = |seconds: u64| Utc::now() + Duration::seconds(i64::try_from(seconds).unwrap_or(3600));
+        let expires_at = after(app.token_lifetime_seconds);
+        let stated = app.stated_lifetime_seconds.map_or(expires_at, after);
         let token = format!("ghs_{}", letters(36));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((token.clone(), expires_at));
-        (token, expires_at.to_rfc3339_opts(SecondsFormat::Secs, true))
+        (token, stated.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
     /// Tells whether a token was given out and has not expired.

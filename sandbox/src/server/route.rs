@@ -112,6 +112,7 @@ fn record(parts: &Parts, git: bool) -> RecordedRequest {
         query: parts.uri.query().unwrap_or_default().to_owned(),
         authorization: header(AUTHORIZATION),
         user_agent: header(USER_AGENT),
+        api_version: header(HeaderName::from_static("x-github-api-version")),
         status: 0,
         git,
     }
