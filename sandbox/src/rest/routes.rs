@@ -35,7 +35,8 @@ pub(crate) fn answer(state: &State, origin: &Origin, parts: &Parts, segments: &[
     let mut add = |name, value: String| answer.headers.push((HeaderName::from_static(name), value));
     add("x-github-media-type", "github.v3; format=json".to_owned());
     add("x-github-request-id", request_id(&parts.uri.to_string(), state));
-    add("x-github-api-version-selected", "2022-11-28".to_owned());
+    let version = parts.headers.get("x-github-api-version").and_then(|version| version.to_str().ok());
+    add("x-github-api-version-selected", version.unwrap_or("2022-11-28").to_owned());
     if is_user && !state.options.token.starts_with("github_pat_") {
         add("x-oauth-scopes", state.options.scopes.clone());
         add("x-accepted-oauth-scopes", String::new());
