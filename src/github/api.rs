@@ -181,7 +181,11 @@ impl Answer {
     /// Reads the body as JSON.
     pub(super) fn json(&self, what: &str) -> Result<serde_json::Value, GitHubError> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let reason = if self.is_html() { "it is an HTML page".to_owned() } else { error.to_string() };
+            let reason = match &*self.body {
+                [] => "it is empty".to_owned(),
+                _ if self.is_html() => "it is an HTML page".to_owned(),
+                _ => error.to_string(),
+            };
             GitHubError::Unreadable { what: what.to_owned(), reason: printable(&reason, MESSAGE_MAX_CHARS) }
         })
     }

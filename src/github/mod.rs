@@ -45,7 +45,7 @@ pub enum GitHubError {
         message: String,
     },
     /// There is no such thing, or the token may not know of it.
-    #[error("GitHub knows no {what} (404)")]
+    #[error("GitHub knows no {} (404)", .what.trim_start_matches("the "))]
     NotFound {
         /// What was asked for.
         what: String,

@@ -115,6 +115,7 @@ fn an_answer_that_is_no_listing_is_unreadable_and_is_not_asked_for_again() {
     let world = World::generated(2);
     for (answer, words) in [
         (r#"{"message": "hello"}"#, "it is JSON, but no list of repositories"),
+        ("", "it is empty"),
         ("<html><body>Please log in to the wireless network</body></html>", "it is an HTML page"),
     ] {
         world.sandbox.clear_faults();
