@@ -1,9 +1,39 @@
-//! Text made fit to print: no control characters, no endless lines, no secrets, causes spelled out. Pure.
+//! Text made fit to print: no control characters, no endless lines, no secrets, causes spelled out.
+//!
+//! What a newcomer would get wrong: whoever makes an error of a server's text need not know the secrets that it may quote.
+//! They are announced once, by [`keep_secret`], and [`printable`], which every such text passes, takes them out.
+
+use std::sync::{PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Returns the text on one line without control characters, cut to so many characters.
+/// The secrets in use, the newest last.
+static SECRETS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
+/// A daemon of months mints a token each hour; older ones are worth nothing.
+const SECRETS_MAX: usize = 64;
+/// Anything shorter is no secret, and taking it out would mangle every text.
+const SECRET_CHARS_MIN: usize = 6;
+
+/// Announces a secret that no text may quote from now on.
+pub fn keep_secret(secret: &SecretString) {
+    if secret.expose_secret().len() < SECRET_CHARS_MIN {
+        return;
+    }
+    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    if secrets.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+        return;
+    }
+    if secrets.len() >= SECRETS_MAX {
+        secrets.remove(0);
+    }
+    secrets.push(secret.clone());
+}
+
+/// Returns the text on one line without control characters and secrets, cut to this many characters.
 pub fn printable(text: &str, max_chars: usize) -> String {
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let text = secrets.iter().fold(text.to_owned(), |text, secret| redact(&text, secret));
+    drop(secrets);
     let mut out = String::new();
     let mut chars = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -48,9 +78,26 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Returns whether a text is a page for browsers, of which nothing belongs into an error.
+pub fn is_web_page(text: &str) -> bool {
+    let start = text.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+    start.starts_with("<!doctype")
+        || start.starts_with("<html")
+        || start.starts_with("<!--")
+        || start.starts_with("<?xml")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_was_announced_is_in_no_text() {
+        keep_secret(&SecretString::from("ghp_announced"));
+        assert_eq!(printable("token ghp_announced is blocked", 80), "token [redacted] is blocked");
+        keep_secret(&SecretString::from("is"));
+        assert_eq!(printable("it is", 80), "it is", "too short to be one");
+    }
 
     #[test]
     fn control_characters_and_endless_lines_do_not_reach_a_terminal() {

@@ -27,6 +27,7 @@ use crate::scratch::{self, Scratch};
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
 use crate::store::{MirrorKind, Store};
+use crate::text::keep_secret;
 
 pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result<Exit, Error> {
     let cancel = CancellationToken::new();
@@ -107,7 +108,9 @@ async fn target(context: &Context, url: &Url) -> Result<Target, Error> {
         return Err(usage(format!("--push {url}: {reason}"), "as in https://github.com/OWNER/NEW.git"));
     }
     let token = if let Some(token) = env_var(PUSH_TOKEN) {
-        SecretString::from(token.trim().to_owned())
+        let token = SecretString::from(token.trim().to_owned());
+        keep_secret(&token);
+        token
     } else {
         let api_url: Option<Url> = context.config.github.api_url.parse().ok();
         let is_configured = api_url.is_some_and(|api_url| git_base(&api_url).origin() == url.origin());

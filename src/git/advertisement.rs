@@ -26,8 +26,9 @@ pub struct Advertisement {
 }
 
 /// Capabilities that are not handed to libgit2: `symref` names refs it will not see, `include-tag` makes packs
-/// hold objects that nobody asked for.
-const WITHHELD: [&str; 2] = ["symref=", "include-tag"];
+/// hold objects that nobody asked for, and `object-format`, which is SHA-1 here anyway, makes libgit2 assert if it is the
+/// last one, as Dulwich has it.
+const WITHHELD: [&str; 3] = ["symref=", "include-tag", "object-format="];
 
 impl Advertisement {
     /// Reads the body of `GET info/refs?service=git-upload-pack`, as far as the filter takes refs.
@@ -342,6 +343,14 @@ mod tests {
         let text = String::from_utf8(advertisement.only(&[parse_oid(B).unwrap()])).unwrap();
         assert!(text.contains(&format!("{B} refs/want/0\0multi_ack side-band-64k ofs-delta agent=git/2\n")), "{text}");
         assert!(!text.contains(A));
+    }
+
+    /// libgit2 ended with "unrecoverable internal error: 'eos'" on what Dulwich advertises.
+    #[test]
+    fn the_object_format_is_not_handed_on() {
+        let bytes = body(&[format!("{A} refs/heads/main\0ofs-delta object-format=sha1\n")]);
+        let text = String::from_utf8(Advertisement::parse(&bytes, &RefFilter::default()).unwrap().only(&[parse_oid(A).unwrap()])).unwrap();
+        assert!(text.contains("\0ofs-delta\n"), "{text}");
     }
 
     proptest! {

@@ -178,7 +178,7 @@ impl GitError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unauthorized => "make a new token and store it; see README, Secrets",
-            Self::Forbidden(_) => "give the token read access to this repository's contents (and authorise it for SSO)",
+            Self::Forbidden(words) => crate::github::reason_hint(words),
             Self::NotFound => "check that the repository exists and that the token may read it",
             Self::LegallyBlocked => "GitHub blocks it; its mirror is kept as it was; exclude it to silence this",
             Self::RateLimited { status, .. } if status.is_server_error() => {

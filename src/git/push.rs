@@ -73,8 +73,12 @@ impl Push<'_> {
             return Err(GitError::NotEmpty(before.refs.len()));
         }
         let pack = self.build_pack().await?;
-        let report = self.request(&before, &pack).await?;
-        read_report(&report)?;
+        let answer = self.request(&before, &pack).await?;
+        if before.can(SIDE_BAND) {
+            Answer::split(&answer)?.judge()?
+        } else {
+            read_report(&answer)?
+        }
         let after = self.advertised().await?.refs;
         let expected: Vec<(String, Oid)> =
             self.refs.iter().map(|(name, target)| (name.to_owned(), target.oid)).collect();
@@ -114,7 +118,8 @@ impl Push<'_> {
             let mut line = format!("{} {} {name}", Oid::ZERO_SHA1, target.oid);
             if number == 0 {
                 let atomic = if server.can("atomic") { " atomic" } else { "" };
-                line.push_str(&format!("\0report-status{atomic} agent=ghbk/{}", env!("CARGO_PKG_VERSION")));
+                let side_band = if server.can(SIDE_BAND) { " side-band-64k" } else { "" };
+                line.push_str(&format!("\0report-status{side_band}{atomic} agent=ghbk/{}", env!("CARGO_PKG_VERSION")));
             }
             push_line(&mut commands, line.as_bytes());
         }
@@ -147,6 +152,60 @@ impl Push<'_> {
 
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// Without it a server keeps the reasons of a refusal to itself.
+const SIDE_BAND: &str = "side-band-64k";
+/// As much of a server's words is passed on: of a ruleset's refusal, all.
+const WORDS_MAX_CHARS: usize = 2_000;
+const WORDS_MAX_BYTES: usize = 64 * 1024;
+
+/// An answer in bands.
+#[derive(Debug, Default)]
+struct Answer {
+    report: Vec<u8>,
+    /// What git would print after `remote:`.
+    words: Vec<u8>,
+    /// What ended the push on the server.
+    fatal: Option<Vec<u8>>,
+}
+
+impl Answer {
+    fn split(body: &[u8]) -> Result<Self, GitError> {
+        let mut answer = Self::default();
+        for line in report_lines(body)? {
+            match line.split_first() {
+                Some((1, report)) => answer.report.extend_from_slice(report),
+                Some((2, words)) => {
+                    let left = WORDS_MAX_BYTES.saturating_sub(answer.words.len());
+                    answer.words.extend_from_slice(&words[..words.len().min(left)]);
+                }
+                Some((3, error)) => answer.fatal = Some(error.to_vec()),
+                _ => return Err(GitError::Protocol("a report outside of its band".to_owned())),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Judges the report; a refusal carries the server's explanation.
+    fn judge(&self) -> Result<(), GitError> {
+        let result = match &self.fatal {
+            Some(error) => Err(GitError::Remote(printable(&String::from_utf8_lossy(error), WORDS_MAX_CHARS))),
+            None => read_report(&self.report),
+        };
+        result.map_err(|error| match error {
+            GitError::Refused(line) => match self.explanation() {
+                Some(words) => GitError::Refused(format!("{line}; it says: {words}")),
+                None => GitError::Refused(line),
+            },
+            error => error,
+        })
+    }
+
+    fn explanation(&self) -> Option<String> {
+        let words = printable(&String::from_utf8_lossy(&self.words), WORDS_MAX_CHARS);
+        (!words.is_empty()).then_some(words)
+    }
+}
+
 /// Reads what the server says about the pack and each ref.
 fn read_report(body: &[u8]) -> Result<(), GitError> {
     let mut unpacked = false;
@@ -172,6 +231,28 @@ mod tests {
         }
         out.extend_from_slice(b"0000");
         out
+    }
+
+    /// A refused push said "pre-receive hook declined", and not why.
+    #[test]
+    fn the_server_s_own_explanation_of_a_refusal_is_passed_on() {
+        let band = |number: u8, payload: &[u8]| [&[number], payload].concat();
+        let mut body = Vec::new();
+        push_line(&mut body, &band(2, b"error: GH013: Repository rule violations\n\x1b[31m"));
+        push_line(&mut body, &band(2, b"https://github.com/acme/new/unblock-secret/XYZ\n"));
+        let inner = report(&["unpack ok\n", "ng refs/heads/main pre-receive hook declined\n"]);
+        let (first, second) = inner.split_at(7);
+        push_line(&mut body, &band(1, first));
+        push_line(&mut body, &band(1, second));
+        body.extend_from_slice(b"0000");
+        let Err(GitError::Refused(text)) = Answer::split(&body).unwrap().judge() else { panic!("not refused") };
+        for part in ["hook declined", "GH013", "unblock-secret/XYZ"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+        for end in 0..body.len() {
+            assert!(Answer::split(&body[..end]).and_then(|answer| answer.judge()).is_err(), "cut at {end}");
+        }
     }
 
     #[test]

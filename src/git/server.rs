@@ -21,7 +21,7 @@ use super::refs::RefFilter;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Turn, Waited};
 use crate::network::{RESENDS_MAX, died_before_answer};
-use crate::text::{chain, printable, redact};
+use crate::text::{chain, is_web_page, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
 #[derive(Debug)]
@@ -197,7 +197,9 @@ pub(super) async fn accept(response: Response, content_type: &str, token: &Secre
     let status = response.status();
     if status == StatusCode::OK {
         let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if given != content_type {
+        // A proxy may add a charset; what is a git server's is told by the type alone.
+        let essence = given.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case(content_type) {
             let given = printable(given, 80);
             return Err(GitError::Protocol(format!("content type {given:?}; is this address a git server?")));
         }
@@ -212,12 +214,17 @@ pub(super) async fn accept(response: Response, content_type: &str, token: &Secre
     }
     Err(match status {
         StatusCode::UNAUTHORIZED => GitError::Unauthorized,
-        StatusCode::FORBIDDEN => GitError::Forbidden(printable(&body, 200)),
+        StatusCode::FORBIDDEN => GitError::Forbidden(said(&body)),
         StatusCode::NOT_FOUND => GitError::NotFound,
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => GitError::LegallyBlocked,
         status if status.is_redirection() => GitError::Protocol("a redirect of a pack request".to_owned()),
         status => GitError::Status(status),
     })
+}
+
+/// Returns the server's own words, which may end with the address of a remedy.
+fn said(body: &str) -> String {
+    if is_web_page(body) { "it answered with a web page".to_owned() } else { printable(body, 400) }
 }
 
 pub(super) async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, GitError> {
@@ -238,7 +245,7 @@ pub(super) fn connection(error: reqwest::Error) -> GitError {
     GitError::Connection(if error.is_timeout() {
         "it brought nothing for limits.stall_timeout".to_owned()
     } else {
-        chain(&error.without_url())
+        printable(&chain(&error.without_url()), 400)
     })
 }
 

@@ -18,7 +18,7 @@ use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
 use crate::network::{RESENDS_MAX, died_before_answer};
-use crate::text::{chain, printable, redact};
+use crate::text::{chain, is_web_page, printable, redact};
 
 /// Where the REST API is, and how it is asked.
 #[derive(Debug)]
@@ -120,7 +120,6 @@ impl Api {
         what: &str,
         names_version: bool,
     ) -> Result<Answer, GitHubError> {
-        let resends = if method == Method::GET { RESENDS_MAX } else { 0 };
         let mut request = self
             .http
             .request(method, url.clone())
@@ -130,7 +129,7 @@ impl Api {
         if names_version {
             request = request.header("x-github-api-version", API_VERSION);
         }
-        let within = tokio::time::timeout(self.timeout, whole(request, resends, what)).await;
+        let within = tokio::time::timeout(self.timeout, whole(request, what)).await;
         let answer = within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))?;
         tracing::debug!(%url, status = answer.status.as_u16(), "answered");
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,17 +144,8 @@ impl Api {
 
 /// Sends a request and reads the answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few
 /// kilobytes.
-///
-/// A request whose connection dies before the answer begins, as a kept-alive one may, is sent again at once, `resends` times.
-async fn whole(request: RequestBuilder, mut resends: u32, what: &str) -> Result<Answer, GitHubError> {
-    let mut response = loop {
-        let again = request.try_clone().filter(|_| resends > 0);
-        let Some(again) = again else { break request.send().await.map_err(connection)? };
-        match again.send().await {
-            Err(error) if died_before_answer(&error) => resends -= 1,
-            answered => break answered.map_err(connection)?,
-        }
-    };
+async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubError> {
+    let mut response = send(request).await.map_err(connection)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     loop {
@@ -169,6 +159,20 @@ async fn whole(request: RequestBuilder, mut resends: u32, what: &str) -> Result<
                 return Err(GitHubError::Unreadable { what: what.to_owned(), reason });
             }
             Err(error) => return Err(connection(error)),
+        }
+    }
+}
+
+/// Sends a request; again at once if its connection dies before the answer begins, as a kept-alive one may. The one that is no
+/// GET asks for an app's token, of which one more does no harm.
+async fn send(request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
+    let mut resends = 0;
+    loop {
+        // None has a body that could not be sent twice.
+        let Some(again) = request.try_clone() else { return request.send().await };
+        match again.send().await {
+            Err(error) if resends < RESENDS_MAX && died_before_answer(&error) => resends += 1,
+            answered => return answered,
         }
     }
 }
@@ -224,8 +228,6 @@ impl Answer {
 
     fn is_html(&self) -> bool {
         let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let start = self.body.trim_ascii_start();
-        let begins_with = |tag: &[u8]| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag);
-        given.to_ascii_lowercase().starts_with("text/html") || begins_with(b"<!doctype html") || begins_with(b"<html")
+        given.to_ascii_lowercase().starts_with("text/html") || is_web_page(&String::from_utf8_lossy(&self.body))
     }
 }

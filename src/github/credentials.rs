@@ -22,6 +22,7 @@ use super::client::refused;
 use super::notices::http_date;
 use crate::git::GitError;
 use crate::limits::{Retry, Retryable};
+use crate::text::keep_secret;
 
 /// GitHub's installation tokens live an hour, and say so.
 const LIFETIME: Duration = Duration::from_hours(1);
@@ -132,6 +133,7 @@ impl App {
         let signed = self.auth.generate_bearer_token();
         let unsigned = |_| GitHubError::Setup("the app's private key signs nothing".to_owned());
         let signed = SecretString::from(signed.map_err(unsigned)?);
+        keep_secret(&signed);
         let url = self.api.endpoint(&format!("app/installations/{}/access_tokens", self.installation_id));
         let answer = self.api.exchange(Method::POST, &url, &signed, what).await?;
         let status = answer.status;
@@ -146,7 +148,9 @@ impl App {
             return Err(GitHubError::Unreadable { what: what.to_owned(), reason: "it holds no token".to_owned() });
         };
         let expires = body.get("expires_at").and_then(|at| at.as_str()?.parse().ok());
-        Ok((SecretString::from(token), good_for(&answer, expires)))
+        let token = SecretString::from(token);
+        keep_secret(&token);
+        Ok((token, good_for(&answer, expires)))
     }
 }
 
@@ -161,6 +165,7 @@ impl From<GitHubError> for GitError {
     fn from(error: GitHubError) -> Self {
         match error {
             GitHubError::Unauthorized => Self::Unauthorized,
+            GitHubError::LimitExhausted(exhausted) => Self::LimitExhausted(exhausted),
             other => Self::Credentials(other),
         }
     }

@@ -12,6 +12,7 @@ mod link;
 mod listing;
 mod notices;
 mod presence;
+mod reason;
 #[cfg(test)]
 mod recorded;
 mod repository;
@@ -26,6 +27,7 @@ pub use credentials::{AppIdentity, Credentials};
 pub use inventory::{Filter, Inventory, ListingFailure, list, look_up};
 pub use notices::Notices;
 pub use presence::Known;
+pub(crate) use reason::hint as reason_hint;
 pub use repository::Repository;
 #[cfg(any(test, fuzzing))]
 pub(crate) use repository::read_listing;
@@ -122,9 +124,7 @@ impl GitHubError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unauthorized => "make a new token and store it; see README, Secrets",
-            Self::Forbidden { .. } => {
-                "give the token read access to metadata and contents of these repositories, and authorise it for SSO"
-            }
+            Self::Forbidden { message, .. } => reason::hint(message),
             Self::NotFound { .. } => "check the spelling, and that the token may see it",
             Self::Retired { .. } => "install a newer ghbk: GitHub has retired what this one asks for",
             Self::AppRefused { status, .. } => match *status {

@@ -48,8 +48,10 @@ impl Presences {
             let answers = join_all(some.iter().map(|(id, name)| presence(github, **id, name))).await;
             asked += some.len();
             let is_over = |answer: &Presence| {
-                let ends =
-                    |error: &GitHubError| error.ends_the_run() || matches!(error, GitHubError::RateLimited { .. });
+                let ends = |error: &GitHubError| {
+                    error.ends_the_run()
+                        || matches!(error, GitHubError::RateLimited { .. } | GitHubError::LimitExhausted(_))
+                };
                 matches!(answer, Presence::Unknown(error) if ends(error))
             };
             let is_over = answers.iter().any(is_over);

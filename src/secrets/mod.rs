@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{AuthKind, Config, SecretSource};
+use crate::text::keep_secret;
 
 /// Holds what one run may know; one secret's trouble is not the other's.
 #[derive(Debug)]
@@ -181,7 +182,9 @@ fn usable(wanted: Wanted, value: &SecretString, place: &str) -> Result<SecretStr
         Wanted::SlackWebhookUrl if url::Url::parse(trimmed).is_err() => return unusable("is not a URL"),
         _ => {}
     }
-    Ok(SecretString::from(trimmed))
+    let secret = SecretString::from(trimmed);
+    keep_secret(&secret);
+    Ok(secret)
 }
 
 #[cfg(test)]

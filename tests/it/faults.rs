@@ -139,6 +139,70 @@ fn a_get_whose_connection_dies_before_the_answer_is_sent_again_even_without_retr
     assert_eq!(asked, 3, "a server that always hangs up is asked within bounds");
 }
 
+/// A proxy that quotes the request put the token into the record, the report and the log.
+#[test]
+fn a_server_that_quotes_the_token_gets_it_into_no_text() {
+    let world = World::new();
+    world.add("acme/site");
+    let token = world.sandbox.token().to_owned();
+    let refs = "001e# service=git-upload-pack\n0000";
+    let said = format!("ERR {token} is blocked\n");
+    let said = format!("{refs}{:04x}{said}0000", said.len() + 4);
+    let answer = |path: &str, kind: &str, body: &str| {
+        Fault::on(path).status(200).header("content-type", kind.to_owned()).body(body.to_owned())
+    };
+    let fatal = format!("\u{3}{token} is blocked\n");
+    let fatal = format!("0008NAK\n{:04x}{fatal}0000", fatal.len() + 4);
+    let err = format!("ERR {token} is blocked\n");
+    let err = format!("{:04x}{err}", err.len() + 4);
+    for fault in [
+        answer("/acme/site.git/info/refs", "application/x-git-upload-pack-advertisement", &said),
+        answer("/acme/site.git/info/refs", &format!("text/{token}"), ""),
+        answer("/acme/site.git/git-upload-pack", "application/x-git-upload-pack-result", &fatal),
+        answer("/acme/site.git/git-upload-pack", "application/x-git-upload-pack-result", &err),
+        Fault::on("/acme/site.git").status(403).body(format!("{token} is blocked")),
+    ] {
+        world.sandbox.clear_faults();
+        world.sandbox.fault(fault);
+        let ended = world.run(&["-vv", "run", "--json"]).expect(1);
+        assert!(!ended.stdout.contains(&token) && !ended.stderr.contains(&token), "{ended:#?}");
+        assert!(ended.stdout.contains("[redacted]"), "{ended:#?}");
+    }
+    for (path, content) in crate::world::files_below(&world.root) {
+        assert!(!String::from_utf8_lossy(&content).contains(&token), "{}", path.display());
+    }
+    for message in world.sandbox.slack_messages() {
+        assert!(!message.body.to_string().contains(&token), "{message:?}");
+    }
+}
+
+#[test]
+fn a_content_type_with_a_charset_is_git_s_all_the_same() {
+    let world = World::new();
+    world.add("acme/site");
+    for (path, kind) in [("info/refs", "advertisement"), ("git-upload-pack", "result")] {
+        let kind = format!("application/x-git-upload-pack-{kind}; charset=utf-8");
+        let fault = Fault::on(format!("/acme/site.git/{path}")).replace_header("content-type", kind);
+        world.sandbox.fault(fault);
+    }
+    world.run_json(0);
+    world.assert_mirrors("acme/site");
+}
+
+/// The unicorn page of an outage was the message of the report: "<!DOCTYPE html> <!-- Hello future GitHubber! …".
+#[test]
+fn a_web_page_is_no_error_s_text() {
+    let page = "<!DOCTYPE html>\n<!-- Hello future GitHubber! -->\n<html><body>Unicorn!</body></html>";
+    for (path, status) in [("/orgs/acme", 502), ("/orgs/acme", 403), ("/acme/site.git", 403)] {
+        let world = World::new();
+        world.add("acme/site");
+        world.sandbox.fault(Fault::on(path).status(status).body(page));
+        let mut command = world.ghbk(&["run"]);
+        let ended = finish(command.env("GHBK_LIMITS__RETRIES", "0"));
+        assert!(ended.stdout.contains("web page") && !ended.stdout.contains('<'), "{path}: {ended:#?}");
+    }
+}
+
 #[test]
 fn what_does_not_pass_is_not_tried_again() {
     for status in [404, 451, 403] {

@@ -93,3 +93,21 @@ fn a_token_of_its_own_is_used_for_the_push() {
     command.env_remove("GITHUB_TOKEN").env("GHBK_PUSH_TOKEN", world.sandbox.token());
     finish(&mut command).expect(0);
 }
+
+/// A refusal said "pre-receive hook declined" alone: what GitHub explains in the side band was not asked for.
+#[test]
+fn a_refused_push_passes_on_what_the_server_explains() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = world_with_history();
+    let url = new_repository(&world, "new");
+    let hook = world.sandbox.repositories().join("acme/new.git/hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    let words =
+        "echo 'error: GH013: Repository rule violations' >&2\necho '- follow https://github.com/unblock/XYZ' >&2";
+    std::fs::write(&hook, format!("#!/bin/sh\n{words}\necho \"$HOME\" {} >&2\nexit 1\n", world.sandbox.token()))
+        .unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ended = world.run(&["restore", "acme/site", "--push", &url]).expect(3);
+    assert!(ended.stderr.contains("GH013") && ended.stderr.contains("unblock/XYZ"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(world.sandbox.token()), "{}", ended.stderr);
+}
