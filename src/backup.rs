@@ -11,7 +11,7 @@ use crate::config::{Config, Notify};
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
 use crate::names::RunId;
-use crate::outcome::{Failure, Happened, RunEnd, RunHeader, RunStatus, RunSummary, Stage};
+use crate::outcome::{Failure, Happened, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
 use crate::report::slack as slack_report;
 use crate::run::{Outside, Progress, Request, Session};
 use crate::secrets::{self, Secrets, env_var};
@@ -35,6 +35,18 @@ pub struct Backup {
 /// # Errors
 /// [`Error`] if the store cannot be used or a run is under way.
 pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSummary, Error> {
+    back_up_quietly(backup, progress, |_| true).await
+}
+
+/// As [`back_up`], but Slack hears only of what is worth a message.
+///
+/// # Errors
+/// As [`back_up`].
+pub async fn back_up_quietly(
+    backup: &Backup,
+    progress: &dyn Progress,
+    is_worth_telling: impl Fn(&RunSummary) -> bool,
+) -> Result<RunSummary, Error> {
     let config = &backup.config;
     let started_at = backup.clock.now();
     let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
@@ -60,7 +72,9 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
         Ok(summary) => (summary, None),
         Err(error) => (unrecorded(backup, started_at, &error), Some(error)),
     };
-    if let Ok(http) = http {
+    if let Ok(http) = http
+        && is_worth_telling(&summary)
+    {
         report_to_slack(config, &http, &secrets, &mut summary).await;
     }
     let (failed, failures) = (summary.counts.failed, summary.counts.failures);
@@ -109,6 +123,8 @@ fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
 async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secrets, summary: &mut RunSummary) {
     let wanted = match config.slack.notify {
         Notify::Never => false,
+        // Who has heard of the failure hears of its end.
+        Notify::Failure if summary.trigger == Trigger::Retry => true,
         Notify::Failure => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
         Notify::Always => true,
     };

@@ -117,6 +117,9 @@ pub struct Outcome {
     /// What failed; of code and wiki each may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
+    /// Whether something failed that may pass by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
     /// What a person should know though nothing failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -156,6 +159,7 @@ impl Outcome {
             bytes_received: 0,
             duration_milliseconds: 0,
             failures: Vec::new(),
+            transient: false,
             warnings: Vec::new(),
             head: None,
             wiki_head: None,
@@ -312,6 +316,8 @@ pub enum Trigger {
     Schedule,
     /// The daemon's start after a due time was missed.
     CatchUp,
+    /// The daemon, after a run that could not take place or failed in part.
+    Retry,
     /// A person who lets ghbk take over the clones of another tool.
     Adoption,
     /// A verification that found damage, and records it.
@@ -346,6 +352,9 @@ pub struct RunSummary {
     pub bytes_received: u64,
     /// Everything that failed.
     pub failures: Vec<Failure>,
+    /// Repositories that failed for a reason that may pass by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retryable: Vec<FullName>,
     /// Everything a person should look at.
     pub warnings: Vec<String>,
     /// New mirrors.

@@ -3,7 +3,7 @@
 //! What a newcomer would get wrong: tokio-cron-scheduler keeps a time zone as a fixed offset, so the job that fires
 //! is made anew after each run; the expression itself is read by the same parser (croner) in both places.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -46,13 +46,13 @@ impl Schedule {
 
     /// Returns the first due time after the given one.
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let local = time.with_timezone(&self.timezone);
+        let local = whole_seconds(time).with_timezone(&self.timezone);
         self.cron.find_next_occurrence(&local, false).ok().map(|due| due.with_timezone(&Utc))
     }
 
     /// Returns the last due time at or before the given one.
     pub fn last_before(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let local = time.with_timezone(&self.timezone);
+        let local = whole_seconds(time).with_timezone(&self.timezone);
         self.cron.find_previous_occurrence(&local, true).ok().map(|due| due.with_timezone(&Utc))
     }
 
@@ -78,6 +78,11 @@ impl Schedule {
     pub fn expression(&self) -> &str {
         self.cron.pattern.as_str()
     }
+}
+
+/// croner carries a fraction of a second over into what it finds.
+fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(0)
 }
 
 #[cfg(test)]

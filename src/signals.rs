@@ -107,13 +107,11 @@ fn end_in_time(on_first: impl FnOnce(u8) + Send + 'static) -> Result<(), Error> 
         };
         let first = next().await;
         on_first(first);
-        match tokio::time::timeout(WIND_DOWN, next()).await {
-            Ok(second) => leave_at_once(second),
-            Err(_) => {
-                say(|| tracing::error!("something does not end; the next run tidies up after it"));
-                leave_at_once(first);
-            }
+        if let Ok(second) = tokio::time::timeout(WIND_DOWN, next()).await {
+            leave_at_once(second);
         }
+        say(|| tracing::error!("something does not end; the next run tidies up after it"));
+        leave_at_once(first);
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());
     thread.spawn(move || runtime.block_on(watch)).map(drop).map_err(failed)

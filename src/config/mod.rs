@@ -151,11 +151,25 @@ pub struct ScheduleConfig {
     pub timezone: chrono_tz::Tz,
     /// Whether a run that was missed while the daemon was down is made up for at start.
     pub catch_up: bool,
+    /// How long to wait before what failed is tried again, and again; empty: until the next due time.
+    #[serde(deserialize_with = "durations")]
+    pub retry: Vec<Duration>,
+}
+
+/// Reads durations as people write them.
+fn durations<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+    let written: Vec<humantime_serde::Serde<Duration>> = Deserialize::deserialize(from)?;
+    Ok(written.into_iter().map(humantime_serde::Serde::into_inner).collect())
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { cron: "0 0 5 * * Sun".to_owned(), timezone: chrono_tz::Asia::Tokyo, catch_up: true }
+        Self {
+            cron: "0 0 5 * * Sun".to_owned(),
+            timezone: chrono_tz::Asia::Tokyo,
+            catch_up: true,
+            retry: vec![Duration::from_mins(30), Duration::from_hours(2), Duration::from_hours(6)],
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The daemon: stands around a run and starts it when it is due.
 //!
-//! One loop owns everything. tokio-cron-scheduler only says "now" into a channel of one place, so runs cannot
-//! overlap and cannot queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers,
+//! One loop owns everything. tokio-cron-scheduler only wakes it, through a channel of one place; whether a run is due is
+//! for the [`Timetable`] to say, so that neither a wrong zone nor a clock that jumps costs a run. Runs cannot overlap
+//! and cannot queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers,
 //! because a hung NFS mount is what would hang this process.
 
 mod heartbeat;
+mod ladder;
 pub mod systemd;
+mod timetable;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,22 +20,21 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::{Backup, back_up};
+use crate::backup::{Backup, back_up_quietly};
 use crate::blocking::on_store;
 use crate::config::Config;
 use crate::error::{Error, Exit};
+use crate::names::FullName;
 use crate::outcome::{RunSummary, Trigger};
 use crate::report::progress::Lines;
 use crate::run::Request;
 use crate::schedule::Schedule;
 use crate::signals::{Event, Events, WIND_DOWN};
 use crate::store::{Index, Store, latest};
+use ladder::{Ladder, Next, worth_trying};
 use systemd::Notifier;
+use timetable::Timetable;
 
-/// How long a run that was due waits for the one that was in its way.
-const BUSY_PAUSE: Duration = Duration::from_mins(10);
-/// How often the job is made anew: the scheduler keeps the zone's offset of the day it was made.
-const JOB_RENEWAL: Duration = Duration::from_hours(24);
 /// How often the daemon says how the backup stands.
 const HEARTBEAT: Duration = Duration::from_hours(1);
 
@@ -44,6 +46,9 @@ pub struct Daemon {
     config: Arc<Config>,
     reload: Reload,
     notifier: Notifier,
+    ladder: Ladder,
+    /// What the run that is under way, or was last, is over; empty: everything.
+    selection: Vec<FullName>,
 }
 
 /// A run, driven by the daemon's own loop: what hangs the run hangs the loop, and the watchdog notices.
@@ -52,7 +57,7 @@ type Running = Pin<Box<dyn Future<Output = Result<RunSummary, Error>>>>;
 impl Daemon {
     /// Prepares a daemon.
     pub fn new(config: Arc<Config>, reload: Reload) -> Self {
-        Self { config, reload, notifier: Notifier::from_env() }
+        Self { config, reload, notifier: Notifier::from_env(), ladder: Ladder::default(), selection: Vec::new() }
     }
 
     /// Stays until SIGTERM or SIGINT.
@@ -72,17 +77,15 @@ impl Daemon {
         on_store(move || Store::open(&config.store)).await?;
         let (due_sink, mut due) = mpsc::channel(1);
         let mut scheduler = self.schedule(&due_sink).await?;
+        let (started, mut timetable) = (Instant::now(), Timetable::new(self.timetable()?, Utc::now()));
         let cancel = CancellationToken::new();
         let mut running: Option<Running> = None;
         if self.is_overdue().await {
-            running = Some(self.start(Trigger::CatchUp, &cancel));
+            running = Some(self.start(Trigger::CatchUp, Vec::new(), &cancel));
         }
         self.notifier.ready();
         self.show(running.is_some());
-        let mut renewal = tokio::time::interval(JOB_RENEWAL);
-        renewal.tick().await;
-        // A run by hand was in the way of one that was due.
-        let mut again: Option<Instant> = None;
+        let mut again: Option<(Instant, Next)> = None;
         let mut restart = false;
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let mut watchdog = tokio::time::interval(self.notifier.watchdog_interval());
@@ -92,30 +95,37 @@ impl Daemon {
                 tracing::info!("ending, to be started anew");
                 return Ok(Exit::Restart);
             }
+            if timetable.is_due(Utc::now(), started.elapsed()) {
+                if running.is_some() {
+                    tracing::warn!("a run is due while another is under way; it is left out");
+                } else {
+                    again = None;
+                    self.ladder.reset();
+                    running = Some(self.start(Trigger::Schedule, Vec::new(), &cancel));
+                    self.show(true);
+                }
+            }
+            let retry_at = again.as_ref().map(|(at, _)| *at);
             tokio::select! {
-                Some(()) = due.recv() => {
-                    if running.is_some() {
-                        tracing::warn!("a run is due while another is under way; it is left out");
-                    } else {
-                        running = Some(self.start(Trigger::Schedule, &cancel));
+                Some(()) = due.recv() => {}
+                () = tokio::time::sleep(timetable.pause(Utc::now())) => {}
+                result = finished(&mut running) => {
+                    running = None;
+                    let next = self.ladder.after(&result, &self.selection, &self.config.schedule.retry);
+                    log_result(result);
+                    log_next(next.as_ref());
+                    again = next.map(|next| (Instant::now() + next.pause, next));
+                    heartbeat.reset_immediately();
+                    self.show(false);
+                }
+                () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() && running.is_none() => {
+                    if let Some((_, next)) = again.take() {
+                        let is_first = next.is_delayed && self.ladder.is_reset();
+                        let trigger = if is_first { Trigger::CatchUp } else { Trigger::Retry };
+                        running = Some(self.start(trigger, next.selection, &cancel));
                         self.show(true);
                     }
                 }
-                result = finished(&mut running) => {
-                    running = None;
-                    let busy = result.as_ref().is_err_and(|error| error.exit() == Exit::Busy);
-                    again = busy.then(|| Instant::now() + BUSY_PAUSE);
-                    log_result(result);
-                    heartbeat.reset_immediately();
-                    scheduler = self.renew(scheduler, &due_sink).await?;
-                    self.show(false);
-                }
-                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() && running.is_none() => {
-                    again = None;
-                    running = Some(self.start(Trigger::CatchUp, &cancel));
-                    self.show(true);
-                }
-                _ = renewal.tick() => scheduler = self.renew(scheduler, &due_sink).await?,
                 _ = heartbeat.tick() => self.beat(),
                 _ = watchdog.tick(), if self.notifier.has_watchdog() => self.feed_watchdog(),
                 event = events.next() => match event {
@@ -123,6 +133,7 @@ impl Daemon {
                         self.notifier.reloading();
                         if self.reload_config() {
                             scheduler = self.renew(scheduler, &due_sink).await?;
+                            timetable.change(self.timetable()?, Utc::now());
                         }
                         self.notifier.ready();
                         self.show(running.is_some());
@@ -173,15 +184,23 @@ impl Daemon {
         self.schedule(due).await
     }
 
-    /// Starts a run.
-    fn start(&self, trigger: Trigger, cancel: &CancellationToken) -> Running {
+    fn timetable(&self) -> Result<Schedule, Error> {
+        let schedule = Schedule::new(&self.config.schedule.cron, self.config.schedule.timezone);
+        schedule.map_err(|error| Error::new(Exit::Usage, error.to_string(), "check schedule.cron"))
+    }
+
+    /// Starts a run. Of tries again Slack hears only the last word.
+    fn start(&mut self, trigger: Trigger, selection: Vec<FullName>, cancel: &CancellationToken) -> Running {
+        self.selection.clone_from(&selection);
+        let is_last_word = trigger != Trigger::Retry || self.ladder.is_last(&self.config.schedule.retry);
         let backup = Backup {
             config: Arc::clone(&self.config),
-            request: Request { trigger, selection: Vec::new(), repair: false },
+            request: Request { trigger, selection, repair: false },
             cancel: cancel.clone(),
             clock: crate::clock::Clock::system(),
         };
-        Box::pin(async move { back_up(&backup, &Lines::default()).await })
+        let is_told = move |summary: &RunSummary| is_last_word || worth_trying(summary).is_none();
+        Box::pin(async move { back_up_quietly(&backup, &Lines::default(), is_told).await })
     }
 
     /// Says whether a run was missed while no daemon was there.
@@ -264,6 +283,17 @@ async fn finished(running: &mut Option<Running>) -> Result<RunSummary, Error> {
     match running {
         Some(run) => run.await,
         None => std::future::pending().await,
+    }
+}
+
+fn log_next(next: Option<&Next>) {
+    if let Some(Next { pause, selection, .. }) = next {
+        let what = match selection.len() {
+            0 => "the run".to_owned(),
+            1 => selection[0].to_string(),
+            count => format!("{count} repositories"),
+        };
+        tracing::info!("{what} is tried again in {}", humantime::format_duration(*pause));
     }
 }
 

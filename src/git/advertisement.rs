@@ -349,7 +349,10 @@ mod tests {
     #[test]
     fn the_object_format_is_not_handed_on() {
         let bytes = body(&[format!("{A} refs/heads/main\0ofs-delta object-format=sha1\n")]);
-        let text = String::from_utf8(Advertisement::parse(&bytes, &RefFilter::default()).unwrap().only(&[parse_oid(A).unwrap()])).unwrap();
+        let text = String::from_utf8(
+            Advertisement::parse(&bytes, &RefFilter::default()).unwrap().only(&[parse_oid(A).unwrap()]),
+        )
+        .unwrap();
         assert!(text.contains("\0ofs-delta\n"), "{text}");
     }
 

@@ -147,6 +147,7 @@ impl RunSummary {
             adopted: adopted(&outcomes),
             dropped: dropped(&outcomes),
             created: created.into_iter().collect(),
+            retryable: outcomes.iter().filter(|o| o.transient).map(|o| o.full_name.clone()).collect(),
             failures,
             warnings: Vec::new(),
             renamed: Vec::new(),

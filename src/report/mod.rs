@@ -84,6 +84,7 @@ pub(crate) mod samples {
                 not_reached: 0,
             },
             bytes_received: 48_123_456,
+            retryable: vec![],
             failures: vec![
                 Failure {
                     repository: "acme/<!channel>".to_owned(),

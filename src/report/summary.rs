@@ -65,6 +65,9 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         return format!("verification found damage: {}", count(summary.failures.len() as u64, "mirror", "mirrors"));
     }
     match summary.status {
+        RunStatus::Ok if summary.trigger == Trigger::Retry => {
+            "backup complete: what had failed is now stored as GitHub has it".to_owned()
+        }
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
         RunStatus::Ok if !summary.selection.is_empty() => {
             "backup complete: what was asked for is stored as GitHub has it".to_owned()

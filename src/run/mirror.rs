@@ -25,7 +25,7 @@ use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
 use crate::git::verify::{Thoroughness, verify};
 use crate::git::{GitError, temporary_folder};
-use crate::limits::{Gate, Resource, with_retries};
+use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
 use crate::plan::Step;
@@ -705,6 +705,7 @@ impl Worker {
                         ),
                         _ => (error.to_string(), error.hint().to_owned()),
                     };
+                    outcome.transient |= error.retry() != Retry::Never;
                     let failure = Failure { repository: name, stage, error: text, hint };
                     let is_limited = matches!(error, GitError::RateLimited { .. } | GitError::LimitExhausted(_));
                     let is_spent = is_limited && self.gate.is_exhausted(Resource::Git);

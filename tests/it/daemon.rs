@@ -290,3 +290,126 @@ fn after_many_runs_it_holds_no_more_than_after_a_few() {
         "{early:?} {late:?}"
     );
 }
+
+/// The runs of a store, oldest first, as their summaries tell of them.
+fn summaries(world: &World) -> Vec<serde_json::Value> {
+    let mut records: Vec<_> = std::fs::read_dir(world.root.join(".ghbk/runs"))
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    records.sort();
+    let summary = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.next_back().filter(|line| line["kind"] == "summary")
+    };
+    records.iter().filter_map(summary).collect()
+}
+
+const SOON: &str = "1s,1s,1s,1s,1s,1s,1s,1s,1s";
+
+#[test]
+fn only_repositories_whose_trouble_may_pass_are_tried_again_until_it_has() {
+    let world = World::generated(3);
+    world.sandbox.fault(Fault::on("/acme/repository-001.git").status(502));
+    world.sandbox.fault(Fault::on("/acme/repository-002.git").status(451));
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_SCHEDULE__RETRY", SOON).env("GHBK_LIMITS__RETRIES", "0");
+    });
+    daemon.waits_for("two failed runs", || summaries(&world).len() >= 2);
+    world.sandbox.clear_faults();
+    daemon.waits_for("the end of the trouble", || summaries(&world).last().is_some_and(|it| it["status"] == "ok"));
+    daemon.waits_for("the last report", || world.sandbox.slack_messages().len() >= 2);
+    let runs = summaries(&world);
+    assert_eq!(runs[0]["retryable"], serde_json::json!(["acme/repository-001"]));
+    for run in &runs[1..] {
+        assert_eq!(run["trigger"], "retry");
+        assert_eq!(run["selection"], serde_json::json!(["acme/repository-001"]), "{run:#}");
+    }
+    // The first run is told, and how it ended; what was tried in between is not.
+    let told = world.sandbox.slack_messages();
+    assert_eq!(told.len(), 2, "{}", daemon.log());
+    assert!(told[1].body.to_string().contains("what had failed is now stored"), "{}", told[1].body);
+    world.assert_mirrors("acme/repository-001");
+    assert_eq!(daemon.runs(), runs.len());
+}
+
+#[test]
+fn a_run_that_could_not_take_place_is_tried_again() {
+    let world = World::generated(2);
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").status(503));
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_SCHEDULE__RETRY", SOON).env("GHBK_LIMITS__RETRIES", "0");
+    });
+    daemon.waits_for("a failed run", || !summaries(&world).is_empty());
+    assert_eq!(summaries(&world)[0]["status"], "failed", "{}", daemon.log());
+    // It goes on after the configuration is read anew.
+    daemon.signal("HUP");
+    world.sandbox.clear_faults();
+    daemon.waits_for("a good run", || summaries(&world).last().is_some_and(|it| it["status"] == "ok"));
+    let runs = summaries(&world);
+    assert_eq!(runs.last().unwrap()["trigger"], "retry");
+    assert!(runs.last().unwrap().get("selection").is_none_or(|it| it == &serde_json::json!([])));
+    world.assert_mirrors("acme/repository-001");
+}
+
+#[test]
+fn what_will_not_pass_waits_for_the_next_due_time() {
+    let world = World::generated(2);
+    world.sandbox.fault(Fault::on("/acme/repository-001.git").status(451));
+    let daemon = Running::start(&world, |command| {
+        command.env("GHBK_SCHEDULE__RETRY", "1ms");
+    });
+    daemon.hears("READY=1");
+    daemon.waits_for("a run", || !summaries(&world).is_empty());
+    daemon.hears("STATUS=waiting");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(daemon.runs(), 1, "{}", daemon.log());
+}
+
+/// Preloaded, it shifts the wall clock of a program by the seconds in a file, and leaves its other clocks alone.
+const SHIFTED_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    int result = syscall(SYS_clock_gettime, clock, time);
+    const char *path = getenv("CLOCK_SHIFT");
+    FILE *file = !result && clock == CLOCK_REALTIME && path ? fopen(path, "r") : NULL;
+    long seconds = 0;
+    if (file) { if (fscanf(file, "%ld", &seconds) == 1) time->tv_sec += seconds; fclose(file); }
+    return result;
+}
+"#;
+
+/// A clock that is set right while the daemon waits for next Sunday: the timers of the scheduler run on.
+#[test]
+fn a_due_time_that_the_clock_jumps_over_is_noticed_within_a_minute() {
+    let world = World::generated(1);
+    let (source, library) = (world.folder.path().join("clock.c"), world.folder.path().join("clock.so"));
+    std::fs::write(&source, SHIFTED_CLOCK).unwrap();
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+    if !built.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no C compiler");
+        return;
+    }
+    let shift = world.folder.path().join("shift");
+    std::fs::write(&shift, "0").unwrap();
+    let daemon = Running::start(&world, |command| {
+        never(command);
+        command.env("LD_PRELOAD", &library).env("CLOCK_SHIFT", &shift);
+    });
+    daemon.hears("STATUS=waiting");
+    let week = 7 * 24 * 60 * 60;
+    std::fs::write(world.folder.path().join("next"), week.to_string()).unwrap();
+    std::fs::rename(world.folder.path().join("next"), &shift).unwrap();
+    // The clock is looked at whenever anything happens, or after a minute.
+    let started = Instant::now();
+    while summaries(&world).is_empty() {
+        assert!(started.elapsed() < 4 * PATIENCE, "no run; log: {}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(summaries(&world)[0]["trigger"], "schedule");
+}
