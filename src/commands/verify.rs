@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,7 +17,7 @@ use crate::git::GitError;
 use crate::git::verify::{Damage, Thoroughness, Verification, verify as verify_mirror};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
-use crate::report::verify::{Verified, text};
+use crate::report::verify::{NotVerified, Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
 use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
@@ -58,24 +59,18 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
             let scratch = context.config.store.scratch.clone();
             async move {
                 bar.set_message(part.name());
-                let is_code = part.kind == MirrorKind::Code || part.mirror.wiki_only;
-                let done =
-                    tokio::task::spawn_blocking(move || part.verify(&store, &scratch, thoroughness, &cancel)).await;
-                bar.inc(u64::from(is_code));
-                done
+                let (for_work, is_main) = (part.clone(), part.kind == MirrorKind::Code || part.mirror.wiki_only);
+                let work = move || for_work.verify(&store, &scratch, thoroughness, &cancel);
+                let done = tokio::task::spawn_blocking(work).await;
+                bar.inc(u64::from(is_main));
+                // What was found in the others is told whatever becomes of one.
+                done.unwrap_or_else(|error| part.verified(Err(GitError::Task(error.to_string()))))
             }
         })
         .buffered(parallel)
-        .map(|done| done.unwrap_or_else(|error| Err(GitError::Task(error.to_string()))))
-        .filter_map(async |done| match done {
-            Err(GitError::Cancelled) => None,
-            Err(error) => Some(Err(Error::new(Exit::Impossible, error.to_string(), error.hint()))),
-            Ok(verified) => Some(Ok(verified)),
-        })
-        .collect::<Vec<Result<Verified, Error>>>()
-        .await
-        .into_iter()
-        .collect::<Result<_, _>>()?;
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
     bar.finish_and_clear();
     if let Some(signal) = signals.received() {
         return Ok(Exit::Signal(signal));
@@ -98,7 +93,13 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
         let text = format!("what cannot be read is not verified: {}", errors.join("; "));
         return Err(Error::new(Exit::Partial, text, &first.hint));
     }
-    Ok(if damaged.is_empty() { Exit::Good } else { Exit::Partial })
+    let not_verified = verified.iter().filter(|part| part.not_verified.is_some()).count();
+    Ok(match (damaged.len(), not_verified) {
+        (0, 0) => Exit::Good,
+        // Nothing is known of any.
+        (0, none) if none == verified.len() => Exit::Impossible,
+        _ => Exit::Partial,
+    })
 }
 
 /// Lets the next runs know; a store that takes no writes, or a run under way, is no reason to hide the damage.
@@ -130,7 +131,12 @@ fn progress_bar(context: &Context, mirrors: u64) -> ProgressBar {
     context.bars.add(bar)
 }
 
+/// How often a mirror that is not in its place is looked for, while a run moves it.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// One of the git repositories to verify.
+#[derive(Clone)]
 struct Part {
     id: RepositoryId,
     mirror: IndexedMirror,
@@ -148,35 +154,74 @@ impl Part {
         self.kind.name_of(&self.mirror.full_name)
     }
 
+    /// Verifies the mirror, wherever it is; none if it was cancelled.
     fn verify(
-        &self,
+        mut self,
         store: &Store,
         scratch: &Path,
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
-    ) -> Result<Verified, GitError> {
-        let mut verification = match verify_mirror(self.folder.path(), scratch, thoroughness, cancel) {
-            // Of one mirror; the others are verified all the same.
-            Err(error @ GitError::Io { .. }) if error.is_below(self.folder.path()) => {
-                let damage = vec![Damage { object: None, what: error.to_string() }];
-                Verification { damage, ..Verification::default() }
-            }
-            verification => verification?,
-        };
-        // A run that was just replacing packs looks like damage, once.
-        if !verification.damage.is_empty() && is_locked(store).unwrap_or(false) {
-            verification = verify_mirror(self.folder.path(), scratch, thoroughness, cancel)?;
+    ) -> Option<Verified> {
+        let read = |folder: &Mirror| verify_mirror(folder.path(), scratch, thoroughness, cancel);
+        let is_good = |result: &Result<Verification, GitError>| matches!(result, Ok(verification) if verification.damage.is_empty());
+        let mut result = read(&self.folder);
+        if !is_good(&result) && self.follow(store) {
+            result = read(&self.folder);
         }
-        Ok(self.verified(verification))
+        // A run that was just replacing packs looks like damage, once.
+        if !is_good(&result) && is_locked(store).unwrap_or(false) {
+            result = read(&self.folder);
+        }
+        self.verified(result)
     }
 
-    fn verified(&self, verification: Verification) -> Verified {
-        Verified {
+    /// Looks for a mirror that has left its place, by its id; returns whether it lies elsewhere.
+    fn follow(&mut self, store: &Store) -> bool {
+        for look in 0..LOOKS {
+            if !matches!(self.folder.exists(), Ok(false)) {
+                // It is here, or came back.
+                return look > 0;
+            }
+            let found = store.scan().map(|scan| scan.mirrors.into_iter().find(|found| found.id == self.id));
+            if let Ok(Some(found)) = found {
+                self.folder = store.mirror_at(&found.place, self.kind);
+                (self.mirror.full_name, self.mirror.place) = (found.full_name, found.place);
+                if matches!(self.folder.exists(), Ok(true)) {
+                    return true;
+                }
+            }
+            if !is_locked(store).unwrap_or(false) {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        false
+    }
+
+    /// Words what came of it; none if it was cancelled.
+    fn verified(&self, result: Result<Verification, GitError>) -> Option<Verified> {
+        let of_mirror = |what: String| {
+            let damage = vec![Damage { object: None, what }];
+            (Verification { damage, ..Verification::default() }, None)
+        };
+        let (verification, not_verified) = match result {
+            Err(GitError::Cancelled) => return None,
+            Ok(verification) => (verification, None),
+            Err(error @ GitError::Damaged(_)) => of_mirror(error.damage()),
+            Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
+            // It is not the mirror's fault: scratch is full, or ghbk has a bug.
+            Err(error) => {
+                let not_verified = NotVerified { error: error.to_string(), hint: error.hint().to_owned() };
+                (Verification::default(), Some(not_verified))
+            }
+        };
+        Some(Verified {
             repository: self.name(),
             id: self.id,
             set_aside: self.mirror.is_set_aside(),
             gone: self.mirror.gone,
             verification,
-        }
+            not_verified,
+        })
     }
 }

@@ -23,6 +23,18 @@ pub struct Verified {
     /// What was read and what is wrong.
     #[serde(flatten)]
     pub verification: Verification,
+    /// Why it could not be verified, and what to do; this says nothing about the mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_verified: Option<NotVerified>,
+}
+
+/// Tells why a mirror could not be verified.
+#[derive(Clone, Debug, Serialize)]
+pub struct NotVerified {
+    /// Why.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
 }
 
 impl Verified {
@@ -48,8 +60,13 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
         format!("{}{suffix}", verified.repository)
     };
     let width = verified.iter().map(|verified| name(verified).len()).max().unwrap_or_default();
-    let (mut objects, mut bytes, mut damaged) = (0, 0, 0);
+    let (mut objects, mut bytes, mut damaged, mut unread) = (0, 0, 0, unread);
     for one in verified {
+        if let Some(NotVerified { error, hint }) = &one.not_verified {
+            unread += 1;
+            let _ = writeln!(out, "ERROR   {:<width$}  not verified: {error}\n          hint: {hint}", name(one));
+            continue;
+        }
         let verification = &one.verification;
         objects += verification.objects;
         bytes += verification.bytes;
@@ -70,7 +87,8 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
             let _ = writeln!(out, "          hint: {}", one.hint());
         }
     }
-    let mirrors = count(verified.len() as u64, "mirror", "mirrors");
+    let read = verified.iter().filter(|one| one.not_verified.is_none()).count();
+    let mirrors = count(read as u64, "mirror", "mirrors");
     let objects = count(objects, "object", "objects");
     let _ = writeln!(
         out,
@@ -79,6 +97,7 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
         match (damaged, unread) {
             (0, 0) => "no damage".to_owned(),
             (damaged, 0) => format!("{damaged} damaged"),
+            (0, unread) => format!("no damage found, {unread} not read"),
             (damaged, unread) => format!("{damaged} damaged, {unread} not read"),
         }
     );
@@ -101,11 +120,15 @@ mod tests {
             set_aside,
             gone: set_aside,
             verification: Verification { damage, ..verification.clone() },
+            not_verified: None,
         };
+        let error = "write /var/tmp/ghbk-scratch-1/x.idx: No space left on device".to_owned();
+        let not_verified = Some(NotVerified { error, hint: "free space on that disk".to_owned() });
         let all = [
             verified(1, "acme/api", false, vec![]),
             verified(2, "acme/site.wiki", false, damage.clone()),
             verified(3, "acme/site", true, damage),
+            Verified { not_verified, ..verified(4, "acme/vast", false, vec![]) },
         ];
         insta::assert_snapshot!(text(&all, 0));
     }

@@ -241,10 +241,8 @@ impl RunRecord {
     /// Reads a record as far as it goes; none if it does not begin with its header.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().filter_map(Line::parse);
-        let Some(Line::Known(Record::Run { run_id, started_at, trigger, selection, is_narrowed, .. })) = lines.next()
-        else {
-            return None;
-        };
+        let Some(Line::Known(first)) = lines.next() else { return None };
+        let Record::Run { run_id, started_at, trigger, selection, is_narrowed, .. } = *first else { return None };
         let is_full = selection.is_empty() && !is_narrowed;
         let mut record = Self {
             run_id: run_id.clone(),
@@ -261,7 +259,7 @@ impl RunRecord {
         let header = RunHeader { run_id, trigger, selection, is_narrowed, started_at };
         for line in lines {
             match line {
-                Line::Known(line) => record.take(line),
+                Line::Known(line) => record.take(*line),
                 Line::UnknownSummary => {
                     record.unknown_lines += 1;
                     record.summary = Some(unknown_summary(header.clone()));
@@ -291,7 +289,7 @@ impl RunRecord {
 
 /// One line of a record, as far as this version of ghbk understands it.
 enum Line {
-    Known(Record),
+    Known(Box<Record>),
     /// The run has ended; how, a later version knows.
     UnknownSummary,
     Unknown,
@@ -301,7 +299,7 @@ impl Line {
     /// Reads a line; none if it is not whole.
     fn parse(line: &str) -> Option<Self> {
         if let Ok(record) = serde_json::from_str(line) {
-            return Some(Self::Known(record));
+            return Some(Self::Known(Box::new(record)));
         }
         let value: serde_json::Value = serde_json::from_str(line).ok()?;
         let is_summary = value.get("kind").is_some_and(|kind| kind == "summary");

@@ -115,3 +115,46 @@ fn damage_found_by_hand_is_not_forgotten_by_the_next_run() {
     world.run(&["verify"]).expect(0);
     world.run_json(0);
 }
+
+/// Regression: an error that is no mirror's own, such as scratch that is full, threw away what was found in all others.
+#[test]
+fn what_was_found_is_told_although_another_mirror_could_not_be_verified() {
+    let world = World::new();
+    for name in ["acme/damaged", "acme/good", "acme/other"] {
+        world.add(name);
+    }
+    world.run_json(0);
+    let verify = |arguments: &[&str]| {
+        // What is read of a mirror beside its refs is read through a folder in scratch.
+        let nowhere = world.folder.path().join("scratch/missing");
+        crate::world::finish(world.ghbk(arguments).env("GHBK_STORE__SCRATCH", nowhere))
+    };
+    let text = verify(&["verify"]).expect(3).stdout;
+    assert!(text.contains("ERROR   acme/good") && text.contains("no damage found, 3 not read"), "{text}");
+    let refs = world.mirror("acme/damaged").join("packed-refs");
+    fs::remove_file(&refs).unwrap();
+    fs::create_dir(&refs).unwrap();
+    let json = verify(&["verify", "--json"]).expect(1).json();
+    assert_eq!(json[0]["repository"], "acme/damaged", "{json:#}");
+    assert_eq!(json[0]["damage"].as_array().unwrap().len(), 1, "{json:#}");
+    for other in &json.as_array().unwrap()[1..] {
+        assert!(other["not_verified"]["error"].is_string() && other["not_verified"]["hint"].is_string(), "{json:#}");
+        assert_eq!(other["damage"], serde_json::json!([]), "{json:#}");
+    }
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("damaged acme/damaged") && !status.contains("damaged acme/good"), "{status}");
+}
+
+/// Regression: a mirror that a run moved while it was verified was called damaged in its old place.
+#[test]
+fn a_mirror_that_was_moved_while_it_was_verified_is_found_by_its_id() {
+    let world = World::generated(2);
+    world.run_json(0);
+    // As a run leaves it that is under way: the index still says the old name.
+    let (old, new) = (world.mirror("acme/repository-001"), world.mirror("acme/moved"));
+    git(&old, &["config", "ghbk.fullName", "acme/moved"]);
+    fs::rename(&old, &new).unwrap();
+    let json = world.run(&["verify", "--json"]).expect(0).json();
+    let names: Vec<_> = json.as_array().unwrap().iter().map(|it| it["repository"].as_str().unwrap()).collect();
+    assert!(names.contains(&"acme/moved") && !names.contains(&"acme/repository-001"), "{json:#}");
+}
