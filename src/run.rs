@@ -30,12 +30,12 @@ use crate::git::stage::Transfer;
 use crate::github::{self, GitHub, GitHubError, Inventory};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunSummary, Stage, Trigger};
+use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, latest, layout,
+    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, is_due, latest, layout,
 };
 
 pub use adoption::Adoption;
@@ -82,6 +82,8 @@ pub struct Session {
     /// Repositories whose wiki's mirror is not in its place.
     wikis_between: HashSet<RepositoryId>,
     lock: Arc<Lock>,
+    /// How many records there were when it began.
+    records: usize,
     clock: Clock,
 }
 
@@ -269,6 +271,7 @@ impl Session {
             crowded: swept.crowded,
             wikis_between: swept.wikis_between,
             lock: Arc::new(lock),
+            records: newest.count,
             clock,
         })
     }
@@ -592,6 +595,11 @@ impl Session {
         if let Err(error) = saved {
             // The next run finds that it is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index is not written");
+        } else if matches!(summary.status, RunStatus::Ok | RunStatus::Partial)
+            && is_due(self.records)
+            && let Err(error) = fold(&self.store)
+        {
+            tracing::warn!(hint = error.hint(), "old records stay as they are: {error}");
         }
         Ok(summary)
     }

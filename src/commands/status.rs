@@ -7,7 +7,7 @@ use crate::blocking::on_store;
 use crate::error::{Error, Exit};
 use crate::report::status::Status;
 use crate::schedule::Schedule;
-use crate::store::{Index, RunRecord, all_runs, is_locked};
+use crate::store::{Folded, Index, RunRecord, all_runs, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
@@ -44,6 +44,9 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
             } else if last_full.is_some() {
                 break;
             }
+        }
+        if last_full.is_none() {
+            last_full = Folded::load(&store)?.last_full_run;
         }
         let index = Index::current(&store)?;
         Ok((records, last_full, index, locked))

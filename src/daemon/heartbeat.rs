@@ -10,7 +10,7 @@ use crate::blocking::on_store;
 use crate::config::StoreConfig;
 use crate::outcome::RunStatus;
 use crate::report::hours_between;
-use crate::store::{Index, Store, StoreError, all_runs, first_run_start, is_locked};
+use crate::store::{Folded, Index, Store, StoreError, all_runs, first_run_start, is_locked};
 
 /// How the backup stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,5 +63,5 @@ fn newest_success(store: &Store, ended: impl Fn(&DateTime<Utc>) -> bool) -> Resu
             return Ok(Some(summary.finished_at));
         }
     }
-    Ok(None)
+    Ok(Folded::load(store)?.last_success.filter(ended))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::fold::Folded;
 use super::layout::MirrorKind;
 use super::ledger::{RunRecord, Verified, all_runs, latest};
 use super::mirror::{Scan, Unreadable};
@@ -262,7 +263,39 @@ impl Index {
                 index.last_success = index.last_success.or(Some(summary.finished_at));
             }
         }
+        match Folded::load(store) {
+            Ok(folded) => index.take_over_folded(folded, gone_known),
+            Err(error) => {
+                let place = PathBuf::from(super::layout::OWN_FOLDER);
+                index.unreadable.push(Unreadable::new(None, place, &error));
+            }
+        }
         Ok(index)
+    }
+
+    /// Takes over what the records of long ago said, where newer ones say nothing.
+    fn take_over_folded(&mut self, folded: Folded, gone_known: bool) {
+        for (id, known) in folded.repositories {
+            let Some(mirror) = self.mirrors.get_mut(&id) else { continue };
+            mirror.last_state = mirror.last_state.or(known.last_state);
+            mirror.last_success = mirror.last_success.or(known.last_success);
+            mirror.restored_at = mirror.restored_at.or(known.restored_at);
+            if mirror.verified_at.is_none() {
+                (mirror.verified_at, mirror.damage) = (known.verified_at, known.damage);
+            }
+        }
+        for (owner, listed) in folded.listed_by_owner {
+            self.listed_by_owner.entry(owner).or_insert(listed);
+        }
+        if let Some(last) = &folded.last_complete {
+            if !gone_known {
+                for mirror in self.mirrors.values_mut() {
+                    mirror.gone = last.gone.contains(&mirror.full_name);
+                }
+            }
+            self.last_complete_start = self.last_complete_start.or(Some(last.started_at));
+        }
+        self.last_success = self.last_success.or(folded.last_success);
     }
 
     /// Takes over from the index of before what it knows of mirrors that could not be read, and notices those that are no

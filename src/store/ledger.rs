@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::fold::Folded;
 use super::{Store, StoreError};
 use crate::git::files::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
@@ -244,18 +245,7 @@ impl RunRecord {
         let Some(Line::Known(first)) = lines.next() else { return None };
         let Record::Run { run_id, started_at, trigger, selection, is_narrowed, .. } = *first else { return None };
         let is_full = selection.is_empty() && !is_narrowed;
-        let mut record = Self {
-            run_id: run_id.clone(),
-            started_at,
-            is_full,
-            planned: None,
-            fetching: vec![],
-            outcomes: vec![],
-            verified: vec![],
-            restored: vec![],
-            summary: None,
-            unknown_lines: 0,
-        };
+        let mut record = Self::empty(run_id.clone(), started_at, is_full);
         let header = RunHeader { run_id, trigger, selection, is_narrowed, started_at };
         for line in lines {
             match line {
@@ -268,6 +258,22 @@ impl RunRecord {
             }
         }
         Some(record)
+    }
+
+    /// Describes a run of which nothing more is known.
+    pub(super) fn empty(run_id: RunId, started_at: DateTime<Utc>, is_full: bool) -> Self {
+        Self {
+            run_id,
+            started_at,
+            is_full,
+            planned: None,
+            fetching: vec![],
+            outcomes: vec![],
+            verified: vec![],
+            restored: vec![],
+            summary: None,
+            unknown_lines: 0,
+        }
     }
 
     fn take(&mut self, line: Record) {
@@ -318,7 +324,7 @@ fn unknown_summary(header: RunHeader) -> RunSummary {
     }
 }
 
-fn names_of_records(store: &Store) -> Result<Vec<String>, StoreError> {
+pub(super) fn names_of_records(store: &Store) -> Result<Vec<String>, StoreError> {
     let folder = store.own("runs");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -337,7 +343,7 @@ fn names_of_records(store: &Store) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, StoreError> {
+pub(super) fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, StoreError> {
     let path = store.own("runs").join(name);
     let bytes = read_at_once(&path).map_err(StoreError::io("read", &path))?;
     Ok(RunRecord::parse(&String::from_utf8_lossy(&bytes)))
@@ -349,7 +355,10 @@ fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, StoreError> {
 /// [`StoreError::Io`].
 pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, StoreError> {
     let name = format!("{run_id}.jsonl");
-    if names_of_records(store)?.contains(&name) { read(store, &name) } else { Ok(None) }
+    if names_of_records(store)?.contains(&name) {
+        return read(store, &name);
+    }
+    Ok(Folded::load(store)?.record(run_id))
 }
 
 /// The newest record, as far as it can be read.
@@ -359,6 +368,8 @@ pub struct Latest {
     pub id: Option<RunId>,
     /// The newest record, if it can be read.
     pub record: Result<Option<RunRecord>, StoreError>,
+    /// How many records there are.
+    pub count: usize,
     /// Whether there is a newer one without a header: the run was cut off before it did anything, or somebody damaged it.
     pub is_cut_off: bool,
 }
@@ -378,14 +389,14 @@ impl Latest {
 pub fn latest(store: &Store) -> Result<Latest, StoreError> {
     let names = names_of_records(store)?;
     let id = names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok());
-    let mut is_cut_off = false;
+    let (count, mut is_cut_off) = (names.len(), false);
     for name in names.iter().rev() {
         match read(store, name) {
             Ok(None) => is_cut_off = true,
-            record => return Ok(Latest { id, record, is_cut_off }),
+            record => return Ok(Latest { id, record, count, is_cut_off }),
         }
     }
-    Ok(Latest { id, record: Ok(None), is_cut_off })
+    Ok(Latest { id, record: Ok(None), count, is_cut_off })
 }
 
 /// Says when the first run began whose record is there.
@@ -393,6 +404,9 @@ pub fn latest(store: &Store) -> Result<Latest, StoreError> {
 /// # Errors
 /// [`StoreError::Io`].
 pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {
+    if let Some(start) = Folded::load(store)?.first_start() {
+        return Ok(Some(start));
+    }
     for name in names_of_records(store)? {
         if let Some(record) = read(store, &name)? {
             return Ok(Some(record.started_at));

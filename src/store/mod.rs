@@ -4,6 +4,7 @@
 //! set aside; what goes away is half-built, or a copy that the next repair makes again.
 
 mod contents;
+mod fold;
 mod index;
 pub mod layout;
 mod ledger;
@@ -18,6 +19,7 @@ use crate::config::StoreConfig;
 use crate::git::GitError;
 
 pub use contents::Look;
+pub use fold::{Folded, fold, is_due};
 pub use index::{Index, IndexedMirror};
 pub use layout::MirrorKind;
 pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};

@@ -11,6 +11,7 @@ mod daemon;
 mod damage;
 mod every_step;
 mod faults;
+mod fold;
 mod history;
 mod hostile;
 mod interruption;
