@@ -73,6 +73,7 @@ pub struct Failure {
 
 /// Reports what happened to one repository and its wiki.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the record")]
 pub struct Outcome {
     /// The repository's identity.
     pub id: RepositoryId,

@@ -74,7 +74,12 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
     let mut plan = Plan::default();
     let mut taken: BTreeMap<String, RepositoryId> = BTreeMap::new();
     let mut listed = BTreeSet::new();
-    for repository in &inventory.repositories {
+    // Where a name is listed twice, it stays with the repository whose mirror lies under it.
+    let lives_there = |repository: &&Repository| {
+        index.mirrors.get(&repository.id).is_some_and(|known| known.place == layout::place(&repository.full_name))
+    };
+    let (at_home, others): (Vec<&Repository>, Vec<&Repository>) = inventory.repositories.iter().partition(lives_there);
+    for repository in at_home.into_iter().chain(others) {
         listed.insert(repository.id);
         // A rename while the listing was read can show one name twice.
         if taken.insert(repository.full_name.folded(), repository.id).is_some() {

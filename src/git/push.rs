@@ -75,9 +75,9 @@ impl Push<'_> {
         let pack = self.build_pack().await?;
         let answer = self.request(&before, &pack).await?;
         if before.can(SIDE_BAND) {
-            Answer::split(&answer)?.judge()?
+            Answer::split(&answer)?.judge()?;
         } else {
-            read_report(&answer)?
+            read_report(&answer)?;
         }
         let after = self.advertised().await?.refs;
         let expected: Vec<(String, Oid)> =

@@ -187,7 +187,7 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| {
             let reason = match &*self.body {
                 [] => "it is empty".to_owned(),
-                _ if self.is_html() => "it is an HTML page".to_owned(),
+                _ if self.is_html() => "it is a web page".to_owned(),
                 _ => error.to_string(),
             };
             GitHubError::Unreadable { what: what.to_owned(), reason: printable(&reason, MESSAGE_MAX_CHARS) }
@@ -207,7 +207,7 @@ impl Answer {
             .and_then(|body| body.get("message")?.as_str().map(str::to_owned));
         let message = match message {
             Some(message) => message,
-            None if self.is_html() => "it sent an HTML page".to_owned(),
+            None if self.is_html() => "it sent a web page".to_owned(),
             None if body.trim().is_empty() => "it gave no reason".to_owned(),
             None => body,
         };

@@ -171,7 +171,7 @@ fn refusals_are_told_in_githubs_words_with_their_remedy() {
     let html = [("content-type", "text/html; charset=utf-8")];
     for (headers, body) in [(&html[..], "<b>x"), (&[][..], "\n<!DOCTYPE html>\n<!-- Hello future GitHubber! -->")] {
         let words = told(502, headers, body);
-        assert_eq!(words, "GitHub answered 502 Bad Gateway for organisation acme: it sent an HTML page");
+        assert_eq!(words, "GitHub answered 502 Bad Gateway for organisation acme: it sent a web page");
     }
     assert!(told(410, &[], r#"{"message":"gone for good"}"#).contains("(410): gone for good"));
     assert!(!told(500, &[], "ghp_planted is blocked").contains("ghp_planted"));

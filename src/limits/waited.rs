@@ -35,12 +35,11 @@ impl Waited {
     pub async fn sleep_beside(&self, own: Duration) {
         let started = Instant::now();
         loop {
-            let due = own.saturating_add(self.total());
-            let elapsed = started.elapsed();
-            if elapsed >= due {
+            let left = own.saturating_add(self.total()).saturating_sub(started.elapsed());
+            if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(due - elapsed).await;
+            tokio::time::sleep(left).await;
         }
     }
 

@@ -14,6 +14,7 @@ use super::ledger::{RunRecord, names_of_records, read};
 use super::mirror::of_git;
 use super::{Store, StoreError, layout};
 use crate::git::files::{read_at_once, replace};
+use crate::git::pack_list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 
@@ -79,6 +80,12 @@ pub(super) struct FoldedRepository {
     pub(super) verified_at: Option<DateTime<Utc>>,
     pub(super) damage: Option<String>,
     pub(super) restored_at: Option<DateTime<Utc>>,
+    /// The packs of its mirror when they were last others than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) packs: Option<PackList>,
+    /// The packs of the wiki's mirror, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) wiki_packs: Option<PackList>,
 }
 
 impl Folded {
@@ -185,7 +192,11 @@ impl Folded {
             verified_at: None,
             damage: None,
             restored_at: None,
+            packs: None,
+            wiki_packs: None,
         });
+        known.packs = outcome.packs.clone().or_else(|| known.packs.take());
+        known.wiki_packs = outcome.wiki_packs.clone().or_else(|| known.wiki_packs.take());
         known.full_name.clone_from(&outcome.full_name);
         if !outcome.is_cut_off {
             known.last_state = Some(outcome.state);

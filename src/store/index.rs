@@ -280,6 +280,8 @@ impl Index {
             mirror.last_state = mirror.last_state.or(known.last_state);
             mirror.last_success = mirror.last_success.or(known.last_success);
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
+            mirror.packs = mirror.packs.take().or(known.packs);
+            mirror.wiki_packs = mirror.wiki_packs.take().or(known.wiki_packs);
             if mirror.verified_at.is_none() {
                 (mirror.verified_at, mirror.damage) = (known.verified_at, known.damage);
             }

@@ -116,7 +116,7 @@ fn an_answer_that_is_no_listing_is_unreadable_and_is_not_asked_for_again() {
     for (answer, words) in [
         (r#"{"message": "hello"}"#, "it is JSON, but no list of repositories"),
         ("", "it is empty"),
-        ("<html><body>Please log in to the wireless network</body></html>", "it is an HTML page"),
+        ("<html><body>Please log in to the wireless network</body></html>", "it is a web page"),
     ] {
         world.sandbox.clear_faults();
         world.sandbox.clear_requests();

@@ -189,7 +189,7 @@ fn a_content_type_with_a_charset_is_git_s_all_the_same() {
     world.assert_mirrors("acme/site");
 }
 
-/// The unicorn page of an outage was the message of the report: "<!DOCTYPE html> <!-- Hello future GitHubber! …".
+/// The whole unicorn page of an outage was the message of the report.
 #[test]
 fn a_web_page_is_no_error_s_text() {
     let page = "<!DOCTYPE html>\n<!-- Hello future GitHubber! -->\n<html><body>Unicorn!</body></html>";

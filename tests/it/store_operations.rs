@@ -91,8 +91,9 @@ fn a_first_mirror_touches_the_store_thirty_times() {
         return;
     }
     let world = World::generated(3);
-    // Whichever mirror of a store is the first makes this folder.
+    // Whichever mirror of a store or of an owner is the first makes these folders.
     std::fs::create_dir_all(world.root.join(".ghbk/incoming")).unwrap();
+    std::fs::create_dir(world.root.join("acme")).unwrap();
     let calls = calls_of_a_run(&world, "created");
     let (count, counts) = least(&world, &calls, false);
     eprintln!("store operations of a first mirror, beside those that carry content: {count}\n{counts:?}");

@@ -16,14 +16,10 @@ use crate::state::State;
 
 /// Answers a request of git's protocol.
 pub(crate) async fn answer(state: &Arc<State>, path: GitPath, parts: &Parts, body: Incoming) -> Reply {
-    let let_in = match state.options.git_pace.map(|pace| state.pace.let_in(pace)).transpose() {
-        Ok(let_in) => let_in,
-        Err(refusal) => return refusal,
-    };
-    let reply = answer_let_in(state, path, parts, body).await;
-    match let_in {
-        Some(let_in) => let_in.until_the_end_of(reply),
-        None => reply,
+    let Some(pace) = state.options.git_pace else { return answer_let_in(state, path, parts, body).await };
+    match state.pace.let_in(pace) {
+        Ok(let_in) => let_in.until_the_end_of(answer_let_in(state, path, parts, body).await),
+        Err(refusal) => refusal,
     }
 }
 
