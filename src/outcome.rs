@@ -105,6 +105,9 @@ pub struct Outcome {
     /// Whether the run was told to stop before it was done with it: this is what it had done by then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut_off: bool,
+    /// Whether it was left out, because a run ended without a word while it fetched nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
     /// Whether its mirror was fetched afresh because it was damaged.
     #[serde(default)]
     pub repaired: bool,
@@ -155,6 +158,7 @@ impl Outcome {
             unmerged: false,
             dropped: None,
             is_cut_off: false,
+            left_out: false,
             repaired: false,
             adopted: None,
             bytes_received: 0,

@@ -39,6 +39,8 @@ pub struct Step {
     pub action: Action,
     /// The mirror, if there is one.
     pub stored: Option<IndexedMirror>,
+    /// Whether nothing else is under way beside it, because the last run ended without a word while it was fetched.
+    pub is_alone: bool,
 }
 
 /// Describes a mirror that changes its place.
@@ -110,7 +112,7 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
             }
             Some(_) => Action::Rename,
         };
-        plan.steps.push(Step { repository: repository.clone(), action, stored });
+        plan.steps.push(Step { repository: repository.clone(), action, stored, is_alone: false });
     }
     move_mirrors(&mut plan, index);
     plan.steps.sort_by_key(|step| std::cmp::Reverse((step.repository.size_kib, step.repository.id)));
@@ -129,6 +131,27 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
         }
     }
     plan
+}
+
+impl Plan {
+    /// Puts the repositories last, each alone, that may have ended the run before, so that it costs nobody else their turn. Takes
+    /// out, and returns, those that ended a run although they were alone in it, unless they are asked for by name.
+    pub fn set_apart(&mut self, suspects: &BTreeMap<RepositoryId, bool>, is_by_name: bool) -> Vec<Step> {
+        let mut left_out = Vec::new();
+        let mut alone = Vec::new();
+        for mut step in std::mem::take(&mut self.steps) {
+            match suspects.get(&step.repository.id) {
+                None => self.steps.push(step),
+                Some(true) if !is_by_name => left_out.push(step),
+                Some(_) => {
+                    step.is_alone = true;
+                    alone.push(step);
+                }
+            }
+        }
+        self.steps.append(&mut alone);
+        left_out
+    }
 }
 
 /// Names the mirrors that a listing has to show, or GitHub to account for one by one: all but those set aside or gone.

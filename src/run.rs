@@ -9,6 +9,7 @@ mod adoption;
 mod mirror;
 mod proof;
 mod tally;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use tally::Tally;
+use turns::Turns;
 
 use crate::blocking::side_by_side;
 use crate::clock::Clock;
@@ -27,10 +29,10 @@ use crate::config::{Config, ScheduleConfig};
 use crate::git::refs::RefFilter;
 use crate::git::server::GitServer;
 use crate::git::stage::Transfer;
-use crate::github::{self, GitHub, GitHubError, Inventory};
+use crate::github::{self, GitHub, GitHubError, Inventory, Repository};
 use crate::limits::Gate;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
+use crate::outcome::{Failure, Outcome, Renamed, RunEnd, RunHeader, RunStatus, RunSummary, Stage, State, Trigger};
 use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
@@ -40,9 +42,9 @@ use crate::store::{
 
 pub use adoption::Adoption;
 
-/// For each repository under way the mirrors of so many others are being read: a store that answers in milliseconds answers
-/// many at once. Their refs are in memory until their turn comes.
-const READ_AHEAD: usize = 2;
+/// How many mirrors are being read ahead at least: a store that answers in milliseconds answers many questions at once. Their refs
+/// are in memory until their turn comes.
+const READ_AHEAD_MIN: usize = 16;
 
 /// Says what to back up and who asked.
 #[derive(Clone, Debug)]
@@ -350,12 +352,16 @@ impl Session {
             self.warn_of_clones(&plan, &mut tally);
             self.move_mirrors(&mut plan, &mut tally);
             tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
-            (self, plan, tally)
+            let left_out = plan.set_apart(&self.index.suspects, !self.request.selection.is_empty());
+            (self, plan, tally, left_out)
         });
-        let (mut this, plan, mut tally) = plan.await;
+        let (mut this, plan, mut tally, left_out) = plan.await;
         this.ledger.write_apart(Record::Plan { repositories: plan.steps.len() as u64 }).await?;
         progress.planned(plan.steps.len());
 
+        for step in left_out {
+            this.leave_out(&step, &mut tally).await?;
+        }
         let stopped = this.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
         this.settle(&plan, &mut tally);
         if stopped.is_none() && !cancel.is_cancelled() {
@@ -375,6 +381,27 @@ impl Session {
     /// Closes the record and the index, without holding up the caller's thread.
     async fn close_apart(self, tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
         apart(move || self.close(tally, end)).await
+    }
+
+    /// Records that a repository is not touched in this run, because the last one ended without a word while it fetched nothing
+    /// else.
+    async fn leave_out(&self, step: &Step, tally: &mut Tally) -> Result<(), StoreError> {
+        let Repository { id, full_name, .. } = &step.repository;
+        let mut outcome = Outcome::new(*id, full_name.clone(), State::Failed, self.clock.now());
+        outcome.left_out = true;
+        outcome.failures.push(Failure {
+            repository: full_name.to_string(),
+            stage: Stage::Stage,
+            error: "it is left out of this run: the last one ended without a word while it fetched this repository alone"
+                .to_owned(),
+            hint: format!(
+                "see `journalctl -u ghbk` and `dmesg` for why (out of memory?); the next run tries it last, `ghbk run {full_name}` at \
+                 once"
+            ),
+        });
+        self.ledger.write_apart(Record::Outcome(outcome.clone())).await?;
+        tally.take(outcome);
+        Ok(())
     }
 
     /// Leaves out owners whose folder is a symbolic link: somebody else decides where that leads.
@@ -438,15 +465,16 @@ impl Session {
             scratch: scratch.path().to_owned(),
             ledger: self.ledger.clone(),
             lock: Arc::clone(&self.lock),
+            turns: Turns::new(self.config.limits.concurrency),
         };
         let (mut stopped, mut unrecorded) = (None, None);
-        let concurrency = self.config.limits.concurrency;
+        let at_most = worker.turns.at_most();
         let outcomes = futures_util::stream::iter(steps)
             .map(async |step| worker.read_ahead(step))
-            .buffered(concurrency * READ_AHEAD)
+            .buffered(at_most.max(READ_AHEAD_MIN))
             .take_until(stop.cancelled())
             .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
-            .buffer_unordered(concurrency);
+            .buffer_unordered(at_most);
         tokio::pin!(outcomes);
         while let Some(done) = outcomes.next().await {
             let Some(done) = done else { continue }; // cancelled before it was done

@@ -220,7 +220,7 @@ pub enum SecretSource {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Repositories mirrored at the same time.
+    /// Repositories mirrored at the same time; from 8 on, four small ones (up to 1 MiB) take the place of one.
     pub concurrency: usize,
     /// Requests to the REST API in a minute.
     pub api_requests_per_minute: u32,

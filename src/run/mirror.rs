@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::turns::Turns;
 use super::{Progress, is_fatal};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -50,6 +51,7 @@ pub(super) struct Worker {
     pub(super) ledger: Ledger,
     /// Held by every publication, so that the lock outlives a run that is given up while one is under way.
     pub(super) lock: Arc<Lock>,
+    pub(super) turns: Turns,
 }
 
 /// What came of one repository.
@@ -66,6 +68,8 @@ struct Part<'a> {
     kind: MirrorKind,
     /// HEAD as the index knows it.
     stored_head: Option<&'a str>,
+    /// Whether nothing else is under way.
+    is_alone: bool,
     /// Its packs as the index knows them.
     known_packs: Option<&'a PackList>,
     /// Whether the mirror could not be asked whose it is.
@@ -82,6 +86,7 @@ impl<'a> Part<'a> {
             full_name: &repository.full_name,
             kind: MirrorKind::Code,
             stored_head: step.stored.as_ref().and_then(|stored| stored.head.as_deref()),
+            is_alone: step.is_alone,
             known_packs: step.stored.as_ref().and_then(|stored| stored.packs.as_ref()),
             is_unconfirmed: step.stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
             default_branch: repository.default_branch.as_deref(),
@@ -263,6 +268,10 @@ impl Worker {
     ) -> Option<Done> {
         let repository = &prepared.step.repository;
         let (id, full_name) = (repository.id, repository.full_name.clone());
+        let _turn = tokio::select! {
+            turn = self.turns.wait(&prepared.step) => turn,
+            () = cancel.cancelled() => return None,
+        };
         match AssertUnwindSafe(self.mirror_unguarded(prepared, progress, cancel)).catch_unwind().await {
             Ok(done) => done,
             Err(panic) => {
@@ -615,7 +624,7 @@ impl Worker {
 
     /// Tells `ghbk status` what is being fetched; only for people, so a failure to write shows elsewhere.
     async fn note_fetching(&self, part: &Part<'_>) {
-        let record = Record::Fetching { id: part.id, full_name: part.full_name.clone() };
+        let record = Record::Fetching { id: part.id, full_name: part.full_name.clone(), is_alone: part.is_alone };
         if let Err(error) = self.ledger.write_apart(record).await {
             tracing::warn!(%error, "the record is not written");
         }

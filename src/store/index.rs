@@ -32,6 +32,9 @@ pub struct Index {
     pub last_success: Option<DateTime<Utc>>,
     /// How many repositories each owner's listing held in the last complete run.
     pub listed_by_owner: BTreeMap<String, u64>,
+    /// Repositories that were being fetched when a run ended without a word, and whether one of them was alone then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub suspects: BTreeMap<RepositoryId, bool>,
     /// Every mirror.
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
     /// What could not be read when it was rebuilt, or was not as the index of before knew it.
@@ -213,6 +216,7 @@ impl Index {
             tracing::warn!(hint, "{error}");
         }
         let mut gone_known = false;
+        let mut cleared = HashSet::new();
         for record in all_runs(store)? {
             let record = match record {
                 Ok(record) => record,
@@ -222,6 +226,7 @@ impl Index {
                     continue;
                 }
             };
+            index.suspect(&record, &mut cleared);
             for verified in &record.verified {
                 // Newest records come first.
                 if index.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
@@ -271,6 +276,18 @@ impl Index {
             }
         }
         Ok(index)
+    }
+
+    /// Holds a run that ended without a word against the repositories that it was fetching; records come newest first.
+    fn suspect(&mut self, record: &RunRecord, cleared: &mut HashSet<RepositoryId>) {
+        // One that was left out had its rest, and is tried again, alone.
+        let left_out = record.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| (outcome.id, false));
+        let in_flight = record.in_flight.iter().filter(|_| record.summary.is_none()).map(|(id, alone)| (*id, *alone));
+        for (id, was_alone) in left_out.chain(in_flight).filter(|(id, _)| !cleared.contains(id)) {
+            *self.suspects.entry(id).or_default() |= was_alone;
+        }
+        // Whatever it did before, it has come to an end since.
+        cleared.extend(record.outcomes.iter().map(|outcome| outcome.id));
     }
 
     /// Takes over what the records of long ago said, where newer ones say nothing.
@@ -348,6 +365,11 @@ impl Index {
 
     /// Takes over what happened to one repository.
     pub fn record(&mut self, outcome: &Outcome, place: &Path) {
+        if outcome.left_out {
+            self.suspects.insert(outcome.id, false);
+        } else {
+            self.suspects.remove(&outcome.id);
+        }
         let has_mirror = outcome.head.is_some() || outcome.wiki_head.is_some();
         if !outcome.is_complete() && !self.mirrors.contains_key(&outcome.id) && !has_mirror {
             return; // it has no mirror yet

@@ -4,6 +4,7 @@
 //! that the run is under way or was interrupted; the lock tells which. What a newcomer would get wrong: a record may
 //! end in half a line, because a machine may stop at any moment; readers skip it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ pub enum Record {
         id: RepositoryId,
         /// Its name.
         full_name: FullName,
+        /// Whether nothing else is under way, because it may have ended the run before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_alone: bool,
     },
     /// A repository that is done.
     Outcome(Outcome),
@@ -226,6 +230,8 @@ pub struct RunRecord {
     pub planned: Option<u64>,
     /// Repositories being fetched, without an outcome yet.
     pub fetching: Vec<FullName>,
+    /// The same by their ids, and whether each was alone.
+    pub in_flight: BTreeMap<RepositoryId, bool>,
     /// What happened so far.
     pub outcomes: Vec<Outcome>,
     /// Mirrors of which every object was read.
@@ -268,6 +274,7 @@ impl RunRecord {
             is_full,
             planned: None,
             fetching: vec![],
+            in_flight: BTreeMap::new(),
             outcomes: vec![],
             verified: vec![],
             restored: vec![],
@@ -280,9 +287,13 @@ impl RunRecord {
         match line {
             Record::Run { .. } => {}
             Record::Plan { repositories } => self.planned = Some(repositories),
-            Record::Fetching { full_name, .. } => self.fetching.push(full_name),
+            Record::Fetching { id, full_name, is_alone } => {
+                self.fetching.push(full_name);
+                self.in_flight.insert(id, is_alone);
+            }
             Record::Outcome(outcome) => {
                 self.fetching.retain(|name| *name != outcome.full_name);
+                self.in_flight.remove(&outcome.id);
                 self.outcomes.push(outcome);
             }
             Record::Verified(verified) => self.verified.push(verified),

@@ -41,6 +41,13 @@ fn killed_at_any_moment_the_next_run_needs_no_human() {
             }
         }
     }
+    // One that was fetched alone when the last kill came has its rest first.
+    let rest = world.run(&["run", "--json"]).json();
+    let rested = rest["failures"].as_array().unwrap();
+    assert!(
+        rested.iter().all(|failure| failure["error"].as_str().unwrap().contains("left out of this run")),
+        "{rest:#}"
+    );
     let summary = world.run_json(0);
     assert_eq!(summary["status"], "ok");
     for number in 1..=40 {
@@ -219,4 +226,53 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_mins(1), "{what} never came");
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Seen in a review: what kills the process came first in every run, so what had no turn by then never had one, and no run had a
+/// summary.
+#[test]
+fn a_repository_that_kills_the_process_comes_last_and_is_then_left_out() {
+    let world = World::generated(4);
+    let killer = "acme/repository-002";
+    world.sandbox.fault(Fault::on(format!("/{killer}.git/git-upload-pack")).stall_body(10));
+    let newest_record = || {
+        let records = std::fs::read_dir(world.root.join(".ghbk/runs")).into_iter().flatten().flatten();
+        records.map(|entry| entry.path()).max()
+    };
+    let is_fetching = |record: &std::path::Path| {
+        let text = std::fs::read_to_string(record).unwrap_or_default();
+        text.lines().any(|line| line.contains("\"fetching\"") && line.contains(killer))
+    };
+    let die = || {
+        let before = newest_record();
+        let mut child = start(&world, &["run"]);
+        wait_for("the fetch of the killer", || {
+            newest_record().filter(|it| before.as_ref() != Some(it)).is_some_and(|it| is_fetching(&it))
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    let left_out = || {
+        let summary = world.run_json(1);
+        assert_eq!(
+            (&summary["counts"]["unchanged"], &summary["counts"]["failed"]),
+            (&3.into(), &1.into()),
+            "{summary:#}"
+        );
+        assert_eq!(summary["failures"][0]["repository"], killer);
+        let error = summary["failures"][0]["error"].as_str().unwrap();
+        assert!(error.starts_with("it is left out of this run"), "{summary:#}");
+    };
+    die();
+    // The second time it is alone, after all others.
+    die();
+    let stored = [1, 2, 3, 4].map(|number| world.mirror(&format!("acme/repository-00{number}")).is_dir());
+    assert_eq!(stored, [true, false, true, true]);
+    left_out();
+    // Every second run tries it again, alone and last, and the others come to their end.
+    die();
+    left_out();
+    world.sandbox.clear_faults();
+    assert_eq!(world.run_json(0)["counts"]["created"], 1);
+    assert_eq!(world.run_json(0)["counts"]["unchanged"], 4);
 }
