@@ -37,7 +37,8 @@ use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, is_due, latest, layout,
+    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, host_of, is_due,
+    latest, layout,
 };
 
 pub use adoption::Adoption;
@@ -215,6 +216,11 @@ impl Session {
         );
         signed?;
         let newest = newest?;
+        // A verification speaks to no GitHub.
+        let store = match request.trigger {
+            Trigger::Verification => store,
+            _ => store.of_host(&host_of(&config.github.api_url), stored_index.as_ref())?,
+        };
         let mut tally = Tally::default();
         let is_first = newest.id.is_none();
         let summary = newest.ended().and_then(|record| record.summary.as_ref());
@@ -617,13 +623,18 @@ impl Session {
             // The next run looks for itself.
             self.index.run_id = None;
         }
+        let came_to_its_end = matches!(summary.status, RunStatus::Ok | RunStatus::Partial);
+        if came_to_its_end && let Err(error) = self.store.state() {
+            // The next run tries again.
+            tracing::warn!(%error, "what the store is could not be written down");
+        }
         // An index whose run has no summary counts for nothing.
         let (recorded, saved) = side_by_side(|| self.ledger.sync(), || self.index.save(&self.store));
         recorded?;
         if let Err(error) = saved {
             // The next run finds that it is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index is not written");
-        } else if matches!(summary.status, RunStatus::Ok | RunStatus::Partial)
+        } else if came_to_its_end
             && is_due(self.records)
             && let Err(error) = fold(&self.store)
         {

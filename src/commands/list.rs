@@ -2,13 +2,14 @@
 
 use super::{Context, open_store, print, print_json, require_owners};
 use crate::blocking::on_store;
+use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::github::http_client;
 use crate::plan::{known, plan};
 use crate::report::list;
 use crate::run::{Outside, take_inventory};
 use crate::secrets::{self, env_var};
-use crate::store::Index;
+use crate::store::{Index, StoreError, host_of};
 
 pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let config = &context.config;
@@ -16,8 +17,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let for_store = config.clone();
     // A root that does not exist yet is a store without mirrors.
     let missing = !config.store.requires_mount() && !config.store.root.exists();
-    let index =
-        if missing { Index::default() } else { on_store(move || Index::current(&open_store(&for_store)?)).await? };
+    let index = if missing { Index::default() } else { on_store(move || index_for_github(&for_store)).await? };
     let secret = secrets::read(config, &env_var).await.github?;
     let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
     let mut inventory = take_inventory(config, &outside, &[], &known(&index)).await;
@@ -43,4 +43,11 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         (false, false) => Exit::Partial,
         (false, true) => Exit::Impossible,
     })
+}
+
+/// Reads the index of a store that is of the GitHub which is about to be asked.
+fn index_for_github(config: &Config) -> Result<Index, StoreError> {
+    let store = open_store(config)?;
+    store.check_host(&host_of(&config.github.api_url))?;
+    Index::current(&store)
 }

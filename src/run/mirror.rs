@@ -251,7 +251,7 @@ impl Worker {
         let read = |part: Part<'_>| {
             // The server says whether the others exist at all.
             let is_known = part.stored_head.is_some() && !self.repair;
-            is_known.then(|| tokio::task::spawn_blocking(read_stored(&part, self.mirror_of(&part))))
+            is_known.then(|| tokio::task::spawn_blocking(read_stored(&part, &self.store, self.mirror_of(&part))))
         };
         let wiki = Part::wiki(&step).filter(|_| self.config.github.wikis);
         let (code, wiki) = (read(Part::code(&step)), wiki.and_then(read));
@@ -406,12 +406,13 @@ impl Worker {
             (advertise.await?, None)
         } else if part.stored_head.is_some() {
             // Both answer in milliseconds; to ask one after the other would double them.
-            let stored = ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, mirror.clone())));
+            let stored =
+                ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, &self.store, mirror.clone())));
             let (advertised, stored) = tokio::join!(advertise, joined(stored));
             (advertised?, stored?)
         } else {
             // The server first: most wikis do not exist, and then the store need not be asked.
-            (advertise.await?, blocking(read_stored(part, mirror.clone())).await?)
+            (advertise.await?, blocking(read_stored(part, &self.store, mirror.clone())).await?)
         };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
         let head = choose_head(&advertisement, part.default_branch, stored_head);
@@ -737,8 +738,12 @@ impl Worker {
 }
 
 /// Returns what reads a mirror; that returns none if there is no mirror.
-fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
-    let id = part.id;
+fn read_stored(
+    part: &Part<'_>,
+    store: &Store,
+    mirror: Mirror,
+) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
+    let (id, store) = (part.id, store.clone());
     let known_head = part.stored_head.filter(|_| !part.is_unconfirmed).map(str::to_owned);
     let known_packs = part.known_packs.cloned();
     move || {
@@ -760,7 +765,8 @@ fn read_stored(part: &Part<'_>, mirror: Mirror) -> impl FnOnce() -> Result<Optio
         if identity.is_none() && matches!(&refs, Ok(Some(refs)) if refs.get(SNAPSHOTS_REF).is_some()) {
             return Err(GitError::Damaged("its config does not say whose it is".to_owned()));
         }
-        if identity.is_none_or(|(owner, _)| owner != id) {
+        let is_foreign = mirror.host()?.is_some_and(|host| !store.is_own_host(&host));
+        if is_foreign || identity.is_none_or(|(owner, _)| owner != id) {
             return Err(GitError::InTheWay(mirror.path().to_owned()));
         }
         let Some(refs) = refs? else { return Ok(None) };

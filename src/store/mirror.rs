@@ -180,6 +180,20 @@ impl Mirror {
         Ok(None)
     }
 
+    /// Reads the host of the GitHub that it is of; none if it does not say.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be read.
+    pub fn host(&self) -> Result<Option<String>, StoreError> {
+        set_up_libgit2();
+        let path = self.path.join("config");
+        if !metadata(&path).map_err(StoreError::io("examine", &path))?.is_some_and(|there| there.is_file()) {
+            return Ok(None);
+        }
+        let config = git2::Config::open(&path).and_then(|mut config| config.snapshot());
+        Ok(config.and_then(|config| config.get_str("ghbk.host").map(str::to_owned)).ok())
+    }
+
     /// Writes the new name into `config`.
     ///
     /// In a copy, which then replaces it: killed in between, git would leave a lock that no later run could take.
@@ -232,7 +246,7 @@ impl Store {
         identity: (RepositoryId, &FullName),
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
-        build(building, identity, publication)?;
+        build(building, identity, self.host.as_deref(), publication)?;
         let path = building.path();
         let parent = target.path.parent().unwrap_or(&self.root);
         let mut renamed = fs::rename(path, &target.path);
@@ -257,7 +271,7 @@ impl Store {
         identity: (RepositoryId, &FullName),
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
-        build(building, identity, publication)?;
+        build(building, identity, self.host.as_deref(), publication)?;
         for path in [old, aside, target.path()] {
             self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root))?;
         }
@@ -429,6 +443,10 @@ impl Store {
             tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
             return Ok(None);
         };
+        if let Some(host) = mirror.host()?.filter(|host| !self.is_own_host(host)) {
+            tracing::warn!(folder = %mirror.path.display(), host, "a mirror of another GitHub; left alone");
+            return Ok(None);
+        }
         let wiki_only = kind == MirrorKind::Wiki;
         let head = if wiki_only { None } else { mirror.head()? };
         let wiki = || self.mirror_at(place, MirrorKind::Wiki).head();
@@ -474,6 +492,7 @@ pub(super) fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, Store
 fn build(
     building: &Mirror,
     identity: (RepositoryId, &FullName),
+    host: Option<&str>,
     publication: &Publication<'_>,
 ) -> Result<(), GitError> {
     let path = building.path();
@@ -492,11 +511,12 @@ fn build(
         }
     }
     let (id, name) = identity;
+    let host = host.map_or_else(String::new, |host| format!("\thost = {host}\n"));
     // No automatic gc: what nothing refers to any more is what a backup may be asked for. No pushes: a ref that git writes hides
     // the stored one.
     let config = format!(
         "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[receive]\n\thideRefs = refs\n\
-         [ghbk]\n\tid = {id}\n\tfullName = {name}\n"
+         [ghbk]\n\tid = {id}\n\tfullName = {name}\n{host}"
     );
     publish::build(path, &config, publication)?;
     mark_untouched(&path.join("refs"));

@@ -11,9 +11,11 @@ mod ledger;
 mod lock;
 mod mirror;
 mod recovery;
+mod statement;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::StoreConfig;
 use crate::git::GitError;
@@ -26,6 +28,7 @@ pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_ru
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{History, Mirror, Scan, Scanned, Unreadable};
 pub use recovery::{Broom, Swept};
+pub use statement::{Statement, host_of};
 
 /// Says why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,32 @@ pub enum StoreError {
     /// A symbolic link is where ghbk would write: it may lead anywhere.
     #[error("{0} is a symbolic link, and nothing is written through one")]
     Linked(PathBuf),
+    /// The store holds mirrors of another GitHub.
+    #[error("the store holds mirrors of {stored}, and github.api_url is of {wanted}")]
+    OtherHost {
+        /// The file that says what the store is.
+        path: PathBuf,
+        /// The host of the store's GitHub.
+        stored: String,
+        /// The host that is configured.
+        wanted: String,
+    },
+    /// A later version of ghbk made the store.
+    #[error("{path} says that the store has format {format}, and this version of ghbk knows formats up to 1")]
+    Newer {
+        /// The file that says so.
+        path: PathBuf,
+        /// The store's format.
+        format: u32,
+    },
+    /// The file that says what the store is cannot be understood.
+    #[error("{path} cannot be understood: {reason}")]
+    NotUnderstood {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A mirror lacks something.
     #[error("the mirror in {path} is damaged: {what}")]
     Damaged {
@@ -94,6 +123,20 @@ impl StoreError {
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
             Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
+            Self::OtherHost { path, stored, wanted } => format!(
+                "give each GitHub a store.root of its own; if {wanted} is a new name of {stored}, write into {}: \
+                 format = 1, host = \"{wanted}\", formerly = [\"{stored}\"], a line each",
+                path.display()
+            ),
+            Self::Newer { .. } => {
+                "install the version of ghbk that wrote it, or a later one; `git clone` reads the mirrors \
+                                   without ghbk"
+                    .to_owned()
+            }
+            Self::NotUnderstood { .. } => {
+                "correct it: two lines, format = 1 and host = \"api.github.com\", or the host of github.api_url"
+                    .to_owned()
+            }
             Self::Damaged { .. } => "`ghbk verify` shows more, and what mends it".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
         }
@@ -106,6 +149,8 @@ impl From<StoreError> for GitError {
         match error {
             StoreError::Io { doing, path, source } => Self::Io { doing, path, source },
             StoreError::Linked(path) => Self::Linked(path),
+            // As another tool's clone: it is nobody's of this GitHub.
+            StoreError::OtherHost { path, .. } => Self::InTheWay(path),
             error => Self::Task(error.to_string()),
         }
     }
@@ -139,6 +184,10 @@ pub fn ends_the_run(kind: io::ErrorKind) -> bool {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// What it says that it is.
+    statement: Option<Statement>,
+    /// The host of the GitHub that a run speaks to.
+    host: Option<Arc<str>>,
 }
 
 impl Store {
@@ -163,7 +212,9 @@ impl Store {
         if config.requires_mount() && !mounted(mount)? {
             return Err(StoreError::NotMounted(root.clone()));
         }
-        Ok(Self { root: root.clone() })
+        let mut store = Self { root: root.clone(), statement: None, host: None };
+        store.statement = store.read_statement()?;
+        Ok(store)
     }
 
     /// Returns the root folder.

@@ -14,6 +14,7 @@ mod faults;
 mod fold;
 mod history;
 mod hostile;
+mod hosts;
 mod interruption;
 mod inventory;
 mod lies;
