@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::github::{Inventory, Known, Repository};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Renamed, Stage};
-use crate::store::{Index, IndexedMirror, layout};
+use crate::store::{Index, IndexedMirror, Lost, layout};
 
 /// Says what a run does with one repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +41,8 @@ pub struct Step {
     pub stored: Option<IndexedMirror>,
     /// Whether nothing else is under way beside it, because the last run ended without a word while it was fetched.
     pub is_alone: bool,
+    /// The mirrors that it had once: they are made anew, and that is told as a failure.
+    pub lost: Lost,
 }
 
 /// Describes a mirror that changes its place.
@@ -112,7 +114,8 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
             }
             Some(_) => Action::Rename,
         };
-        plan.steps.push(Step { repository: repository.clone(), action, stored, is_alone: false });
+        let lost = index.lost.get(&repository.id).copied().unwrap_or_default();
+        plan.steps.push(Step { repository: repository.clone(), action, stored, is_alone: false, lost });
     }
     move_mirrors(&mut plan, index);
     plan.steps.sort_by_key(|step| std::cmp::Reverse((step.repository.size_kib, step.repository.id)));

@@ -72,6 +72,8 @@ struct Part<'a> {
     is_alone: bool,
     /// Its packs as the index knows them.
     known_packs: Option<&'a PackList>,
+    /// Whether a record says that there was a mirror of it, and it is not known any more.
+    was_lost: bool,
     /// Whether the mirror could not be asked whose it is.
     is_unconfirmed: bool,
     /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
@@ -88,6 +90,7 @@ impl<'a> Part<'a> {
             stored_head: step.stored.as_ref().and_then(|stored| stored.head.as_deref()),
             is_alone: step.is_alone,
             known_packs: step.stored.as_ref().and_then(|stored| stored.packs.as_ref()),
+            was_lost: step.lost.code,
             is_unconfirmed: step.stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
             default_branch: repository.default_branch.as_deref(),
         }
@@ -97,7 +100,9 @@ impl<'a> Part<'a> {
     fn wiki(step: &'a Step) -> Option<Self> {
         let stored_head = step.stored.as_ref().and_then(|stored| stored.wiki_head.as_deref());
         let known_packs = step.stored.as_ref().and_then(|stored| stored.wiki_packs.as_ref());
-        let wiki = Part { kind: MirrorKind::Wiki, stored_head, known_packs, default_branch: None, ..Self::code(step) };
+        let was_lost = step.lost.wiki;
+        let kind = MirrorKind::Wiki;
+        let wiki = Part { kind, stored_head, known_packs, was_lost, default_branch: None, ..Self::code(step) };
         step.repository.has_wiki.then_some(wiki)
     }
 
@@ -563,7 +568,7 @@ impl Worker {
         let policy = self.policy();
         let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
-        let was_known = part.stored_head.is_some();
+        let was_known = part.stored_head.is_some() || part.was_lost;
         blocking(move || {
             let _lock = lock;
             let Change { stored, is_repair, staged, head, keeps_head, remarks, packs: packs_before, scratch } = change;

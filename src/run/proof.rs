@@ -96,7 +96,7 @@ impl Prover<'_> {
         }
         for id in proven.vanished.drain(..) {
             // Told once.
-            index.mirrors.remove(&id);
+            index.lose(id);
         }
         Ok(())
     }

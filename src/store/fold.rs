@@ -75,6 +75,10 @@ struct Incomplete {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FoldedRepository {
     pub(super) full_name: FullName,
+    /// Whether a mirror of its code was made.
+    pub(super) had_code: bool,
+    /// Whether a mirror of its wiki was made.
+    pub(super) had_wiki: bool,
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
     pub(super) verified_at: Option<DateTime<Utc>>,
@@ -187,6 +191,8 @@ impl Folded {
     fn take_outcome(&mut self, outcome: &Outcome) {
         let known = self.repositories.entry(outcome.id).or_insert_with(|| FoldedRepository {
             full_name: outcome.full_name.clone(),
+            had_code: false,
+            had_wiki: false,
             last_state: None,
             last_success: None,
             verified_at: None,
@@ -198,6 +204,8 @@ impl Folded {
         known.packs = outcome.packs.clone().or_else(|| known.packs.take());
         known.wiki_packs = outcome.wiki_packs.clone().or_else(|| known.wiki_packs.take());
         known.full_name.clone_from(&outcome.full_name);
+        known.had_code |= outcome.head.is_some();
+        known.had_wiki |= outcome.wiki_head.is_some();
         if !outcome.is_cut_off {
             known.last_state = Some(outcome.state);
         }

@@ -37,9 +37,21 @@ pub struct Index {
     pub suspects: BTreeMap<RepositoryId, bool>,
     /// Every mirror.
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
+    /// Mirrors that were here once, as the records say, and are no longer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<RepositoryId, Lost>,
     /// What could not be read when it was rebuilt, or was not as the index of before knew it.
     #[serde(skip)]
     pub unreadable: Vec<Unreadable>,
+}
+
+/// Says which mirrors of a repository are lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// That of its code.
+    pub code: bool,
+    /// That of its wiki.
+    pub wiki: bool,
 }
 
 /// Describes one mirror.
@@ -217,6 +229,7 @@ impl Index {
         }
         let mut gone_known = false;
         let mut cleared = HashSet::new();
+        let mut known: BTreeMap<RepositoryId, Lost> = BTreeMap::new();
         for record in all_runs(store)? {
             let record = match record {
                 Ok(record) => record,
@@ -239,6 +252,9 @@ impl Index {
                 }
             }
             for outcome in record.outcomes.iter().rev() {
+                let known = known.entry(outcome.id).or_default();
+                known.code |= outcome.head.is_some();
+                known.wiki |= outcome.wiki_head.is_some();
                 if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
                     mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
                     mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
@@ -269,12 +285,20 @@ impl Index {
             }
         }
         match Folded::load(store) {
-            Ok(folded) => index.take_over_folded(folded, gone_known),
+            Ok(folded) => {
+                for (id, repository) in &folded.repositories {
+                    let known = known.entry(*id).or_default();
+                    known.code |= repository.had_code;
+                    known.wiki |= repository.had_wiki;
+                }
+                index.take_over_folded(folded, gone_known);
+            }
             Err(error) => {
                 let place = PathBuf::from(super::layout::OWN_FOLDER);
                 index.unreadable.push(Unreadable::new(None, place, &error));
             }
         }
+        index.note_lost(known);
         Ok(index)
     }
 
@@ -288,6 +312,27 @@ impl Index {
         }
         // Whatever it did before, it has come to an end since.
         cleared.extend(record.outcomes.iter().map(|outcome| outcome.id));
+    }
+
+    /// Notes which mirrors that were here once are no longer: they must not be made anew as if they had never been.
+    fn note_lost(&mut self, known: BTreeMap<RepositoryId, Lost>) {
+        for (id, known) in known {
+            let kinds = self.mirrors.get(&id).map(IndexedMirror::kinds).unwrap_or_default();
+            let is_here = |kind: MirrorKind| kinds.contains(&kind);
+            let lost = self.lost.entry(id).or_default();
+            lost.code |= known.code && !is_here(MirrorKind::Code);
+            lost.wiki |= known.wiki && !is_here(MirrorKind::Wiki);
+        }
+        self.lost.retain(|_, lost| *lost != Lost::default());
+    }
+
+    /// Takes a mirror out that is not in its place any more, and remembers that it was there.
+    pub fn lose(&mut self, id: RepositoryId) {
+        if let Some(mirror) = self.mirrors.remove(&id) {
+            let kinds = mirror.kinds();
+            let has = |kind: MirrorKind| kinds.contains(&kind);
+            self.lost.insert(id, Lost { code: has(MirrorKind::Code), wiki: has(MirrorKind::Wiki) });
+        }
     }
 
     /// Takes over what the records of long ago said, where newer ones say nothing.
@@ -336,6 +381,9 @@ impl Index {
             let kind = if mirror.wiki_only { MirrorKind::Wiki } else { MirrorKind::Code };
             let folder = store.mirror_at(&mirror.place, kind);
             let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
+            let kinds = mirror.kinds();
+            let has = |kind: MirrorKind| kinds.contains(&kind);
+            self.lost.insert(id, Lost { code: has(MirrorKind::Code), wiki: has(MirrorKind::Wiki) });
             let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
             self.unreadable.push(Unreadable {
                 id: Some(id),
@@ -371,6 +419,11 @@ impl Index {
             self.suspects.remove(&outcome.id);
         }
         let has_mirror = outcome.head.is_some() || outcome.wiki_head.is_some();
+        if let Some(lost) = self.lost.get_mut(&outcome.id) {
+            lost.code &= outcome.head.is_none();
+            lost.wiki &= outcome.wiki_head.is_none();
+        }
+        self.lost.retain(|_, lost| *lost != Lost::default());
         if !outcome.is_complete() && !self.mirrors.contains_key(&outcome.id) && !has_mirror {
             return; // it has no mirror yet
         }

@@ -22,7 +22,7 @@ use crate::git::GitError;
 
 pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
-pub use index::{Index, IndexedMirror};
+pub use index::{Index, IndexedMirror, Lost};
 pub use layout::MirrorKind;
 pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};
 pub use lock::{Lock, LockHolder, is_locked};

@@ -325,3 +325,37 @@ fn a_replacement_that_cannot_be_finished_stays_where_the_next_run_finishes_it() 
     world.run_json(0);
     world.assert_mirrors("acme/two");
 }
+
+/// Regression: whoever removed a mirror and the index, or whose index was rebuilt in between, got a new one without its
+/// snapshots, and a green run.
+#[test]
+fn a_mirror_that_was_known_is_never_made_anew_in_silence() {
+    for way in ["index removed", "rebuilt in between", "found missing by a run", "wiki alone"] {
+        let world = World::new();
+        for name in ["acme/one", "acme/one.wiki", "acme/two"] {
+            world.add(name);
+        }
+        world.run_json(0);
+        let index = world.root.join(".ghbk/index.json");
+        let lost = if way == "wiki alone" { "acme/one.wiki" } else { "acme/one" };
+        if way == "found missing by a run" {
+            world.sandbox.fault(ghbk_sandbox::Fault::on("/acme/one.git/info/refs").status(451));
+        }
+        fs::remove_dir_all(world.mirror(lost)).unwrap();
+        match way {
+            "rebuilt in between" => {
+                fs::remove_file(&index).unwrap();
+                world.run(&["run", "acme/two"]).expect(0);
+            }
+            "found missing by a run" => {
+                world.run_json(1);
+                world.sandbox.clear_faults();
+            }
+            _ => fs::remove_file(&index).unwrap(),
+        }
+        let summary = world.run_json(1);
+        assert!(summary["failures"].to_string().contains("it is made anew"), "{way}: {summary:#}");
+        assert!(failed(&summary).contains(&lost), "{way}: {summary:#}");
+        world.run_json(0);
+    }
+}
