@@ -240,35 +240,12 @@ impl Index {
                 }
             };
             index.suspect(&record, &mut cleared);
-            for verified in &record.verified {
-                // Newest records come first.
-                if index.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
-                    index.verified(verified);
-                }
-            }
-            for (id, at) in &record.restored {
-                if index.mirrors.get(id).is_some_and(|mirror| mirror.restored_at.is_none()) {
-                    index.restored(*id, *at);
-                }
-            }
-            for outcome in record.outcomes.iter().rev() {
+            for outcome in &record.outcomes {
                 let known = known.entry(outcome.id).or_default();
                 known.code |= outcome.head.is_some();
                 known.wiki |= outcome.wiki_head.is_some();
-                if let Some(mirror) = index.mirrors.get_mut(&outcome.id) {
-                    mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
-                    mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
-                    if !outcome.is_cut_off {
-                        mirror.last_state = mirror.last_state.or(Some(outcome.state));
-                    }
-                    if outcome.is_complete() {
-                        mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
-                    }
-                    if outcome.state == State::Created {
-                        mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
-                    }
-                }
             }
+            index.take_over_record(&record);
             let Some(summary) = record.summary.filter(RunSummary::is_complete) else { continue };
             for (owner, listed) in &summary.listed_by_owner {
                 index.listed_by_owner.entry(owner.clone()).or_insert(*listed);
@@ -300,6 +277,34 @@ impl Index {
         }
         index.note_lost(known);
         Ok(index)
+    }
+
+    /// Takes over what a record says of mirrors, where newer ones said nothing.
+    fn take_over_record(&mut self, record: &RunRecord) {
+        for verified in &record.verified {
+            if self.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
+                self.verified(verified);
+            }
+        }
+        for (id, at) in &record.restored {
+            if self.mirrors.get(id).is_some_and(|mirror| mirror.restored_at.is_none()) {
+                self.restored(*id, *at);
+            }
+        }
+        for outcome in record.outcomes.iter().rev() {
+            let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { continue };
+            mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
+            mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
+            if !outcome.is_cut_off {
+                mirror.last_state = mirror.last_state.or(Some(outcome.state));
+            }
+            if outcome.is_complete() {
+                mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
+            }
+            if outcome.state == State::Created {
+                mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
+            }
+        }
     }
 
     /// Holds a run that ended without a word against the repositories that it was fetching; records come newest first.
