@@ -51,12 +51,12 @@ pub async fn back_up_quietly(
     let started_at = backup.clock.now();
     let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
     let cancel = backup.cancel.clone();
-    let stall_timeout = config.limits.stall_timeout;
+    let for_client = Arc::clone(config);
     // None needs another, and each waits: for the store, for Parameter Store, for the certificates on disk.
     let (session, secrets, http) = tokio::join!(
         on_store(move || Session::begin_unproven(for_session, request, clock, &cancel)),
         secrets::read(config, &env_var),
-        tokio::task::spawn_blocking(move || http_client(stall_timeout)),
+        tokio::task::spawn_blocking(move || http_client(&for_client.github, for_client.limits.stall_timeout)),
     );
     let session = match session {
         Err(error) if error.exit() == Exit::Busy => return Err(error),

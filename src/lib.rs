@@ -45,6 +45,6 @@ pub mod fuzzing;
 pub mod clock;
 pub mod moment;
 pub mod names;
-mod network;
+pub mod network;
 pub mod schedule;
 pub mod text;

@@ -23,6 +23,8 @@ pub struct Options {
     pub app: Option<AppOptions>,
     /// Whether everything is served over TLS, with a certificate made for this sandbox.
     pub tls: bool,
+    /// Whether that certificate is marked as an authority's, as the one is that GitHub Enterprise Server makes for itself.
+    pub tls_as_authority: bool,
     /// Whether git's answers are kept and given again when a repository is what it was: a benchmark of clients should
     /// not wait for the server's processes.
     pub keep_answers: bool,
@@ -74,6 +76,7 @@ impl Default for Options {
             slack_secret: "sandboxsandboxsandboxsan".to_owned(),
             app: None,
             tls: false,
+            tls_as_authority: false,
             keep_answers: false,
             git_pace: None,
         }

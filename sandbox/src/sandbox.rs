@@ -33,7 +33,7 @@ impl Sandbox {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         listener.set_nonblocking(true)?;
         let (scheme, tls, certificate) = if options.tls {
-            let (acceptor, certificate) = server::acceptor()?;
+            let (acceptor, certificate) = server::acceptor(options.tls_as_authority)?;
             ("https", Some(acceptor), Some(certificate))
         } else {
             ("http", None, None)

@@ -60,7 +60,7 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
         return finish(context, &report);
     }
     let secret = secrets::read(config, &env_var).await.github?;
-    let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
+    let outside = Outside::new(config, &secret, http_client(&config.github, config.limits.stall_timeout)?)?;
     let mut adoptions: Vec<Adoption> = Vec::new();
     for clone in clones {
         let named = match (&arguments.name, clone.obstacle()) {

@@ -142,7 +142,7 @@ fn scratch(context: &Context) -> Finding {
 async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Finding> {
     let config = &context.config;
     let mut findings = Vec::new();
-    let http = match http_client(config.limits.stall_timeout) {
+    let http = match http_client(&config.github, config.limits.stall_timeout) {
         Ok(http) => http,
         Err(error) => return vec![Finding::failed("network", error.to_string(), error.hint())],
     };

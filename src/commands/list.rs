@@ -19,7 +19,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let missing = !config.store.requires_mount() && !config.store.root.exists();
     let index = if missing { Index::default() } else { on_store(move || index_for_github(&for_store)).await? };
     let secret = secrets::read(config, &env_var).await.github?;
-    let outside = Outside::new(config, &secret, http_client(config.limits.stall_timeout)?)?;
+    let outside = Outside::new(config, &secret, http_client(&config.github, config.limits.stall_timeout)?)?;
     let mut inventory = take_inventory(config, &outside, &[], &known(&index)).await;
     inventory.compare_with(&index.listed_by_owner);
     let plan = plan(&inventory, &index);

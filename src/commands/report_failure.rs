@@ -41,7 +41,8 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
     let secrets = secrets::read(&config, &env_var).await;
     let webhook_url =
         secrets.slack_webhook_url.map_err(|error| failed(&format!("no report to Slack: {error}"), &error.hint()))?;
-    let http = http_client(config.limits.stall_timeout).map_err(|error| failed(&error.to_string(), error.hint()))?;
+    let http = http_client(&config.github, config.limits.stall_timeout)
+        .map_err(|error| failed(&error.to_string(), error.hint()))?;
     slack::send(&http, &webhook_url, &slack_report::unit_failed_message(unit, &how))
         .await
         .map_err(|error| failed(&error.to_string(), "see `ghbk check --slack`"))?;

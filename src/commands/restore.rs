@@ -121,7 +121,7 @@ async fn target(context: &Context, url: &Url) -> Result<Target, Error> {
         secrets::read(&context.config, &env_var).await.github?
     };
     // The server answers when it has taken in everything, which may take long.
-    let client = http_client(context.config.limits.repository_timeout)?;
+    let client = http_client(&context.config.github, context.config.limits.repository_timeout)?;
     Ok(Target { url: url.clone(), token, client })
 }
 

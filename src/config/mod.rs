@@ -90,6 +90,8 @@ pub struct GitHubConfig {
     pub owners: Vec<String>,
     /// The REST API's root; the git server's address follows from it.
     pub api_url: String,
+    /// A file of certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// How ghbk proves who it is.
     pub auth: AuthKind,
     /// The GitHub App's id, with `auth = "app"`.
@@ -117,6 +119,7 @@ impl Default for GitHubConfig {
         Self {
             owners: Vec::new(),
             api_url: "https://api.github.com".to_owned(),
+            ca_file: None,
             auth: AuthKind::Token,
             app_id: None,
             installation_id: None,

@@ -36,6 +36,7 @@ use reqwest::StatusCode;
 
 use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
+use crate::network::Failure;
 
 /// Says what went wrong between the git server and the store.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub enum GitError {
     /// The connection failed, stalled or ended early.
     #[error("the connection to the git server failed: {0}")]
     Connection(String),
+    /// The server cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    #[error("the connection to the git server failed: {0}")]
+    Unreachable(Failure),
     /// The server spoke something else than git's protocol.
     #[error("the git server's answer is not git's protocol: {0}")]
     Protocol(String),
@@ -191,6 +195,7 @@ impl GitError {
                 "run again; if it persists, see githubstatus.com and `git ls-remote` of this repository"
             }
             Self::Credentials(error) => error.hint(),
+            Self::Unreachable(failure) => failure.hint(),
             Self::RedirectedElsewhere(_) => "check github.api_url and any proxy between here and GitHub",
             Self::Protocol(_) | Self::Incomplete(_) | Self::BrokenPack(_) => {
                 "run again; if it persists, try `git clone --mirror` and report it"
@@ -259,6 +264,7 @@ impl Retryable for GitError {
             }
             // A tip that moved between the advertisement and the request is a remote error too ("not our ref").
             Self::Connection(_) | Self::Remote(_) => Retry::Transient,
+            Self::Unreachable(failure) if failure.may_pass() => Retry::Transient,
             // Damage on the way is rare, and what is corrupt on the server stays so: no reason to download it again and again.
             Self::Incomplete(_) | Self::BrokenPack(_) => Retry::Once,
             Self::Libgit2(error) if error.class() == git2::ErrorClass::Net => Retry::Transient,

@@ -20,7 +20,7 @@ use super::advertisement::Advertisement;
 use super::refs::RefFilter;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Turn, Waited};
-use crate::network::{RESENDS_MAX, died_before_answer};
+use crate::network::{Failure, RESENDS_MAX, died_before_answer};
 use crate::text::{chain, is_web_page, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
@@ -205,6 +205,9 @@ pub(super) async fn accept(response: Response, content_type: &str, token: &Secre
         }
         return Ok(response);
     }
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Err(GitError::Unreachable(Failure::of_proxy(response.url())));
+    }
     let headers = response.headers().clone();
     // The body only explains; a failure to read it must not hide the status.
     let body = read_bounded(response, ERROR_BODY_MAX_BYTES).await.unwrap_or_default();
@@ -242,6 +245,9 @@ pub(super) async fn read_bounded(response: Response, max_bytes: usize) -> Result
 
 /// Words a failure of the HTTP client down to its cause, without the URL.
 pub(super) fn connection(error: reqwest::Error) -> GitError {
+    if let Some(failure) = Failure::of(&error) {
+        return GitError::Unreachable(failure);
+    }
     GitError::Connection(if error.is_timeout() {
         "it brought nothing for limits.stall_timeout".to_owned()
     } else {

@@ -17,7 +17,7 @@ use url::Url;
 use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
-use crate::network::{RESENDS_MAX, died_before_answer};
+use crate::network::{Failure, RESENDS_MAX, died_before_answer};
 use crate::text::{chain, is_web_page, printable, redact};
 
 /// Where the REST API is, and how it is asked.
@@ -178,6 +178,9 @@ async fn send(request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
 }
 
 fn connection(error: reqwest::Error) -> GitHubError {
+    if let Some(failure) = Failure::of(&error) {
+        return GitHubError::Unreachable(failure);
+    }
     GitHubError::Connection(printable(&chain(&error.without_url()), MESSAGE_MAX_CHARS))
 }
 

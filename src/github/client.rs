@@ -13,7 +13,9 @@ use url::Url;
 use super::api::{Answer, Api};
 use super::link::related;
 use super::{Credentials, GitHubError, Notices};
+use crate::config::GitHubConfig;
 use crate::limits::with_retries;
+use crate::network::{self, Failure};
 use crate::text::printable;
 
 /// Speaks to GitHub's REST API.
@@ -35,20 +37,10 @@ pub struct Identity {
 
 /// Builds the one HTTP client of a run: GitHub's API, git server and Slack share its pool and its TLS.
 ///
-/// Redirects are not followed: whoever follows one decides who sees the token.
-///
 /// # Errors
-/// [`GitHubError::Setup`] if TLS cannot be set up.
-pub fn http_client(stall_timeout: Duration) -> Result<reqwest::Client, GitHubError> {
-    reqwest::Client::builder()
-        // Git servers tell git clients from browsers by the first word; the REST API is told another name.
-        .user_agent(concat!("git/2.0 (ghbk ", env!("CARGO_PKG_VERSION"), ")"))
-        .connect_timeout(stall_timeout.min(Duration::from_secs(30)))
-        .read_timeout(stall_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .build()
-        .map_err(|error| GitHubError::Setup(error.without_url().to_string()))
+/// [`GitHubError::Setup`] if the certificates or the proxies that are configured cannot be used.
+pub fn http_client(config: &GitHubConfig, stall_timeout: Duration) -> Result<reqwest::Client, GitHubError> {
+    network::client(config.ca_file.as_deref(), stall_timeout).map_err(GitHubError::Setup)
 }
 
 /// One page and what its headers say.
@@ -133,6 +125,9 @@ impl GitHub {
             let answer = self.api.exchange(Method::GET, &url, &token, what).await?;
             if answer.status.is_success() {
                 return Ok(answer);
+            }
+            if answer.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+                return Err(GitHubError::Unreachable(Failure::of_proxy(&url)));
             }
             if !answer.status.is_redirection() {
                 return Err(refused(&answer, &token, what));

@@ -165,6 +165,7 @@ impl From<GitHubError> for GitError {
     fn from(error: GitHubError) -> Self {
         match error {
             GitHubError::Unauthorized => Self::Unauthorized,
+            GitHubError::Unreachable(failure) => Self::Unreachable(failure),
             GitHubError::LimitExhausted(exhausted) => Self::LimitExhausted(exhausted),
             other => Self::Credentials(other),
         }

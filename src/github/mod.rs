@@ -20,6 +20,7 @@ mod repository;
 use reqwest::StatusCode;
 
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
+use crate::network::Failure;
 
 pub use api::Api;
 pub use client::{GitHub, Identity, http_client};
@@ -98,6 +99,9 @@ pub enum GitHubError {
     /// The connection failed or stalled.
     #[error("the connection to GitHub failed: {0}")]
     Connection(String),
+    /// GitHub cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    #[error("the connection to GitHub failed: {0}")]
+    Unreachable(Failure),
     /// The answer is not what GitHub documents.
     #[error("GitHub's answer for {what} cannot be read: {reason}")]
     Unreadable {
@@ -148,9 +152,12 @@ impl GitHubError {
             }
             Self::Status { .. } => "run again; if it persists, see githubstatus.com",
             Self::Connection(_) => "check the network and github.api_url; see githubstatus.com",
+            Self::Unreachable(failure) => failure.hint(),
             Self::Unreadable { .. } => "check github.api_url; if it is right, please report this",
             Self::Elsewhere(_) => "check github.api_url and any proxy between here and GitHub",
-            Self::Setup(_) => "check github.api_url, and the app's id and key",
+            Self::Setup(_) => {
+                "check github.api_url, github.ca_file, the variables of proxies, and the app's id and key"
+            }
         }
     }
 }
@@ -160,6 +167,7 @@ impl Retryable for GitHubError {
         match self {
             Self::RateLimited { refusal, .. } => Retry::Limited(Resource::Api, *refusal),
             Self::Connection(_) => Retry::Transient,
+            Self::Unreachable(failure) if failure.may_pass() => Retry::Transient,
             Self::Status { status, .. } if status.is_server_error() => Retry::Transient,
             _ => Retry::Never,
         }

@@ -231,3 +231,79 @@ fn statuses_of_every_kind_end_in_bounded_time() {
         }
     }
 }
+
+/// GitHub Enterprise Server with the certificate that it makes for itself: git and curl accept it once it is trusted, and ghbk
+/// said `CaUsedAsEndEntity`.
+#[test]
+fn a_server_s_own_certificate_is_accepted_if_it_is_trusted_and_only_then() {
+    for as_authority in [false, true] {
+        let world = World::with(|options| Options { tls: true, tls_as_authority: as_authority, ..options });
+        world.add("acme/site");
+        let trusted = world.folder.path().join("trusted.pem");
+        std::fs::write(&trusted, world.sandbox.certificate().unwrap()).unwrap();
+        let other = World::with(|options| Options { tls: true, tls_as_authority: as_authority, ..options });
+        let untrusted = world.folder.path().join("untrusted.pem");
+        std::fs::write(&untrusted, other.sandbox.certificate().unwrap()).unwrap();
+        for (variable, path, code) in [
+            ("GHBK_GITHUB__CA_FILE", &untrusted, 3),
+            ("SSL_CERT_FILE", &untrusted, 3),
+            ("GHBK_GITHUB__CA_FILE", &trusted, 0),
+            ("SSL_CERT_FILE", &trusted, 0),
+        ] {
+            let mut command = world.ghbk(&["run", "--json"]);
+            // Slack is the same sandbox, so it would be asked beside.
+            let command =
+                command.env(variable, path).env("GHBK_SLACK__NOTIFY", "never").env("GHBK_LIMITS__RETRIES", "4");
+            let before = world.sandbox.traffic().connections;
+            let ended = finish(command).expect(code);
+            if code == 3 {
+                let failure = &ended.json()["failures"][0];
+                assert!(failure["error"].as_str().unwrap().contains("not trusted"), "{ended:#?}");
+                assert!(failure["hint"].as_str().unwrap().contains("github.ca_file"), "{ended:#?}");
+                let tried = world.sandbox.traffic().connections - before;
+                assert_eq!(tried, 1, "what cannot mend itself is tried again: {ended:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_cannot_be_used_is_named() {
+    let world = World::new();
+    let path = world.folder.path().join("ca.pem");
+    for content in [None, Some("no certificate\n")] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let ended = finish(world.ghbk(&["run"]).env("GHBK_GITHUB__CA_FILE", &path)).expect(3);
+        assert!(ended.stdout.contains("ca.pem") || ended.stderr.contains("ca.pem"), "{ended:#?}");
+    }
+}
+
+/// A dead proxy was "the connection to GitHub failed … see githubstatus.com"; `NO_PROXY` with spaces was ignored.
+#[test]
+fn a_proxy_in_the_way_is_named_and_its_password_is_not() {
+    let world = World::new();
+    world.add("acme/site");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://alice:pr0xySecret@{free}");
+    for list in [None, Some("example.com"), Some("example.com, 127.0.0.1"), Some("example.com 127.0.0.1"), Some("*")] {
+        let mut command = world.ghbk(&["-vv", "run"]);
+        command.env("HTTP_PROXY", &dead).env("GHBK_LIMITS__RETRIES", "0");
+        command.envs(list.map(|list| ("NO_PROXY", list)));
+        let ended = finish(&mut command);
+        let is_exempt = list.is_some_and(|list| list != "example.com");
+        assert_eq!(ended.code, Some(if is_exempt { 0 } else { 3 }), "{list:?}: {ended:#?}");
+        let named = ended.stdout.contains(&format!("through the proxy {free}")) && ended.stdout.contains("HTTPS_PROXY");
+        assert_eq!(named, !is_exempt, "{list:?}: {ended:#?}");
+        assert!(!ended.stdout.contains("pr0xySecret") && !ended.stderr.contains("pr0xySecret"), "{ended:#?}");
+    }
+    for value in ["socks5://alice:pr0xySecret@127.0.0.1:1080", "not a proxy"] {
+        let ended = finish(world.ghbk(&["run"]).env("ALL_PROXY", value)).expect(3);
+        let text = ended.stdout + &ended.stderr;
+        assert!(text.contains("ALL_PROXY") && !text.contains("pr0xySecret"), "{text}");
+    }
+    world.sandbox.fault(Fault::on("/orgs/acme").status(407));
+    let ended = finish(world.ghbk(&["run"]).env("GHBK_LIMITS__RETRIES", "0")).expect(3);
+    assert!(ended.stdout.contains("the proxy on the way asks for a user name"), "{ended:#?}");
+}

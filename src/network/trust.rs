@@ -1,0 +1,111 @@
+//! Which servers are believed to be who they say: the system's certificates, and those that are configured.
+//!
+//! Reads files, once for each client. What a newcomer would get wrong: GitHub Enterprise Server makes a certificate for
+//! itself that is marked as an authority's. webpki takes no such certificate for a server's, whoever trusts it; git and curl
+//! do if exactly this one is trusted, and so does ghbk. Its name is still compared; its dates are not, since whoever names
+//! a certificate by itself has decided.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// Returns how to speak TLS, trusting the system's certificates (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`) and those
+/// in a file.
+pub(super) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut trusted = rustls_native_certs::load_native_certs().certs;
+    if let Some(path) = ca_file {
+        let unreadable = |error: &dyn std::fmt::Display| format!("github.ca_file {}: {error}", path.display());
+        let before = trusted.len();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
+            trusted.push(certificate.map_err(|error| unreadable(&error))?);
+        }
+        if trusted.len() == before {
+            return Err(unreadable(&"it holds no certificate in PEM"));
+        }
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(Verifier::new(trusted, Arc::clone(&provider))?);
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Believes what webpki believes, and a certificate that is trusted by itself.
+#[derive(Debug)]
+struct Verifier {
+    trusted: Vec<CertificateDer<'static>>,
+    /// None if no certificate is trusted at all, as on a machine without any: http still works there.
+    webpki: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    fn new(trusted: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        let webpki = if roots.is_empty() {
+            None
+        } else {
+            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            Some(builder.build().map_err(|error| error.to_string())?)
+        };
+        Ok(Self { trusted, webpki, provider })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let unknown = || Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let verified = self.webpki.as_ref().map_or_else(
+            || Err(unknown()),
+            |webpki| webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+        );
+        match verified {
+            Err(_) if self.trusted.iter().any(|trusted| trusted == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            // An authority's certificate that nobody trusts is unknown like any other.
+            Err(Error::InvalidCertificate(CertificateError::Other(_))) => Err(unknown()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
