@@ -30,6 +30,7 @@ pub mod slack;
 
 pub mod backup;
 mod blocking;
+pub mod memory;
 mod scratch;
 
 pub mod cli;

@@ -78,7 +78,9 @@ pub(crate) fn load_config(global: &GlobalArgs) -> Result<Config, Error> {
     // A variable that is not UTF-8 cannot be one of ours.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(config::load(Some((&path, required)), env, &overrides)?)
+    let config = config::load(Some((&path, required)), env, &overrides)?;
+    crate::memory::set_limit(config.limits.memory);
+    Ok(config)
 }
 
 /// Refuses to go on without anything to back up.

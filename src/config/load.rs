@@ -460,6 +460,9 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
         let reason = format!("must be at most {MAX_CONCURRENCY}");
         complain("limits.concurrency", reason, Some("GitHub allows 100 requests at once"));
     }
+    if limits.memory.is_some_and(|memory| memory < MIN_MEMORY) {
+        complain("limits.memory", format!("must be at least {MIN_MEMORY}"), Some("bytes, as in \"2GiB\""));
+    }
     if limits.bandwidth.is_some_and(|rate| rate.as_u64() < MIN_BANDWIDTH_BYTES_PER_SECOND) {
         complain("limits.bandwidth", "must be at least 16KiB".to_owned(), Some("bytes a second, as in \"50MiB\""));
     }
@@ -473,6 +476,8 @@ fn validate(config: &Config, document: &Document<'_>, problems: &mut Vec<ConfigP
 
 /// GitHub's secondary limit is 100 concurrent requests for REST and git together.
 const MAX_CONCURRENCY: usize = 64;
+/// Less would unpack nothing.
+const MIN_MEMORY: ByteSize = ByteSize::mib(64);
 /// Less would refuse ordinary repositories.
 const MIN_SIZE: ByteSize = ByteSize::mib(1);
 /// Less would let a single network read outlast the stall timeout.

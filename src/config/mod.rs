@@ -235,6 +235,8 @@ pub struct LimitsConfig {
     pub repository_size: ByteSize,
     /// How large one object in a received pack may be, unpacked: each is in memory as a whole for a moment.
     pub object_size: ByteSize,
+    /// Memory that unpacking may take, all repositories together; none: half of what the machine or its control group has.
+    pub memory: Option<ByteSize>,
     /// How long one repository (with its wiki) may take.
     #[serde(with = "humantime_serde")]
     pub repository_timeout: Duration,
@@ -261,6 +263,7 @@ impl Default for LimitsConfig {
             repository_size: ByteSize::gib(20),
             // GitHub refuses files above 100 MiB; servers of one's own may allow more.
             object_size: ByteSize::mib(512),
+            memory: None,
             repository_timeout: Duration::from_hours(2),
             stall_timeout: Duration::from_mins(1),
             retries: 4,

@@ -29,6 +29,7 @@ pub mod server;
 pub mod snapshot;
 pub mod stage;
 pub mod transport;
+mod unpacking;
 pub mod verify;
 pub mod view;
 
@@ -100,6 +101,14 @@ pub enum GitError {
         /// The size that the pack gives.
         bytes: bytesize::ByteSize,
         /// The largest allowed.
+        allowed: bytesize::ByteSize,
+    },
+    /// Checking what was received or stored takes more memory than there is.
+    #[error("to check it takes about {needed} of memory, and limits.memory allows {allowed}")]
+    NeedsMemory {
+        /// As foreseen.
+        needed: bytesize::ByteSize,
+        /// As configured, or half of what the machine has.
         allowed: bytesize::ByteSize,
     },
     /// The store no longer has what is to be restored.
@@ -203,6 +212,9 @@ impl GitError {
             Self::TooLarge(_) => "raise limits.repository_size if store and scratch have room, or exclude it",
             Self::ObjectTooLarge { .. } => {
                 "raise limits.object_size if there is memory for it, or exclude the repository"
+            }
+            Self::NeedsMemory { .. } => {
+                "use a machine with more memory, raise limits.memory, or exclude the repository"
             }
             Self::Lost(_) => {
                 "restore another point in time (`ghbk snapshots`), or the store's files from a backup of its file system"

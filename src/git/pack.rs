@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{open_file, read_at_once};
 use super::references::{OidBytes, RECENT, bytes_of};
+use super::unpacking::Unpacking;
 use super::{GitError, references};
 use crate::text::printable;
 
@@ -448,6 +449,8 @@ pub(super) fn examine(
     if index.num_objects() == 0 {
         return Ok(Examined::default());
     }
+    let largest_bytes = largest_of(&index, &data);
+    let Unpacking { threads, _memory } = Unpacking::begin(u64::from(index.num_objects()), largest_bytes, cancel)?;
     let needs = Mutex::new(HashSet::new());
     let malformed = Mutex::new(None);
     let mut needed = Needed { index: &index, recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
@@ -473,7 +476,7 @@ pub(super) fn examine(
             }
             Ok(())
         },
-        Options { check, alloc_limit_bytes, ..Options::default() },
+        Options { check, alloc_limit_bytes, thread_limit: Some(threads), ..Options::default() },
     );
     if cancel.is_cancelled() {
         return Err(GitError::Cancelled);
@@ -484,6 +487,12 @@ pub(super) fn examine(
     outcome.map_err(|error| damaged(&pack.pack, &error))?;
     let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Examined { objects: u64::from(index.num_objects()), needs })
+}
+
+/// Returns the size of the largest entry of a pack, unpacked.
+fn largest_of(index: &gix_pack::index::File, data: &gix_pack::data::File) -> u64 {
+    let size = |entry: gix_pack::index::Entry| data.entry(entry.pack_offset).map_or(0, |entry| entry.decompressed_size);
+    index.iter().map(size).max().unwrap_or_default()
 }
 
 /// Proves that some packs hold every needed object and everything that any of their objects refers to; returns how many

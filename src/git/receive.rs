@@ -7,7 +7,6 @@
 //! without `thin-pack`, so each delta has its base in it, and nothing has to be added from packs on a slow store.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +31,7 @@ use super::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
 use super::references::{self, OidBytes, RECENT, bytes_of};
 use super::refs::parse_oid;
 use super::stage::{Download, Transfer};
+use super::unpacking::Unpacking;
 use super::{GitError, transport};
 use crate::text::printable;
 
@@ -81,8 +81,8 @@ pub(super) struct Arrived {
     growing: PathBuf,
     /// One for each object received, by id.
     rows: Vec<Row>,
-    /// What they refer to, by thread.
-    needs: Vec<HashSet<OidBytes>>,
+    /// What they refer to, sorted.
+    needs: Vec<OidBytes>,
     entries_end: u64,
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
@@ -109,12 +109,12 @@ pub(super) fn receive(
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
     })?;
-    let Some(Received { rows, entries_end, own, checksum }) = received else {
+    let Some(Received { rows, largest_bytes, entries_end, own, checksum }) = received else {
         tracing::debug!("the pack is unusual and is received by libgit2");
         std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
         return Ok(None);
     };
-    let Examined { mut rows, needs } = examine(&growing, rows, entries_end, limit, &cancel)?;
+    let Examined { mut rows, needs } = examine(&growing, rows, (entries_end, largest_bytes), limit, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
@@ -138,7 +138,7 @@ impl Arrived {
     ) -> Result<Option<Pack>, GitError> {
         let Self { folder, growing, mut rows, needs, entries_end, own: own_rows, checksum } = self;
         let is_there = |oid: OidBytes| rows.binary_search_by_key(&oid, |row| row.oid).is_ok();
-        let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs.into_iter().flatten());
+        let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs);
         for oid in needed {
             if !is_there(oid) && !is_stored(oid) {
                 return Err(GitError::Incomplete(Oid::from_bytes(&oid)?));
@@ -167,6 +167,8 @@ struct Answer<R> {
 struct Received {
     /// One for each object received; what they are is not known yet.
     rows: Vec<Row>,
+    /// The size of the largest entry, unpacked.
+    largest_bytes: u64,
     /// Where the entries received end.
     entries_end: u64,
     /// Our own objects, behind them.
@@ -217,7 +219,7 @@ fn write_to(
         let arriving = Arriving { reader: pack, copy: &mut copy, failure: &failure };
         let mut reader = BufReader::with_capacity(PIECE_BYTES, first.chain(arriving));
         let mut rows = Vec::new();
-        let mut entries_end = HEADER_BYTES;
+        let (mut entries_end, mut largest_bytes) = (HEADER_BYTES, 0);
         let entries = if objects == 0 {
             // gitoxide takes it for granted that there is one.
             check_empty(&mut reader)?;
@@ -242,6 +244,7 @@ fn write_to(
             if is_unusual(&entry) {
                 return Ok(None);
             }
+            largest_bytes = largest_bytes.max(entry.decompressed_size);
             entries_end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
             rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
             transfer.received_objects.store(rows.len(), Ordering::Relaxed);
@@ -253,7 +256,7 @@ fn write_to(
         let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
         let own = own.map_err(failed())?;
         let checksum = copy.end(&appended).map_err(failed())?;
-        Ok(Some(Received { rows, entries_end, own, checksum }))
+        Ok(Some(Received { rows, largest_bytes, entries_end, own, checksum }))
     })();
     match remote_error {
         Some(text) => Err(GitError::Remote(text)),
@@ -381,26 +384,27 @@ impl<R: Read> Read for Arriving<'_, R> {
 /// What the objects of a pack are, and what they refer to.
 struct Examined {
     rows: Vec<Row>,
-    /// By thread.
-    needs: Vec<HashSet<OidBytes>>,
+    /// What they refer to, sorted.
+    needs: Vec<OidBytes>,
 }
 
 /// Unpacks and hashes every object, on all processors.
 fn examine(
     growing: &Path,
     rows: Vec<Row>,
-    entries_end: u64,
+    (entries_end, largest_bytes): (u64, u64),
     object_size_max: ByteSize,
     cancel: &CancellationToken,
 ) -> Result<Examined, GitError> {
     if rows.is_empty() {
         return Ok(Examined { rows, needs: Vec::new() });
     }
+    let Unpacking { threads, _memory } = Unpacking::begin(rows.len() as u64, largest_bytes, cancel)?;
     let interrupt = AtomicBool::new(false);
     let malformed = Mutex::new(None);
-    let needs = Mutex::new(Vec::new());
+    let needs = Mutex::new(Merged::default());
     let (stop, first_malformed) = (&interrupt, &malformed);
-    let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
+    let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: Vec::new(), all: &needs };
     let traversed = (|| {
         let data = gix_pack::data::File::at(growing, Sha1)?;
         let no_base = |_: &gix_hash::oid| Ok(None);
@@ -434,7 +438,7 @@ fn examine(
             traverse::Options {
                 object_progress: Box::new(Discard),
                 size_progress: &mut Discard,
-                thread_limit: None,
+                thread_limit: Some(threads),
                 should_interrupt: stop,
                 object_hash: Sha1,
                 alloc_limit_bytes: usize::try_from(object_size_max.as_u64()).ok(),
@@ -449,7 +453,7 @@ fn examine(
     }
     let traverse::Outcome { roots, children } = traversed.map_err(|error| broken(&error))?;
     let rows = roots.into_iter().chain(children).map(|item| item.data).collect();
-    Ok(Examined { rows, needs: needs.into_inner().unwrap_or_else(PoisonError::into_inner) })
+    Ok(Examined { rows, needs: needs.into_inner().unwrap_or_else(PoisonError::into_inner).sorted() })
 }
 
 /// Hashes an object for its id.
@@ -463,29 +467,66 @@ pub(super) fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
 /// Collects on one thread what objects refer to.
 struct References<'a> {
     recent: Vec<OidBytes>,
-    found: HashSet<OidBytes>,
-    all: &'a Mutex<Vec<HashSet<OidBytes>>>,
+    found: Vec<OidBytes>,
+    all: &'a Mutex<Merged>,
 }
+
+/// As many ids are handed on at once.
+const FOUND_MAX: usize = 1 << 16;
 
 impl References<'_> {
     fn take(&mut self, oid: OidBytes) {
         let slot = references::slot(oid);
         if self.recent[slot] != oid {
             self.recent[slot] = oid;
-            self.found.insert(oid);
+            self.found.push(oid);
+            if self.found.len() >= FOUND_MAX {
+                self.hand_on();
+            }
         }
+    }
+
+    fn hand_on(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).add(&mut self.found);
     }
 }
 
 impl Clone for References<'_> {
     fn clone(&self) -> Self {
-        Self { recent: self.recent.clone(), found: HashSet::new(), all: self.all }
+        Self { recent: self.recent.clone(), found: Vec::new(), all: self.all }
     }
 }
 
 impl Drop for References<'_> {
     fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.found));
+        self.hand_on();
+    }
+}
+
+/// Ids from all threads, each once when it is sorted: a set of millions of them would take three times the memory.
+#[derive(Default)]
+struct Merged {
+    oids: Vec<OidBytes>,
+    sorted: usize,
+}
+
+impl Merged {
+    fn add(&mut self, found: &mut Vec<OidBytes>) {
+        self.oids.append(found);
+        if self.oids.len() > 2 * self.sorted + 4 * FOUND_MAX {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        self.oids.sort_unstable();
+        self.oids.dedup();
+        self.sorted = self.oids.len();
+    }
+
+    fn sorted(mut self) -> Vec<OidBytes> {
+        self.sort();
+        self.oids
     }
 }
 
@@ -562,8 +603,8 @@ mod tests {
         let growing = folder.path().join("growing.pack");
         let cancel = CancellationToken::new();
         let Examined { mut rows, needs } =
-            examine(&growing, received.rows, received.entries_end, LARGE, &cancel).unwrap();
-        assert_eq!((rows.len(), needs.iter().map(HashSet::len).sum::<usize>()), (3, 0));
+            examine(&growing, received.rows, (received.entries_end, received.largest_bytes), LARGE, &cancel).unwrap();
+        assert_eq!((rows.len(), needs.len()), (3, 0));
         rows.extend(received.own);
         let pack = pack::name(&growing, rows, received.checksum, folder.path()).unwrap();
         let verified = Command::new("git").arg("verify-pack").arg(&pack.idx).output().unwrap();

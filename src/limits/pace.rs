@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 /// More are never under way: `limits.concurrency` allows no more.
 const AT_ONCE_MAX: f64 = 64.0;
+/// This many are under way at once before the server has answered anything; each good answer allows one more until it refuses or
+/// slows down for the first time, as TCP starts.
+const AT_ONCE_FIRST: f64 = 8.0;
 /// The rate is measured over this time.
 const WINDOW: Duration = Duration::from_secs(1);
 /// One request more at once is tried after this many good answers for each that is allowed already.
@@ -28,6 +31,8 @@ const MUCH_SLOWER: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Pace {
     at_once: f64,
+    /// Whether the server has neither refused nor slowed down yet.
+    is_starting: bool,
     under_way: u32,
     /// Counts slowings.
     epoch: u64,
@@ -58,7 +63,15 @@ pub(super) enum May {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: AT_ONCE_MAX, under_way: 0, epoch: 0, rate: None, begun: VecDeque::new(), quickest: None }
+        Self {
+            at_once: AT_ONCE_FIRST,
+            is_starting: true,
+            under_way: 0,
+            epoch: 0,
+            rate: None,
+            begun: VecDeque::new(),
+            quickest: None,
+        }
     }
 }
 
@@ -95,7 +108,8 @@ impl Pace {
             return self.slow_down(epoch, now);
         }
         let Some(rate) = &mut self.rate else {
-            self.at_once = (self.at_once + 1.0 / (ANSWERS_FOR_ONE_MORE * self.at_once)).min(AT_ONCE_MAX);
+            let step = if self.is_starting { 1.0 } else { 1.0 / (ANSWERS_FOR_ONE_MORE * self.at_once) };
+            self.at_once = (self.at_once + step).min(AT_ONCE_MAX);
             return;
         };
         rate.allowed += rate.refused * RATE_STEP;
@@ -110,6 +124,7 @@ impl Pace {
             return;
         }
         self.epoch += 1;
+        self.is_starting = false;
         // What is allowed may be far more than what was tried.
         let tried = self.at_once.min(f64::from(self.under_way));
         if tried >= 2.0 {
@@ -148,8 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn requests_refused_together_slow_the_pace_once() {
+    fn as_many_begin_as_have_been_answered_well_and_eight() {
         let (mut pace, now) = (Pace::default(), Instant::now());
+        for answered in 0..100 {
+            assert!(pace.at_once >= (AT_ONCE_FIRST + f64::from(answered)).min(AT_ONCE_MAX), "{pace:?}");
+            let epoch = begun(&mut pace, now);
+            pace.answered(epoch, Duration::ZERO, now);
+            pace.end();
+        }
+    }
+
+    #[test]
+    fn requests_refused_together_slow_the_pace_once() {
+        let (mut pace, now) = (Pace { at_once: 16.0, ..Pace::default() }, Instant::now());
         let epochs: Vec<u64> = (0..16).map(|_| begun(&mut pace, now)).collect();
         for epoch in epochs {
             pace.slow_down(epoch, now);
@@ -206,6 +232,6 @@ mod tests {
         let mut always_slow = Pace::default();
         let epoch = begun(&mut always_slow, now);
         always_slow.answered(epoch, SLOW * 2, now);
-        assert!(always_slow.rate.is_none() && always_slow.at_once >= AT_ONCE_MAX, "{always_slow:?}");
+        assert!(always_slow.rate.is_none() && always_slow.at_once > AT_ONCE_FIRST, "{always_slow:?}");
     }
 }

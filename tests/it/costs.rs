@@ -6,7 +6,8 @@ use crate::world::{World, finish_watched, noise};
 
 /// So many of anything that GitHub is asked once a run, whatever the number of repositories.
 const API_REQUESTS_MAX: usize = 5;
-const CONCURRENCY: u64 = 8;
+/// Small repositories that are under way at once by default.
+const AT_ONCE: u64 = 32;
 
 #[test]
 fn an_unchanged_repository_is_one_request_on_a_connection_that_is_there() {
@@ -14,7 +15,7 @@ fn an_unchanged_repository_is_one_request_on_a_connection_that_is_there() {
     let run = || {
         let mut command = world.ghbk(&["run", "--json"]);
         // Whether there is a wiki is a question of its own.
-        command.env("GHBK_GITHUB__WIKIS", "false").env("GHBK_LIMITS__CONCURRENCY", CONCURRENCY.to_string());
+        command.env("GHBK_GITHUB__WIKIS", "false");
         crate::world::finish(&mut command).expect(0).json()
     };
     run();
@@ -27,7 +28,7 @@ fn an_unchanged_repository_is_one_request_on_a_connection_that_is_there() {
     assert!(api <= API_REQUESTS_MAX + 130 / 100, "{others:#?}");
     let connections = world.sandbox.traffic().connections - connections;
     // One for Slack; and a pool may open one more while another is about to be free.
-    assert!(connections <= 3 * CONCURRENCY, "{connections} connections");
+    assert!(connections <= AT_ONCE + 8, "{connections} connections");
 }
 
 #[test]
