@@ -166,6 +166,18 @@ Looks at ROOT/NAME and ROOT/OWNER/NAME, bare or plain. GitHub is asked whose the
 and tag becomes the first snapshot, of the time when the clone was last brought up to date; what only the clone has is \
 kept. The clone itself moves to ROOT/.ghbk/adopted/ and is yours to remove. The next run fetches what is new.")]
     Adopt(AdoptArgs),
+    /// Says that a mirror is meant to be gone, so that no run misses it
+    #[command(after_long_help = "\
+Examples:
+  ghbk forget acme/old              its mirror was moved or removed on purpose
+  ghbk forget acme/site --wiki      only the mirror of its wiki was
+  ghbk forget 1296269               by id, where several had the same name
+
+ghbk never removes a mirror. Move or remove the folder yourself first: while it is in its place, nothing is forgotten, \
+and the command that removes it is printed. Until a missing mirror is forgotten, the run that makes it anew reports a \
+failure, because the snapshots of the old one are missing. A repository that GitHub still lists is mirrored anew by the \
+next run, unless github.exclude names it. Needs neither network nor token.")]
+    Forget(ForgetArgs),
     /// Checks configuration, store, secrets, GitHub and Slack, one line each
     #[command(after_long_help = "\
 Examples:
@@ -283,6 +295,17 @@ pub struct AdoptArgs {
     /// Lists them and does nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `ghbk forget`.
+#[derive(Clone, Debug, Args)]
+pub struct ForgetArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO")]
+    pub repository: Wanted,
+    /// Forgets the mirror of its wiki alone
+    #[arg(long)]
+    pub wiki: bool,
 }
 
 /// Arguments of `ghbk check`.

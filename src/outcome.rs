@@ -327,6 +327,8 @@ pub enum Trigger {
     Adoption,
     /// A verification that found damage, and records it.
     Verification,
+    /// A person who says that a mirror is meant to be gone.
+    Forget,
     /// Something that a later version of ghbk wrote.
     #[serde(other)]
     Unknown,

@@ -6,6 +6,7 @@
 //! writes ends it early.
 
 mod adoption;
+mod forgetting;
 mod mirror;
 mod proof;
 mod tally;
@@ -42,6 +43,7 @@ use crate::store::{
 };
 
 pub use adoption::Adoption;
+pub use forgetting::Forgetting;
 
 /// How many mirrors are being read ahead at least: a store that answers in milliseconds answers many questions at once. Their refs
 /// are in memory until their turn comes.
@@ -216,9 +218,9 @@ impl Session {
         );
         signed?;
         let newest = newest?;
-        // A verification speaks to no GitHub.
+        // Neither speaks to GitHub.
         let store = match request.trigger {
-            Trigger::Verification => store,
+            Trigger::Verification | Trigger::Forget => store,
             _ => store.of_host(&host_of(&config.github.api_url), stored_index.as_ref())?,
         };
         let mut tally = Tally::default();

@@ -3,6 +3,7 @@
 mod adopt;
 mod check;
 mod daemon;
+mod forget;
 mod generate;
 mod list;
 mod point;
@@ -52,7 +53,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
     let log_file = match cli.command {
         Command::Daemon => LogFile::Required,
-        Command::Run(_) | Command::Adopt(_) => LogFile::IfPermitted,
+        Command::Run(_) | Command::Adopt(_) | Command::Forget(_) => LogFile::IfPermitted,
         _ => LogFile::Unused,
     };
     logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
@@ -65,6 +66,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
+        Command::Forget(arguments) => forget::forget(&context, arguments).await,
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
         Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),

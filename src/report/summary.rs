@@ -61,6 +61,11 @@ pub(super) fn headline(summary: &RunSummary) -> String {
             RunStatus::Unknown => UNKNOWN_END.to_owned(),
         };
     }
+    if summary.trigger == Trigger::Forget {
+        let names: Vec<String> = summary.selection.iter().map(ToString::to_string).collect();
+        let else_found = if summary.failures.is_empty() { String::new() } else { format!("; {}", failures(summary)) };
+        return format!("forgotten: {}{else_found}", names.join(", "));
+    }
     if summary.trigger == Trigger::Verification {
         return format!("verification found damage: {}", count(summary.failures.len() as u64, "mirror", "mirrors"));
     }

@@ -688,7 +688,9 @@ impl Worker {
                             error: "its mirror was no longer in its place; it is made anew, without the snapshots and kept tips \
                                     of before"
                                 .to_owned(),
-                            hint: "look for it in `.ghbk` and in the backups of the file system".to_owned(),
+                            hint: "look for it in `.ghbk` and in the backups of the file system; `ghbk forget` is for mirrors that \
+                                   are meant to be gone"
+                                .to_owned(),
                         });
                     }
                     outcome.failures.extend(lost.into_iter().map(|lost| Failure {

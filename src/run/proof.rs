@@ -114,7 +114,10 @@ impl Prover<'_> {
         let first = self.store.mirror_at(&mirror.place, main_kind(mirror));
         if matches!(first.exists(), Ok(false)) {
             let error = format!("its mirror is no longer in {}", mirror.place.display());
-            let hint = "unless you removed it, look for it in `.ghbk` and in the backups of the file system".to_owned();
+            let hint = format!(
+                "look for it in `.ghbk` and in the backups of the file system; if it is meant to be gone: `ghbk forget {}`",
+                mirror.full_name
+            );
             proven.failures.push(failure(&mirror.full_name.to_string(), error, hint));
             proven.vanished.push(id);
             return None;

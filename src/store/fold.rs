@@ -75,9 +75,11 @@ struct Incomplete {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FoldedRepository {
     pub(super) full_name: FullName,
-    /// Whether a mirror of its code was made.
+    /// Whether a mirror of its code was made, and not forgotten since.
+    #[serde(default)]
     pub(super) had_code: bool,
-    /// Whether a mirror of its wiki was made.
+    /// Whether a mirror of its wiki was made, and not forgotten since.
+    #[serde(default)]
     pub(super) had_wiki: bool,
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
@@ -165,6 +167,12 @@ impl Folded {
         });
         for outcome in &record.outcomes {
             self.take_outcome(outcome);
+        }
+        for forgotten in &record.forgotten {
+            if let Some(known) = self.repositories.get_mut(&forgotten.id) {
+                known.had_code &= !forgotten.parts.code;
+                known.had_wiki &= !forgotten.parts.wiki;
+            }
         }
         for verified in &record.verified {
             if let Some(known) = self.repositories.get_mut(&verified.id) {

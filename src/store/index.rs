@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Folded;
 use super::layout::MirrorKind;
-use super::ledger::{RunRecord, Verified, all_runs, latest};
-use super::mirror::{Scan, Unreadable};
+use super::ledger::{Forgotten, RunRecord, Verified, all_runs, latest};
+use super::mirror::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
 use crate::git::files::{read_at_once, replace};
 use crate::git::pack_list::PackList;
@@ -52,6 +52,19 @@ pub struct Lost {
     pub code: bool,
     /// That of its wiki.
     pub wiki: bool,
+}
+
+impl Lost {
+    /// Adds others.
+    fn add(&mut self, other: Self) {
+        self.code |= other.code;
+        self.wiki |= other.wiki;
+    }
+
+    /// Returns those of these that are not among others.
+    fn without(self, other: Self) -> Self {
+        Self { code: self.code && !other.code, wiki: self.wiki && !other.wiki }
+    }
 }
 
 /// Describes one mirror.
@@ -124,6 +137,12 @@ impl IndexedMirror {
         code.into_iter().chain(wiki).collect()
     }
 
+    /// Tells the same as what would be lost with it.
+    fn parts(&self) -> Lost {
+        let kinds = self.kinds();
+        Lost { code: kinds.contains(&MirrorKind::Code), wiki: kinds.contains(&MirrorKind::Wiki) }
+    }
+
     /// Says whether it lies in the attic, because another repository took its name.
     pub fn is_set_aside(&self) -> bool {
         self.place.starts_with(super::layout::attic_folder())
@@ -131,6 +150,33 @@ impl IndexedMirror {
 }
 
 const FILE: &str = "index.json";
+
+/// What the records have said so far, beside what is in the index; they are read newest first.
+#[derive(Default)]
+struct Recalled {
+    /// Whether one has said which repositories are gone.
+    is_gone_known: bool,
+    /// Repositories that have come to an end since they may have ended a run.
+    cleared: HashSet<RepositoryId>,
+    /// Mirrors that were made, and not forgotten since.
+    made: BTreeMap<RepositoryId, Lost>,
+    /// Mirrors that were forgotten.
+    forgotten: BTreeMap<RepositoryId, Lost>,
+}
+
+impl Recalled {
+    /// Notes that mirrors were made; those that were forgotten later are not missed.
+    fn note_made(&mut self, id: RepositoryId, made: Lost) {
+        let forgotten = self.forgotten.get(&id).copied().unwrap_or_default();
+        self.made.entry(id).or_default().add(made.without(forgotten));
+    }
+
+    /// Returns the mirrors that were forgotten and not made anew since: an index may be older than what the records say.
+    fn forgotten_for_good(&self, id: RepositoryId) -> Lost {
+        let forgotten = self.forgotten.get(&id).copied().unwrap_or_default();
+        forgotten.without(self.made.get(&id).copied().unwrap_or_default())
+    }
+}
 
 impl Index {
     /// Reads the index if it is that of the newest run, else rebuilds it.
@@ -197,6 +243,45 @@ impl Index {
     fn rebuild(store: &Store, outdated: Self) -> Result<Self, StoreError> {
         let Scan { mirrors, unreadable } = store.scan()?;
         let mut index = Self { unreadable, ..Self::default() };
+        index.take_found(mirrors);
+        let missing = index.take_over_unread(outdated);
+        for Unreadable { error, hint, .. } in &index.unreadable {
+            tracing::warn!(hint, "{error}");
+        }
+        let mut recalled = Recalled::default();
+        for record in all_runs(store)? {
+            match record {
+                Ok(record) => index.take_record(record, &mut recalled),
+                Err(error) => {
+                    let place = PathBuf::from(super::layout::OWN_FOLDER).join("runs");
+                    index.unreadable.push(Unreadable::new(None, place, &error));
+                }
+            }
+        }
+        match Folded::load(store) {
+            Ok(folded) => {
+                for (id, repository) in &folded.repositories {
+                    recalled.note_made(*id, Lost { code: repository.had_code, wiki: repository.had_wiki });
+                }
+                index.take_over_folded(folded, recalled.is_gone_known);
+            }
+            Err(error) => {
+                let place = PathBuf::from(super::layout::OWN_FOLDER);
+                index.unreadable.push(Unreadable::new(None, place, &error));
+            }
+        }
+        for (id, mirror) in missing {
+            let missed = mirror.parts().without(recalled.forgotten_for_good(id));
+            if missed != Lost::default() {
+                index.miss(store, id, &mirror, missed)?;
+            }
+        }
+        index.note_lost(recalled.made);
+        Ok(index)
+    }
+
+    /// Takes over the mirrors that are there; of two of one repository the one in its place counts.
+    fn take_found(&mut self, mirrors: Vec<Scanned>) {
         for found in mirrors {
             let mirror = IndexedMirror {
                 head: found.head,
@@ -205,13 +290,13 @@ impl Index {
                 ..IndexedMirror::new(found.full_name, found.place)
             };
             let at_home = mirror.place == super::layout::place(&mirror.full_name);
-            match index.mirrors.entry(found.id) {
+            match self.mirrors.entry(found.id) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(mirror);
                 }
                 Entry::Occupied(mut other) => {
                     let (one, two) = (other.get().place.display(), mirror.place.display());
-                    index.unreadable.push(Unreadable {
+                    self.unreadable.push(Unreadable {
                         id: Some(found.id),
                         place: mirror.place.clone(),
                         error: format!("there are two mirrors of {}, in {one} and in {two}", mirror.full_name),
@@ -223,60 +308,32 @@ impl Index {
                 }
             }
         }
-        index.take_over_unread(store, outdated)?;
-        for Unreadable { error, hint, .. } in &index.unreadable {
-            tracing::warn!(hint, "{error}");
+    }
+
+    /// Takes over everything that a record says; they come newest first.
+    fn take_record(&mut self, record: RunRecord, recalled: &mut Recalled) {
+        self.suspect(&record, &mut recalled.cleared);
+        for outcome in &record.outcomes {
+            recalled.note_made(outcome.id, Lost { code: outcome.head.is_some(), wiki: outcome.wiki_head.is_some() });
         }
-        let mut gone_known = false;
-        let mut cleared = HashSet::new();
-        let mut known: BTreeMap<RepositoryId, Lost> = BTreeMap::new();
-        for record in all_runs(store)? {
-            let record = match record {
-                Ok(record) => record,
-                Err(error) => {
-                    let place = PathBuf::from(super::layout::OWN_FOLDER).join("runs");
-                    index.unreadable.push(Unreadable::new(None, place, &error));
-                    continue;
-                }
-            };
-            index.suspect(&record, &mut cleared);
-            for outcome in &record.outcomes {
-                let known = known.entry(outcome.id).or_default();
-                known.code |= outcome.head.is_some();
-                known.wiki |= outcome.wiki_head.is_some();
-            }
-            index.take_over_record(&record);
-            let Some(summary) = record.summary.filter(RunSummary::is_complete) else { continue };
-            for (owner, listed) in &summary.listed_by_owner {
-                index.listed_by_owner.entry(owner.clone()).or_insert(*listed);
-            }
-            if !gone_known {
-                gone_known = true;
-                for mirror in index.mirrors.values_mut() {
-                    mirror.gone = summary.gone.contains(&mirror.full_name);
-                }
-            }
-            index.last_complete_start = index.last_complete_start.or(Some(summary.started_at));
-            if summary.status == RunStatus::Ok {
-                index.last_success = index.last_success.or(Some(summary.finished_at));
+        self.take_over_record(&record);
+        for forgotten in &record.forgotten {
+            recalled.forgotten.entry(forgotten.id).or_default().add(forgotten.parts);
+        }
+        let Some(summary) = record.summary.filter(RunSummary::is_complete) else { return };
+        for (owner, listed) in &summary.listed_by_owner {
+            self.listed_by_owner.entry(owner.clone()).or_insert(*listed);
+        }
+        if !recalled.is_gone_known {
+            recalled.is_gone_known = true;
+            for mirror in self.mirrors.values_mut() {
+                mirror.gone = summary.gone.contains(&mirror.full_name);
             }
         }
-        match Folded::load(store) {
-            Ok(folded) => {
-                for (id, repository) in &folded.repositories {
-                    let known = known.entry(*id).or_default();
-                    known.code |= repository.had_code;
-                    known.wiki |= repository.had_wiki;
-                }
-                index.take_over_folded(folded, gone_known);
-            }
-            Err(error) => {
-                let place = PathBuf::from(super::layout::OWN_FOLDER);
-                index.unreadable.push(Unreadable::new(None, place, &error));
-            }
+        self.last_complete_start = self.last_complete_start.or(Some(summary.started_at));
+        if summary.status == RunStatus::Ok {
+            self.last_success = self.last_success.or(Some(summary.finished_at));
         }
-        index.note_lost(known);
-        Ok(index)
     }
 
     /// Takes over what a record says of mirrors, where newer ones said nothing.
@@ -334,10 +391,26 @@ impl Index {
     /// Takes a mirror out that is not in its place any more, and remembers that it was there.
     pub fn lose(&mut self, id: RepositoryId) {
         if let Some(mirror) = self.mirrors.remove(&id) {
-            let kinds = mirror.kinds();
-            let has = |kind: MirrorKind| kinds.contains(&kind);
-            self.lost.insert(id, Lost { code: has(MirrorKind::Code), wiki: has(MirrorKind::Wiki) });
+            self.lost.insert(id, mirror.parts());
         }
+    }
+
+    /// Takes over that mirrors are meant to be gone.
+    pub fn forget(&mut self, forgotten: &Forgotten) {
+        let Forgotten { id, parts, .. } = forgotten;
+        if let Some(mirror) = self.mirrors.get_mut(id) {
+            if parts.wiki {
+                (mirror.wiki_head, mirror.wiki_packs) = (None, None);
+            }
+            if parts.code || mirror.wiki_only {
+                self.mirrors.remove(id);
+            }
+        }
+        if let Some(lost) = self.lost.get_mut(id) {
+            *lost = lost.without(*parts);
+        }
+        self.lost.retain(|_, lost| *lost != Lost::default());
+        self.unreadable.retain(|it| it.id != Some(*id));
     }
 
     /// Takes over what the records of long ago said, where newer ones say nothing.
@@ -367,9 +440,10 @@ impl Index {
         self.last_success = self.last_success.or(folded.last_success);
     }
 
-    /// Takes over from the index of before what it knows of mirrors that could not be read, and notices those that are no
-    /// longer where it knew them.
-    fn take_over_unread(&mut self, store: &Store, outdated: Self) -> Result<(), StoreError> {
+    /// Takes over from the index of before what it knows of mirrors that could not be read; returns those that are no longer
+    /// where it knew them.
+    fn take_over_unread(&mut self, outdated: Self) -> Vec<(RepositoryId, IndexedMirror)> {
+        let mut missing = Vec::new();
         for (id, mirror) in outdated.mirrors {
             if self.mirrors.contains_key(&id) {
                 continue;
@@ -383,20 +457,29 @@ impl Index {
                 self.mirrors.insert(id, IndexedMirror { place, is_unconfirmed: true, ..mirror });
                 continue;
             }
-            let kind = if mirror.wiki_only { MirrorKind::Wiki } else { MirrorKind::Code };
-            let folder = store.mirror_at(&mirror.place, kind);
-            let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
-            let kinds = mirror.kinds();
-            let has = |kind: MirrorKind| kinds.contains(&kind);
-            self.lost.insert(id, Lost { code: has(MirrorKind::Code), wiki: has(MirrorKind::Wiki) });
-            let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
-            self.unreadable.push(Unreadable {
-                id: Some(id),
-                error: format!("the mirror of {} was in {}, and {what}", mirror.full_name, mirror.place.display()),
-                hint: "unless you removed it, look for it in `.ghbk` and in the backups of the file system".to_owned(),
-                place: mirror.place,
-            });
+            missing.push((id, mirror));
         }
+        missing
+    }
+
+    /// Notes that a mirror is no longer where the index of before knew it.
+    fn miss(&mut self, store: &Store, id: RepositoryId, mirror: &IndexedMirror, parts: Lost) -> Result<(), StoreError> {
+        let kind = if mirror.wiki_only { MirrorKind::Wiki } else { MirrorKind::Code };
+        let folder = store.mirror_at(&mirror.place, kind);
+        let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
+        self.lost.insert(id, parts);
+        let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
+        let name = &mirror.full_name;
+        let unreadable = Unreadable {
+            id: Some(id),
+            error: format!("the mirror of {name} was in {}, and {what}", mirror.place.display()),
+            hint: format!(
+                "look for it in `.ghbk` and in the backups of the file system; if it is meant to be gone: `ghbk forget {name}`"
+            ),
+            place: mirror.place.clone(),
+        };
+        tracing::warn!(hint = unreadable.hint, "{}", unreadable.error);
+        self.unreadable.push(unreadable);
         Ok(())
     }
 

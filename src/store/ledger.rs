@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::fold::Folded;
-use super::{Store, StoreError};
+use super::{Lost, Store, StoreError};
 use crate::git::files::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Happened, Outcome, RunEnd, RunHeader, RunStatus, RunSummary, Trigger};
@@ -66,6 +66,8 @@ pub enum Record {
         /// When.
         at: DateTime<Utc>,
     },
+    /// A mirror that a person means to be gone.
+    Forgotten(Forgotten),
     /// The last line.
     Summary(RunSummary),
     /// A line that a later version of ghbk wrote.
@@ -82,6 +84,18 @@ pub struct Verified {
     pub at: DateTime<Utc>,
     /// What is wrong, first of all; none if nothing is.
     pub damage: Option<String>,
+}
+
+/// Names a repository whose mirrors are meant to be gone, so that no run misses them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Its identity.
+    pub id: RepositoryId,
+    /// The last name that is known of it.
+    pub full_name: FullName,
+    /// Which of its mirrors.
+    #[serde(flatten)]
+    pub parts: Lost,
 }
 
 /// Writes the record of the run that holds the lock; clones write the same one.
@@ -131,6 +145,14 @@ impl Ledger {
     /// [`StoreError::Io`].
     pub fn prove(&self) -> Result<(), StoreError> {
         self.or_remove(self.sync())
+    }
+
+    /// Removes the record of a run that did nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn discard(self) -> Result<(), StoreError> {
+        fs::remove_file(&self.path).map_err(StoreError::io("remove", &self.path))
     }
 
     fn or_remove(&self, begun: Result<(), StoreError>) -> Result<(), StoreError> {
@@ -238,6 +260,8 @@ pub struct RunRecord {
     pub verified: Vec<Verified>,
     /// Repositories restored into scratch, and when.
     pub restored: Vec<(RepositoryId, DateTime<Utc>)>,
+    /// Mirrors that a person means to be gone.
+    pub forgotten: Vec<Forgotten>,
     /// The last line, if the run ended in order.
     pub summary: Option<RunSummary>,
     /// How many lines this version of ghbk cannot read, though they are whole: a later version wrote them.
@@ -278,6 +302,7 @@ impl RunRecord {
             outcomes: vec![],
             verified: vec![],
             restored: vec![],
+            forgotten: vec![],
             summary: None,
             unknown_lines: 0,
         }
@@ -298,6 +323,7 @@ impl RunRecord {
             }
             Record::Verified(verified) => self.verified.push(verified),
             Record::Restored { id, at } => self.restored.push((id, at)),
+            Record::Forgotten(forgotten) => self.forgotten.push(forgotten),
             Record::Summary(summary) => self.summary = Some(summary),
             Record::Unknown => self.unknown_lines += 1,
         }
@@ -424,6 +450,23 @@ pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreErro
         }
     }
     Ok(None)
+}
+
+/// Returns the last name that the records know of each repository.
+///
+/// # Errors
+/// [`StoreError::Io`] if the folder, or what is folded, cannot be read.
+pub fn recorded_names(store: &Store) -> Result<BTreeMap<RepositoryId, FullName>, StoreError> {
+    let mut names = BTreeMap::new();
+    for record in all_runs(store)?.filter_map(Result::ok) {
+        for outcome in record.outcomes {
+            names.entry(outcome.id).or_insert(outcome.full_name);
+        }
+    }
+    for (id, repository) in Folded::load(store)?.repositories {
+        names.entry(id).or_insert(repository.full_name);
+    }
+    Ok(names)
 }
 
 /// Reads records, newest first, as they are asked for.

@@ -24,7 +24,10 @@ pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
 pub use index::{Index, IndexedMirror, Lost};
 pub use layout::MirrorKind;
-pub use ledger::{Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, run_record};
+pub use ledger::{
+    Forgotten, Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, recorded_names,
+    run_record,
+};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{History, Mirror, Scan, Scanned, Unreadable};
 pub use recovery::{Broom, Swept};

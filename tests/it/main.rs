@@ -12,6 +12,7 @@ mod damage;
 mod every_step;
 mod faults;
 mod fold;
+mod forget;
 mod history;
 mod hostile;
 mod hosts;

@@ -1,0 +1,124 @@
+//! `ghbk forget`: a person says that a mirror is meant to be gone.
+//!
+//! What a newcomer would get wrong: this removes nothing. It refuses while the mirror is there, and prints the command that
+//! removes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, find_mirrors, open_store, print, print_json};
+use crate::blocking::on_store;
+use crate::cli::ForgetArgs;
+use crate::clock::Clock;
+use crate::error::{Error, Exit};
+use crate::names::{FullName, RepositoryId, Wanted};
+use crate::outcome::{RunSummary, Trigger};
+use crate::run::{Forgetting, Request, Session};
+use crate::store::{Forgotten, Index, Lost, recorded_names};
+
+pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<Exit, Error> {
+    let config = Arc::clone(&context.config);
+    let (index, names) = on_store(move || {
+        let store = open_store(&config)?;
+        Ok((Index::current(&store)?, recorded_names(&store)?))
+    })
+    .await?;
+    let (id, full_name) = find(&index, names, &arguments.repository)?;
+    let parts = Lost { code: !arguments.wiki, wiki: true };
+    let forgotten = Forgotten { id, full_name, parts };
+    let config = Arc::clone(&context.config);
+    let request = Request { trigger: Trigger::Forget, selection: vec![forgotten.full_name.clone()], repair: false };
+    let for_session = forgotten.clone();
+    let forgetting = on_store(move || {
+        Session::begin(config, request, Clock::system(), &CancellationToken::new())?.forget(&for_session)
+    })
+    .await?;
+    match forgetting {
+        Forgetting::Done(summary) => tell(context, &forgotten, &summary),
+        Forgetting::InPlace(folders) => Err(in_place(&forgotten, &arguments, &folders)),
+    }
+}
+
+/// Finds the one repository that a person means, among those whose mirror is known or missed.
+fn find(
+    index: &Index,
+    mut names: BTreeMap<RepositoryId, FullName>,
+    wanted: &Wanted,
+) -> Result<(RepositoryId, FullName), Error> {
+    names.extend(index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())));
+    let known: BTreeSet<&RepositoryId> = index.mirrors.keys().chain(index.lost.keys()).collect();
+    names.retain(|id, _| known.contains(id));
+    names.retain(|id, name| match wanted {
+        Wanted::Id(wanted) => wanted == id,
+        Wanted::Name(wanted) => wanted.same_as(name),
+    });
+    let ids: Vec<String> = names.keys().map(ToString::to_string).collect();
+    match (names.pop_first(), names.is_empty()) {
+        (Some(found), true) => Ok(found),
+        (Some((first, _)), false) => Err(Error::new(
+            Exit::Usage,
+            format!("the store knows several repositories of the name {wanted}: {}", ids.join(", ")),
+            format!("name one by its id, such as `ghbk forget {first}`"),
+        )),
+        // With the nearest name, or what lists them.
+        (None, _) => Err(match find_mirrors(index, wanted) {
+            Err(error) => error,
+            Ok(_) => {
+                Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), "`ghbk status` lists them")
+            }
+        }),
+    }
+}
+
+fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Result<Exit, Error> {
+    if context.global.json {
+        print_json(forgotten)?;
+    } else {
+        let what = if forgotten.parts.code { "" } else { "the wiki of " };
+        print(&format!(
+            "forgotten: {what}{}; no run misses its mirror any more, and if GitHub still lists it, the next run makes a new one\n",
+            forgotten.full_name
+        ))?;
+    }
+    // Found while the store was looked through, as at the beginning of every run.
+    for failure in &summary.failures {
+        tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);
+    }
+    Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Partial })
+}
+
+/// Words that the mirror is still there, with the commands that change that.
+fn in_place(forgotten: &Forgotten, arguments: &ForgetArgs, folders: &[impl AsRef<Path>]) -> Error {
+    let paths: Vec<String> = folders.iter().map(|folder| quoted(folder.as_ref())).collect();
+    let (paths, wiki) = (paths.join(" "), if arguments.wiki { " --wiki" } else { "" });
+    Error::new(
+        Exit::Usage,
+        format!("the mirror of {} is still there: {paths}", forgotten.full_name),
+        format!(
+            "move it into this folder with `mv {paths} .`, or remove it for good with `rm -rf {paths}`; then `ghbk forget {}{wiki}` \
+             again",
+            forgotten.id
+        ),
+    )
+}
+
+/// Writes a path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_written_as_a_shell_reads_it() {
+        assert_eq!(quoted(Path::new("/mnt/efs/acme/site.git")), "/mnt/efs/acme/site.git");
+        assert_eq!(quoted(Path::new("/mnt/my disk/it's.git")), r"'/mnt/my disk/it'\''s.git'");
+    }
+}
