@@ -358,12 +358,15 @@ impl Session {
         let plan = apart(move || {
             self.refuse_linked_owners(&mut plan, &mut tally);
             self.warn_of_clones(&plan, &mut tally);
+            if !plan.moves.is_empty() {
+                self.lock.confirm()?;
+            }
             self.move_mirrors(&mut plan, &mut tally);
             tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
             let left_out = plan.set_apart(&self.index.suspects, !self.request.selection.is_empty());
-            (self, plan, tally, left_out)
+            Ok((self, plan, tally, left_out))
         });
-        let (mut this, plan, mut tally, left_out) = plan.await;
+        let (mut this, plan, mut tally, left_out) = plan.await?;
         this.ledger.write_apart(Record::Plan { repositories: plan.steps.len() as u64 }).await?;
         progress.planned(plan.steps.len());
 
@@ -618,6 +621,8 @@ impl Session {
 
     /// Writes the summary and the index, and gives the lock back.
     fn close(mut self, tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
+        // Whoever lost it writes nothing more: the store may be another run's by now.
+        self.lock.confirm()?;
         let summary = tally.sum_up(&self, end, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
         self.index.close(&summary);
@@ -655,7 +660,7 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 /// Says whether an error of a mirror means that no other can be written either.
 fn is_fatal(error: &crate::git::GitError, root: &Path) -> bool {
     match error {
-        crate::git::GitError::Unauthorized => true,
+        crate::git::GitError::Unauthorized | crate::git::GitError::LockLost(_) => true,
         crate::git::GitError::Credentials(error) => error.ends_the_run(),
         crate::git::GitError::Io { source, path, .. } => path.starts_with(root) && ends_the_run(source.kind()),
         _ => false,

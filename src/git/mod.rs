@@ -159,6 +159,9 @@ pub enum GitError {
     /// The server did not take what was pushed.
     #[error("the server refuses the push: {0}")]
     Refused(String),
+    /// The lock of the store is held by nobody, or by another run.
+    #[error("the lock {0} was removed or replaced while the run held it")]
+    LockLost(std::path::PathBuf),
     /// The work was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -239,6 +242,7 @@ impl GitError {
             Self::Overtaken => {
                 "look for another ghbk that uses this store; never remove `.ghbk/lock`; the next run compares anew"
             }
+            Self::LockLost(_) => crate::store::LOCK_LOST_HINT,
             Self::PushedDiffers => "push again to a new, empty repository",
             Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
             Self::NotEmpty(_) => "make a new repository, without README, licence or .gitignore",

@@ -172,7 +172,7 @@ struct Done {
 
 impl Work {
     fn carry_out(&self, clone: &ForeignClone) -> Result<Done, GitError> {
-        let _lock = Arc::clone(&self.lock);
+        let lock = Arc::clone(&self.lock);
         let Occasion { id, full_name, run_id, .. } = &self.occasion;
         let target = self.store.mirror_at(&layout::place(full_name), self.kind);
         if target.exists().map_err(GitError::io("examine", target.path()))? && target.path() != clone.folder {
@@ -191,6 +191,7 @@ impl Work {
         let aside = layout::adopted(place, run_id);
         let publication = Publication { packs: &staged.packs, refs: &staged.refs, compared: None, head: Some(&head) };
         let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
+        lock.confirm()?;
         self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;
         let clone = AdoptedClone { from: place.display().to_string(), set_aside_in: aside.display().to_string() };
         Ok(Done { head, kept: staged.kept, clone, packs: PackList::of(&staged.packs).ok() })

@@ -543,8 +543,8 @@ impl Worker {
         let (parent, cancel) = (self.scratch.clone(), cancel.clone());
         let store = self.store.clone();
         let merged = blocking(move || {
-            let _lock = lock;
             store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
+            lock.confirm()?;
             let scratch = temporary_folder("stage-", &parent)?;
             let merged = consolidate(mirror.path(), scratch.path(), policy, &cancel);
             Ok((merged, PackList::of_mirror(mirror.path()).ok()))
@@ -570,7 +570,6 @@ impl Worker {
         let lock = Arc::clone(&self.lock);
         let was_known = part.stored_head.is_some() || part.was_lost;
         blocking(move || {
-            let _lock = lock;
             let Change { stored, is_repair, staged, head, keeps_head, remarks, packs: packs_before, scratch } = change;
             let new_head = (!keeps_head).then_some(head.as_str());
             let compared = stored.as_ref().map(|stored| &stored.refs);
@@ -581,6 +580,7 @@ impl Worker {
             } else if stored.is_some() {
                 store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             }
+            lock.confirm()?;
             let state = if is_repair {
                 let old = (mirror.path(), aside.path());
                 store.replace_mirror(&building, &mirror, old, (id, &full_name), &publication)?;
@@ -620,7 +620,9 @@ impl Worker {
                 packs = packs_before.zip(packs).map(|(before, new)| before.and(new));
             }
             if staged.stored_packs + staged.packs.len() > policy.packs_max {
-                changed.note_merged(consolidate(mirror.path(), scratch.path(), policy, &cancel), &name);
+                let merged = lock.confirm().map_err(GitError::from);
+                let merged = merged.and_then(|()| consolidate(mirror.path(), scratch.path(), policy, &cancel));
+                changed.note_merged(merged, &name);
                 packs = PackList::of_mirror(mirror.path()).ok();
             }
             Ok(Synced { state, head, remarks, packs, changed })

@@ -1,12 +1,13 @@
 //! One run at a time: flock(2) on `.ghbk/lock`.
 //!
 //! The kernel gives the lock back when its holder dies, however it dies, so a stale lock does not exist. The text in
-//! the file only says who holds it; nobody decides by it.
+//! the file only says who holds it; nobody decides by it. What a newcomer would get wrong: a lock is on a file, not on its
+//! name. If somebody removes the file, its holder holds a file that nobody else will ever open, and the next run locks another.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::git::files::{check_regular, open_regular};
 pub struct Lock {
     file: File,
     path: PathBuf,
+    /// Device and inode of the file, by which it is told from another of its name.
+    identity: (u64, u64),
 }
 
 /// Says who holds the lock.
@@ -48,9 +51,23 @@ impl Lock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] if another run has it; [`StoreError::Io`].
+    /// [`StoreError::Locked`] if another run has it; [`StoreError::LockLost`] if its file is replaced again and again;
+    /// [`StoreError::Io`].
     pub fn take(store: &Store) -> Result<Self, StoreError> {
         let path = store.own("lock");
+        for _ in 0..ATTEMPTS {
+            let lock = Self::take_file(path.clone())?;
+            match lock.confirm() {
+                // Replaced between opening and locking.
+                Err(StoreError::LockLost(_)) => std::thread::sleep(PAUSE),
+                confirmed => return confirmed.map(|()| lock),
+            }
+        }
+        Err(StoreError::LockLost(path))
+    }
+
+    /// Opens the file and locks it, whether it still has its name or not.
+    fn take_file(path: PathBuf) -> Result<Self, StoreError> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -77,7 +94,21 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
             }
         }
-        Ok(Self { file, path })
+        let identity = file.metadata().map(|it| identity_of(&it)).map_err(StoreError::io("examine", &path))?;
+        Ok(Self { file, path, identity })
+    }
+
+    /// Checks that the file that is locked still has its name: else another run may hold the lock, too.
+    ///
+    /// # Errors
+    /// [`StoreError::LockLost`] if it was removed or replaced; [`StoreError::Io`].
+    pub fn confirm(&self) -> Result<(), StoreError> {
+        match std::fs::metadata(&self.path) {
+            Ok(there) if identity_of(&there) == self.identity => Ok(()),
+            Ok(_) => Err(StoreError::LockLost(self.path.clone())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::LockLost(self.path.clone())),
+            Err(error) => Err(StoreError::io("examine", &self.path)(error)),
+        }
     }
 
     /// Writes down who holds it.
@@ -94,6 +125,11 @@ impl Lock {
         let shortened = if is_longer { self.file.set_len(length) } else { Ok(()) };
         shortened.and_then(|()| self.file.write_all_at(text.as_bytes(), 0)).map_err(StoreError::io("write", &self.path))
     }
+}
+
+/// Returns what tells a file from every other that is there.
+fn identity_of(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Returns open's flags that keep a FIFO in the lock's place from holding up whoever opens or reads it.
@@ -116,5 +152,50 @@ pub fn is_locked(store: &Store) -> Result<bool, StoreError> {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StoreConfig;
+
+    fn store(root: &std::path::Path) -> Store {
+        let config = StoreConfig { root: root.to_owned(), require_mount: Some(false), ..StoreConfig::default() };
+        let store = Store::open(&config).unwrap();
+        store.prepare().unwrap();
+        store
+    }
+
+    #[test]
+    fn a_lock_is_lost_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let path = store.own("lock");
+        let first = Lock::take(&store).unwrap();
+        first.confirm().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(first.confirm(), Err(StoreError::LockLost(_))));
+        let second = Lock::take(&store).unwrap();
+        assert!(matches!(first.confirm(), Err(StoreError::LockLost(_))), "another file has its name");
+        second.confirm().unwrap();
+    }
+
+    /// The one that opened the file before it was replaced must not take the lock of a file that nobody else opens.
+    #[test]
+    fn a_lock_is_taken_on_the_file_that_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let path = store.own("lock");
+        let holder = Lock::take(&store).unwrap();
+        let waiting = std::thread::spawn({
+            let store = store.clone();
+            move || Lock::take(&store)
+        });
+        std::thread::sleep(PAUSE * 2);
+        std::fs::remove_file(&path).unwrap();
+        drop(holder);
+        let taken = waiting.join().unwrap().unwrap();
+        taken.confirm().unwrap();
     }
 }

@@ -64,6 +64,9 @@ pub enum StoreError {
     /// A symbolic link is where ghbk would write: it may lead anywhere.
     #[error("{0} is a symbolic link, and nothing is written through one")]
     Linked(PathBuf),
+    /// The file of the lock is another one than the run has locked.
+    #[error("the lock {0} was removed or replaced while the run held it")]
+    LockLost(PathBuf),
     /// The store holds mirrors of another GitHub.
     #[error("the store holds mirrors of {stored}, and github.api_url is of {wanted}")]
     OtherHost {
@@ -108,6 +111,10 @@ pub enum StoreError {
     },
 }
 
+/// What to do when the lock is lost.
+pub(crate) const LOCK_LOST_HINT: &str = "never remove `.ghbk/lock`, a run that has ended does not keep it; another run may be under way \
+                                         now: `ghbk status` shows it; run again when it has ended";
+
 impl StoreError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
@@ -126,6 +133,7 @@ impl StoreError {
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
             Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
+            Self::LockLost(_) => LOCK_LOST_HINT.to_owned(),
             Self::OtherHost { path, stored, wanted } => format!(
                 "give each GitHub a store.root of its own; if {wanted} is a new name of {stored}, write into {}: \
                  format = 1, host = \"{wanted}\", formerly = [\"{stored}\"], a line each",
@@ -152,6 +160,7 @@ impl From<StoreError> for GitError {
         match error {
             StoreError::Io { doing, path, source } => Self::Io { doing, path, source },
             StoreError::Linked(path) => Self::Linked(path),
+            StoreError::LockLost(path) => Self::LockLost(path),
             // As another tool's clone: it is nobody's of this GitHub.
             StoreError::OtherHost { path, .. } => Self::InTheWay(path),
             error => Self::Task(error.to_string()),

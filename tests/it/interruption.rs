@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ghbk_sandbox::Fault;
 
-use crate::world::{World, git, git_output};
+use crate::world::{World, finish, git, git_output};
 
 fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
@@ -145,30 +145,42 @@ fn an_interrupted_rename_is_finished() {
     world.assert_mirrors("acme/new");
 }
 
-/// Seen in a review: whoever removed the lock let a second run in, and the first one then published over refs that it had never
-/// seen: the tip and the snapshot of the other were named by nothing, and went with the next `git gc`.
+/// Starts a run that waits for its pack: what it publishes it has compared already.
+fn start_before_its_publication(world: &World) -> std::process::Child {
+    world.sandbox.fault(Fault::on("/acme/site.git/git-upload-pack").times(1).delay(3_000));
+    world.sandbox.clear_requests();
+    let run = start(world, &["run", "--json"]);
+    let asked = || world.sandbox.requests().iter().any(|request| request.path.ends_with("site.git/info/refs"));
+    wait_for("the question what there is", asked);
+    // A request is listed when it is answered; by now the run waits for its pack.
+    sleep(Duration::from_millis(800));
+    run
+}
+
+fn run_program(program: &str, arguments: &[&std::path::Path]) {
+    assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+}
+
+/// Seen in a review: what wrote the refs while a run fetched was overwritten by it: the tip and the snapshot of the other were
+/// named by nothing, and went with the next `git gc`.
 #[test]
 fn a_publication_never_overwrites_refs_that_it_did_not_compare() {
     let world = World::new();
     let site = world.add("acme/site");
     world.run_json(0);
     let mirror = world.mirror("acme/site");
+    let twin = world.folder.path().join("twin");
+    run_program("cp", &["-a".as_ref(), &world.root, &twin]);
     site.commit("main", "first", "1").unwrap();
-    let slow = "/acme/site.git/git-upload-pack";
-    world.sandbox.fault(Fault::on(slow).times(1).delay(3_000));
-    world.sandbox.clear_requests();
-    let first = start(&world, &["run", "--json"]);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !world.sandbox.requests().iter().any(|request| request.path.ends_with("site.git/info/refs")) {
-        assert!(Instant::now() < deadline, "the first run asks what there is");
-        sleep(Duration::from_millis(20));
-    }
-    // A request is listed when it is answered; by now the first run waits for its pack.
-    sleep(Duration::from_millis(800));
-    std::fs::remove_file(world.root.join(".ghbk/lock")).unwrap();
+    let first = start_before_its_publication(&world);
+    // Another process publishes, which the lock does not keep out: here one that ran on a copy of the store.
     site.force_push("main").unwrap();
     let between = site.rev_parse("main").unwrap();
-    world.run_json(0);
+    finish(world.ghbk(&["run"]).env("GHBK_STORE__ROOT", &twin)).expect(0);
+    let written = twin.join("acme/site.git");
+    run_program("cp", &["-a".as_ref(), &written.join("objects/pack/."), &mirror.join("objects/pack")]);
+    std::fs::copy(written.join("packed-refs"), mirror.join("written")).unwrap();
+    std::fs::rename(mirror.join("written"), mirror.join("packed-refs")).unwrap();
     site.force_push("main").unwrap();
     let output = first.wait_with_output().unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -180,6 +192,53 @@ fn a_publication_never_overwrites_refs_that_it_did_not_compare() {
     git(&mirror, &["cat-file", "-e", &between]);
     let snapshots = world.run(&["snapshots", "acme/site", "--json"]).expect(0).json();
     assert_eq!(snapshots[0]["snapshots"].as_array().unwrap().len(), 3, "{snapshots}");
+}
+
+/// Whoever removes the lock lets a second run in; the first one writes nothing more then.
+#[test]
+fn a_run_that_lost_its_lock_writes_nothing_more() {
+    for second_runs in [true, false] {
+        let world = World::new();
+        let site = world.add("acme/site");
+        let other = world.add("acme/other");
+        world.run_json(0);
+        site.commit("main", "first", "1").unwrap();
+        let first = start_before_its_publication(&world);
+        let record =
+            std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().map(|it| it.unwrap().path()).max().unwrap();
+        std::fs::remove_file(world.root.join(".ghbk/lock")).unwrap();
+        if second_runs {
+            other.commit("main", "second", "2").unwrap();
+            world.run_json(0);
+        }
+        let mirrors = || ["acme/site", "acme/other"].map(|name| crate::world::files_below(&world.mirror(name)));
+        let index = || std::fs::read(world.root.join(".ghbk/index.json")).unwrap();
+        let before = (mirrors(), index());
+        let output = first.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains("was removed or replaced while the run held it"), "{stderr}");
+        assert!(stderr.contains("hint: never remove `.ghbk/lock`"), "{stderr}");
+        assert!(before == (mirrors(), index()), "it went on writing");
+        let record = std::fs::read_to_string(record).unwrap();
+        assert!(!record.contains(r#""kind":"summary""#), "{record}");
+        world.run_json(0);
+        world.assert_mirrors("acme/site");
+    }
+}
+
+/// Also one that has nothing to publish.
+#[test]
+fn a_run_that_lost_its_lock_has_no_summary() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    world.sandbox.fault(Fault::on("/acme/site.git/info/refs").times(1).delay(2_000));
+    let first = start(&world, &["run"]);
+    wait_for("a record", || std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().count() == 2);
+    std::fs::remove_file(world.root.join(".ghbk/lock")).unwrap();
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(3));
+    world.run_json(0);
 }
 
 /// The process gets both signals while a thread of it hangs in a call that never returns, here on a FIFO that nobody
