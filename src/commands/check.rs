@@ -1,12 +1,14 @@
 //! `ghbk check`: everything that a run needs, one line each, what is wrong and how to mend it.
 
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::{Context, open_store, print, print_json};
 use crate::cli::CheckArgs;
+use crate::config::StoreMode;
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, Known, http_client};
 use crate::names::FullName;
@@ -114,11 +116,18 @@ async fn store(context: &Context) -> Finding {
             .prefix(".ghbk-check-")
             .tempfile_in(store.root())
             .map_err(crate::store::StoreError::io("write to", store.root()))?;
-        Ok::<_, crate::store::StoreError>(store.root().display().to_string())
+        let rights = std::fs::metadata(store.root()).map_err(crate::store::StoreError::io("examine", store.root()))?;
+        Ok::<_, crate::store::StoreError>((store.root().display().to_string(), rights.permissions().mode()))
     });
     match examined.await {
-        Ok(Ok(root)) => {
+        Ok(Ok((root, mode))) => {
             let mounted = if context.config.store.requires_mount() { ", mounted" } else { "" };
+            // Behind an access point everybody is one user, whatever the rights say.
+            let is_open = mode & 0o077 != 0 && context.config.store.mode == StoreMode::Private;
+            if is_open && !context.config.store.requires_mount() {
+                let hint = format!("chmod -R go= {root}, or set store.mode = \"umask\"");
+                return Finding::warning("store", format!("{root}, writable, but other users may read it"), hint);
+            }
             Finding::ok("store", format!("{root}{mounted}, writable"))
         }
         Ok(Err(error)) => Finding::failed("store", error.to_string(), error.hint()),

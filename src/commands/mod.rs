@@ -19,9 +19,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::MultiProgress;
+use rustix::fs::Mode;
 
 use crate::cli::{Cli, Command, GlobalArgs};
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Overrides, StoreMode};
 use crate::error::{Error, Exit};
 use crate::logging::{self, LogFile, Verbosity};
 use crate::names::{RepositoryId, Wanted};
@@ -57,6 +58,10 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         _ => LogFile::Unused,
     };
     logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
+    if config.store.mode == StoreMode::Private {
+        // After the log, which has rights of its own.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    }
     let context = Context { config: Arc::new(config), global: cli.global, bars };
     match cli.command {
         Command::Run(arguments) => run::run(&context, arguments).await,

@@ -57,6 +57,19 @@ pub struct StoreConfig {
     pub scratch: PathBuf,
     /// A mirror with more packs than this has its small ones merged.
     pub packs_max: usize,
+    /// Who may read what ghbk writes: mirrors, records, restores, scratch.
+    pub mode: StoreMode,
+}
+
+/// Says who may read what ghbk writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreMode {
+    /// Its owner: folders are 0700 and files 0600, whatever the umask.
+    #[default]
+    Private,
+    /// Whoever the umask of the process lets.
+    Umask,
 }
 
 /// The mount point of the deployment, the one root that must be a mount unless told otherwise.
@@ -65,7 +78,13 @@ const EFS_ROOT: &str = "/mnt/efs";
 impl Default for StoreConfig {
     fn default() -> Self {
         // Not /tmp: it is memory on Amazon Linux, and a pack can be larger than that.
-        Self { root: EFS_ROOT.into(), require_mount: None, scratch: "/var/tmp".into(), packs_max: 20 }
+        Self {
+            root: EFS_ROOT.into(),
+            require_mount: None,
+            scratch: "/var/tmp".into(),
+            packs_max: 20,
+            mode: StoreMode::Private,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
-use super::files::{read_at_once, replace, sync_folder};
+use super::files::{is_missing, read_at_once, replace, sync_folder};
 use super::pack::{self, Pack, packs_in};
 use super::publish::{publish_pack, still_has};
 use super::reader::ObjectReader;
@@ -239,8 +239,7 @@ fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::io("remove", path)(error)),
         _ => Ok(()),
     };
-    // It names the packs that are about to go.
-    remove(&folder.join("multi-pack-index"))?;
+    remove_derived(mirror, &folder)?;
     for pack in packs.iter().filter(|pack| pack.idx != by.idx) {
         // Without its index a pack is not there any more; what a crash leaves of it is swept.
         for extension in ["idx", "pack", "rev", "bitmap", "mtimes"] {
@@ -248,4 +247,31 @@ fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
         }
     }
     sync_folder(&folder)
+}
+
+/// Removes what `git gc` and `git maintenance` derive from packs, because it names packs and commits that are about to go. git makes
+/// it anew when it is asked to.
+fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
+    let info = mirror.join("objects/info");
+    let is_derived = |name: &str| name.starts_with("multi-pack-index");
+    let names = fs::read_dir(packs).map_err(GitError::io("read", packs))?.flatten();
+    let indexes = names
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| is_derived(&name.to_string_lossy())));
+    let derived: Vec<_> = [info.join("commit-graph"), info.join("commit-graphs"), info.join("packs")]
+        .into_iter()
+        .chain(indexes)
+        .collect();
+    for path in derived {
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(there) if there.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if !is_missing(&error) => return Err(GitError::io("remove", &path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }

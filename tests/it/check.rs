@@ -5,6 +5,7 @@ use crate::world::{World, finish};
 #[test]
 fn a_good_set_up_is_ok_line_by_line() {
     let world = World::generated(2);
+    std::fs::set_permissions(&world.root, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let ended = world.run(&["check", "--slack"]).expect(0);
     for item in ["configuration", "schedule", "store", "scratch", "secrets", "token", "inventory", "slack"] {
         let line = ended.stdout.lines().find(|line| line.contains(item));

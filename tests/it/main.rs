@@ -29,6 +29,7 @@ mod pace;
 mod parts;
 mod planted;
 mod presence;
+mod private;
 mod proof;
 mod push;
 mod real;

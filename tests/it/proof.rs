@@ -141,3 +141,29 @@ fn retention_drops_what_is_too_old_and_nothing_that_is_on_github() {
     assert!(log.contains("retention dropped "), "{log}");
     assert_eq!(git(&mirror, &["rev-parse", "refs/heads/side"]).trim(), site.rev_parse("refs/heads/side").unwrap());
 }
+
+/// Seen in a trial: the commit graph that `git gc` writes named commits that retention had dropped, and `git fsck` failed for good.
+#[test]
+fn what_git_derives_in_a_mirror_goes_before_the_packs_that_it_names() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    let settings =
+        [("GHBK_STORE__PACKS_MAX", "4"), ("GHBK_RETENTION__KEEP", "4 weeks"), ("GHBK_VERIFY__RESTORE", "false")];
+    let mirror = world.mirror("acme/site");
+    let mut dropped = 0;
+    for week in 0..14 {
+        let summary = world.run_at(start() + TimeDelta::weeks(week), &settings);
+        assert_eq!(summary.status, RunStatus::Ok, "{summary:#?}");
+        dropped += summary.dropped.iter().map(|from| from.dropped.tips).sum::<u64>();
+        if week == 2 {
+            git(&mirror, &["gc", "--quiet"]);
+            git(&mirror, &["commit-graph", "write", "--reachable"]);
+            git(&mirror, &["multi-pack-index", "write"]);
+            assert!(mirror.join("objects/info/commit-graph").exists());
+        }
+        site.force_push("main").unwrap();
+    }
+    assert!(dropped > 0);
+    git(&mirror, &["fsck", "--full"]);
+    world.run(&["verify", "--deep"]).expect(0);
+}
