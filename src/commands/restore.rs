@@ -183,7 +183,7 @@ fn build(
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
     };
-    std::fs::create_dir_all(parent).map_err(folder_failed)?;
+    let parents = Parents::make(parent).map_err(folder_failed)?;
     scratch::sweep(parent);
     let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
     // The temporary folder is for its owner alone; what is restored has the rights that the umask gives.
@@ -199,6 +199,7 @@ fn build(
         Some(destination) => {
             refuse_existing(destination)?;
             std::fs::rename(&building, destination).map_err(folder_failed)?;
+            parents.keep();
             (destination.clone(), None)
         }
         None => (building, Some(staging)),
@@ -247,6 +248,33 @@ fn choose_branches(content: &mut Content, branches: &[String], name: &str) -> Re
     }
     content.refs = chosen;
     Ok(())
+}
+
+/// Folders that were made for a restore, and go away again if nothing comes of it.
+struct Parents(Vec<PathBuf>);
+
+impl Parents {
+    /// Makes a folder and those above it that are missing.
+    fn make(folder: &Path) -> std::io::Result<Self> {
+        let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let parents = Self(missing.map(Path::to_owned).collect());
+        std::fs::create_dir_all(folder)?;
+        Ok(parents)
+    }
+
+    /// Leaves them where they are.
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Whoever put something into it meanwhile keeps it; nor is it there if making it failed.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }
 
 fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {

@@ -286,3 +286,18 @@ fn a_checkout_without_files_says_why() {
     let ended = ended.expect(0);
     assert!(ended.stdout.contains("no files are checked out: HEAD names refs/heads/gone"), "{ended:#?}");
 }
+
+/// Seen in a trial: a restore that was refused left the folders above its destination behind.
+#[test]
+fn a_restore_that_fails_leaves_no_folder_behind() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    let above = world.folder.path().join("p1");
+    let too_long = above.join("p2").join("n".repeat(256)).join("site");
+    world.run(&["restore", "acme/site", too_long.to_str().unwrap()]).expect(3);
+    assert!(!above.exists());
+    let good = above.join("p2/site");
+    world.run(&["restore", "acme/site", good.to_str().unwrap()]).expect(0);
+    assert!(good.is_dir());
+}
