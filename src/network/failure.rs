@@ -33,6 +33,10 @@ impl Failure {
                 reason if reason.starts_with("UnknownIssuer") => {
                     (Cause::Untrusted, "its certificate is not trusted (unknown issuer)".to_owned())
                 }
+                // An authority of the same name is trusted, with another key: made anew, or somebody else's.
+                reason if reason.starts_with("BadSignature") => {
+                    (Cause::Untrusted, "its certificate is not trusted (signed with another key)".to_owned())
+                }
                 reason => (Cause::Certificate, format!("its certificate is not accepted: {reason}")),
             };
             return Some(Self { text: printable(&text, TEXT_MAX_CHARS), cause });

@@ -11,6 +11,10 @@ use url::{Host, Url};
 /// The name of the variable and what is wrong with it, without its value.
 pub(super) fn proxies() -> Result<Vec<Proxy>, String> {
     let mut proxies = Vec::new();
+    // The HTTP client takes `*` for all names, and not for addresses.
+    if exceptions().iter().any(|exception| exception == "*") {
+        return Ok(proxies);
+    }
     for scheme in ["http", "https"] {
         let Some(address) = configured(scheme)? else { continue };
         let proxy = if scheme == "http" { Proxy::http(address) } else { Proxy::https(address) };
