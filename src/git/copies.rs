@@ -54,13 +54,18 @@ pub(super) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Re
     Ok(Copied { pack: mended, problem: Some(problem) })
 }
 
-/// Copies every pack of a repository.
+/// Copies every pack of a repository. One of which nothing can be had is tried once more: what NFS refuses for a moment is not
+/// lost.
 ///
 /// # Errors
 /// As [`copy`], and [`GitError::Io`] if the folder of packs cannot be listed.
 pub(super) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken) -> Result<Vec<Copied>, GitError> {
     fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
-    pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(|pack| copy(pack, folder, cancel)).collect()
+    let copied = |pack: &Pack| match copy(pack, folder, cancel)? {
+        Copied { pack: None, .. } => copy(pack, folder, cancel),
+        copied => Ok(copied),
+    };
+    pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(copied).collect()
 }
 
 /// Copies the loose objects of a repository, which ghbk never writes: git does, when somebody pushes into a mirror.
