@@ -186,7 +186,7 @@ fn build(
     let parents = Parents::make(parent).map_err(folder_failed)?;
     scratch::sweep(parent);
     let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
-    // The temporary folder is for its owner alone; what is restored has the rights that the umask gives.
+    // The temporary folder is for its owner alone; what is restored has those that `store.mode` gives.
     let building = staging.path().join("repository");
     std::fs::create_dir(&building).map_err(folder_failed)?;
     let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };

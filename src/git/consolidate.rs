@@ -4,7 +4,7 @@
 //! any point leaves every object in at least one pack. What a newcomer would get wrong: merging takes over every
 //! object of the small packs, needed or not; only retention ever drops one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -258,10 +258,13 @@ fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
     let indexes = names
         .map(|entry| entry.path())
         .filter(|path| path.file_name().is_some_and(|name| is_derived(&name.to_string_lossy())));
-    let derived: Vec<_> = [info.join("commit-graph"), info.join("commit-graphs"), info.join("packs")]
+    // The chain goes before the graphs that it names.
+    let chain = info.join("commit-graphs/commit-graph-chain");
+    let derived: Vec<_> = [chain, info.join("commit-graph"), info.join("commit-graphs"), info.join("packs")]
         .into_iter()
         .chain(indexes)
         .collect();
+    let mut changed = BTreeSet::new();
     for path in derived {
         let removed = match fs::symlink_metadata(&path) {
             Ok(there) if there.is_dir() => fs::remove_dir_all(&path),
@@ -269,9 +272,11 @@ fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
             Err(error) => Err(error),
         };
         match removed {
-            Err(error) if !is_missing(&error) => return Err(GitError::io("remove", &path)(error)),
-            _ => {}
+            Ok(()) => changed.extend([if path.parent() == Some(packs) { packs } else { &info }]),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(GitError::io("remove", &path)(error)),
         }
     }
-    Ok(())
+    // A power cut must not bring them back when the packs are gone.
+    changed.into_iter().try_for_each(sync_folder)
 }

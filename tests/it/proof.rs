@@ -145,6 +145,17 @@ fn retention_drops_what_is_too_old_and_nothing_that_is_on_github() {
 /// Seen in a trial: the commit graph that `git gc` writes named commits that retention had dropped, and `git fsck` failed for good.
 #[test]
 fn what_git_derives_in_a_mirror_goes_before_the_packs_that_it_names() {
+    let write = ["commit-graph", "write", "--reachable"];
+    derived_data_goes_before_packs(&write, "commit-graph", &["multi-pack-index", "write"]);
+}
+
+#[test]
+fn a_chain_of_commit_graphs_goes_before_the_packs_that_it_names() {
+    let write = ["commit-graph", "write", "--reachable", "--split"];
+    derived_data_goes_before_packs(&write, "commit-graphs", &["multi-pack-index", "write", "--bitmap"]);
+}
+
+fn derived_data_goes_before_packs(write_graph: &[&str], graph: &str, write_index: &[&str]) {
     let world = World::new();
     let site = world.add("acme/site");
     let settings =
@@ -156,14 +167,19 @@ fn what_git_derives_in_a_mirror_goes_before_the_packs_that_it_names() {
         assert_eq!(summary.status, RunStatus::Ok, "{summary:#?}");
         dropped += summary.dropped.iter().map(|from| from.dropped.tips).sum::<u64>();
         if week == 2 {
-            git(&mirror, &["gc", "--quiet"]);
-            git(&mirror, &["commit-graph", "write", "--reachable"]);
-            git(&mirror, &["multi-pack-index", "write"]);
-            assert!(mirror.join("objects/info/commit-graph").exists());
+            git(&mirror, &["-c", "gc.writeCommitGraph=false", "gc", "--quiet"]);
+            git(&mirror, write_graph);
+            git(&mirror, write_index);
+            git(&mirror, &["update-server-info"]);
+            assert!(mirror.join("objects/info").join(graph).exists());
+            assert!(mirror.join("objects/info/packs").exists());
         }
         site.force_push("main").unwrap();
     }
     assert!(dropped > 0);
+    assert!(!mirror.join("objects/info").join(graph).exists());
+    assert!(!mirror.join("objects/info/packs").exists());
+    assert!(!mirror.join("objects/pack/multi-pack-index").exists());
     git(&mirror, &["fsck", "--full"]);
     world.run(&["verify", "--deep"]).expect(0);
 }
