@@ -15,13 +15,14 @@ use chrono::{DateTime, Utc};
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use super::copies::{self, Copied};
 use super::files::{is_missing, metadata, read_at_once, read_text};
 use super::pack;
 use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Occasion};
 use super::stage::Staged;
-use super::{GitError, changes, copies, references, transport};
+use super::{GitError, changes, references, transport};
 
 /// GitHub's branches in a plain clone.
 const REMOTE_BRANCHES: &str = "refs/remotes/origin/";
@@ -224,12 +225,8 @@ pub fn adopt(
     transport::set_up_libgit2();
     let repository = Repository::init_bare(scratch)?;
     let folder = scratch.join("objects/pack");
-    if let Some(problem) =
-        copies::copy_all(&clone.git_dir, &folder, cancel)?.into_iter().find_map(|copied| copied.problem)
-    {
-        return Err(GitError::Damaged(problem));
-    }
-    let mut packs = pack::packs_in(&folder)?;
+    let copied = copies::copy_all(&clone.git_dir, &folder, cancel)?;
+    let mut packs = copied.into_iter().map(Copied::whole).collect::<Result<Vec<_>, _>>()?;
     let objects = scratch.join("objects");
     copies::copy_loose(&clone.git_dir, &objects)?;
     let mut loose = loose_objects(&objects)?;

@@ -116,7 +116,10 @@ fn small_ones(packs: Vec<Pack>, packs_max: usize) -> Result<Vec<Pack>, GitError>
 fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pack, GitError> {
     let scratch = folder.join("copies");
     let repository = Repository::init_bare(&scratch)?;
-    let copies = copy_whole(packs, &scratch.join("objects/pack"), cancel)?;
+    let folder_of_copies = scratch.join("objects/pack");
+    // On local disk, where libgit2 may map them.
+    let copies = packs.iter().map(|pack| copies::copy(pack, &folder_of_copies, cancel)?.whole());
+    let copies = copies.collect::<Result<Vec<_>, _>>()?;
     let objects = ObjectReader::open(&copies)?;
     let oids: HashSet<Oid> = objects.oids().collect();
     // Versions of one file make good deltas; their name says which they are.
@@ -146,18 +149,6 @@ fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pa
     pack::check_files(&merged)?;
     pack::examine(&merged, pack::Depth::Hash, None, cancel)?;
     Ok(merged)
-}
-
-/// Copies packs to local disk, where libgit2 may map them.
-fn copy_whole(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Vec<Pack>, GitError> {
-    let whole = |pack: &Pack| {
-        let copied = copies::copy(pack, folder, cancel)?;
-        match (copied.pack, copied.problem) {
-            (Some(copy), None) => Ok(copy),
-            (_, problem) => Err(GitError::Damaged(problem.unwrap_or_else(|| "a pack without an index".to_owned()))),
-        }
-    };
-    packs.iter().map(whole).collect()
 }
 
 /// What a mirror is after retention.

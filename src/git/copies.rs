@@ -24,6 +24,19 @@ pub(super) struct Copied {
     pub(super) problem: Option<String>,
 }
 
+impl Copied {
+    /// Returns the copy if the original is whole.
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`] with what is wrong with it.
+    pub(super) fn whole(self) -> Result<Pack, GitError> {
+        match (self.pack, self.problem) {
+            (Some(copy), None) => Ok(copy),
+            (_, problem) => Err(GitError::Damaged(problem.unwrap_or_else(|| "a pack without an index".to_owned()))),
+        }
+    }
+}
+
 /// What is read and written at once.
 const PIECE_BYTES: usize = 1 << 20;
 /// What is read at once where a piece cannot be read: a page of memory and of most file systems.

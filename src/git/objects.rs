@@ -64,9 +64,8 @@ impl StoredPacks {
     pub(super) fn open_with(&self, scratch: &Path, cancel: &CancellationToken) -> Result<Repository, GitError> {
         let repository = Repository::open_bare(scratch)?;
         if let Some((mirror, _)) = &self.place {
-            let copied = copies::copy_all(mirror, &scratch.join("copied/pack"), cancel)?;
-            if let Some(problem) = copied.into_iter().find_map(|copied| copied.problem) {
-                return Err(GitError::Damaged(problem));
+            for copied in copies::copy_all(mirror, &scratch.join("copied/pack"), cancel)? {
+                copied.whole()?;
             }
             let path = scratch.join("copied");
             let path = path.to_str().ok_or_else(|| GitError::Task("a scratch folder that is not UTF-8".to_owned()))?;

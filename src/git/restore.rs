@@ -13,7 +13,7 @@ use git2::{ObjectType, Oid, Repository};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::copies::{copy_all, copy_loose};
+use super::copies::{Copied, copy_all, copy_loose};
 use super::pack::{self, packs_in};
 use super::reader::ObjectReader;
 use super::references::{self, Sieve};
@@ -88,12 +88,8 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     write(&git_dir.join("HEAD"), &format!("{}\n", content.head))?;
 
     let copied = copy_all(view.mirror(), &packs, cancel)?;
-    let problem = copied.into_iter().find_map(|copied| copied.problem);
-    let proven = match problem {
-        None => pack::prove(&packs_in(&packs)?, &tips(&content.refs), cancel),
-        Some(problem) => Err(GitError::Damaged(problem)),
-    };
-    let mut restored = match proven {
+    let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
+    let mut restored = match whole.and_then(|copies| pack::prove(&copies, &tips(&content.refs), cancel)) {
         Ok(objects) => {
             let refs = content.refs.clone();
             Restored { refs, objects, around_damage: false, lost: Vec::new(), not_checked_out: None }

@@ -142,12 +142,9 @@ fn examine(
 ) -> Result<pack::Examined, GitError> {
     // One of its own, which the next run sweeps if this process is killed.
     let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
-    let copied = copies::copy(pack, folder.path(), cancel)?;
     // Only what its checksum vouches for is unpacked by many threads at once.
-    match (copied.pack, copied.problem) {
-        (Some(copy), None) => pack::examine(&copy, depth, None, cancel),
-        (_, problem) => Err(GitError::Damaged(problem.unwrap_or_else(|| "a pack without an index".to_owned()))),
-    }
+    let copy = copies::copy(pack, folder.path(), cancel)?.whole()?;
+    pack::examine(&copy, depth, None, cancel)
 }
 
 struct Findings {
