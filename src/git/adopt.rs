@@ -264,15 +264,11 @@ pub fn adopt(
 /// Lists the loose objects below an `objects` folder, by their names.
 fn loose_objects(objects: &Path) -> Result<Vec<Oid>, GitError> {
     let mut found = Vec::new();
-    for folder in fs::read_dir(objects).map_err(GitError::io("read", objects))? {
+    for folder in pack::loose_folders(objects).map_err(GitError::io("read", objects))? {
         let folder = folder.map_err(GitError::io("read", objects))?;
-        let name = folder.file_name();
-        if !pack::is_loose_folder(&name) {
-            continue;
-        }
-        for file in fs::read_dir(folder.path()).map_err(GitError::io("read", objects))? {
-            let rest = file.map_err(GitError::io("read", objects))?.file_name();
-            found.extend(parse_oid(&format!("{}{}", name.to_string_lossy(), rest.to_string_lossy())));
+        for file in fs::read_dir(&folder).map_err(GitError::io("read", &folder))? {
+            let rest = file.map_err(GitError::io("read", &folder))?.file_name();
+            found.extend(parse_oid(&format!("{}{}", pack::name_of(&folder), rest.to_string_lossy())));
         }
     }
     Ok(found)

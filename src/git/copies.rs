@@ -86,10 +86,10 @@ pub(super) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken
 /// # Errors
 /// [`GitError::Io`] if a copy cannot be written. One that cannot be read is left out.
 pub(super) fn copy_loose(git_dir: &Path, objects: &Path) -> Result<(), GitError> {
-    let Ok(folders) = fs::read_dir(git_dir.join("objects")) else { return Ok(()) };
-    for folder in folders.flatten().filter(|folder| pack::is_loose_folder(&folder.file_name())) {
-        let Ok(files) = fs::read_dir(folder.path()) else { continue };
-        let into = objects.join(folder.file_name());
+    let Ok(folders) = pack::loose_folders(&git_dir.join("objects")) else { return Ok(()) };
+    for folder in folders.flatten() {
+        let Ok(files) = fs::read_dir(&folder) else { continue };
+        let into = objects.join(folder.file_name().unwrap_or_default());
         fs::create_dir_all(&into).map_err(GitError::io("create", &into))?;
         for file in files.flatten() {
             if let Ok(bytes) = read_at_once(&file.path()) {

@@ -69,7 +69,7 @@ impl Walk<'_> {
         {
             // Without a date it is looked behind at once.
             let date = date(&object.data).unwrap_or(i64::MAX);
-            self.waiting.push((date, references::parents(&object.data)));
+            self.waiting.push((date, references::tree_and_parents(&object.data).1));
         }
     }
 

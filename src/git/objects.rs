@@ -138,6 +138,6 @@ impl<'a> Objects<'a> {
 
     fn parents_of_arrived(&self, oid: Oid) -> Vec<OidBytes> {
         let commit = self.arrived.read(oid).ok().filter(|object| object.kind == git2::ObjectType::Commit);
-        commit.map(|commit| references::parents(&commit.data)).unwrap_or_default()
+        commit.map(|commit| references::tree_and_parents(&commit.data).1).unwrap_or_default()
     }
 }

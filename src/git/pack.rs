@@ -389,9 +389,17 @@ fn check_within<T: FileData>(pack: &Pack, index: &gix_pack::index::File<T>, leng
     Err(GitError::Damaged(format!("{} points outside of its pack", name_of(&pack.idx))))
 }
 
-/// Returns whether a name below `objects` is that of a folder of loose objects.
-pub(super) fn is_loose_folder(name: &std::ffi::OsStr) -> bool {
-    name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+/// Goes through the folders of loose objects below an `objects` folder.
+///
+/// # Errors
+/// What the system says, of the folder or of an entry in it.
+pub(super) fn loose_folders(objects: &Path) -> io::Result<impl Iterator<Item = io::Result<PathBuf>> + use<>> {
+    let is_loose = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.len() == 2 && name.iter().all(u8::is_ascii_hexdigit)
+    };
+    let paths = fs::read_dir(objects)?.map(|entry| entry.map(|entry| entry.path()));
+    Ok(paths.filter(move |path| path.as_ref().map_or(true, is_loose)))
 }
 
 /// Checks the checksums of a pack and its index; reads both, wherever they lie, without mapping them.

@@ -11,7 +11,7 @@ use git2::{ObjectType, Oid};
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
-use super::reader::{ObjectReader, Unread};
+use super::reader::ObjectReader;
 use super::refs::parse_oid;
 
 /// The bytes of an object id.
@@ -59,15 +59,14 @@ impl std::fmt::Display for LostObject {
     }
 }
 
-/// Returns the parents of a commit.
-pub(super) fn parents(commit: &[u8]) -> Vec<OidBytes> {
-    let mut found = Vec::new();
-    // One that is malformed further on still has the parents before that; the first is its tree.
-    let _ = each(Some(ObjectType::Commit), commit, |oid| found.push(oid));
-    if !found.is_empty() {
-        found.remove(0);
-    }
-    found
+/// Returns the tree of a commit, if it names one, and its parents. A commit that is malformed further on still has those before that.
+pub(super) fn tree_and_parents(commit: &[u8]) -> (Option<OidBytes>, Vec<OidBytes>) {
+    let (mut tree, mut parents) = (None, Vec::new());
+    let _ = each(Some(ObjectType::Commit), commit, |oid| match tree {
+        None => tree = Some(oid),
+        Some(_) => parents.push(oid),
+    });
+    (tree, parents)
 }
 
 /// Returns the object that an annotated tag names, if the object is one.
@@ -135,8 +134,9 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
             }
             if let Some(next) = top.needs.pop() {
                 let needed_by = top.oid;
+                // What is known at once is not opened, so that the last one open is still what needs it.
                 if let Some(Err(lost)) = self.begin(next, Some(needed_by), &mut open)
-                    && let Some(parent) = open.iter_mut().rev().find(|open| open.oid == needed_by)
+                    && let Some(parent) = open.last_mut()
                 {
                     parent.lost.get_or_insert(lost);
                 }
@@ -173,7 +173,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
                     Err(Malformed) => Some("is malformed".to_owned()),
                 }
             }
-            Err(error @ (Unread::Missing | Unread::Unreadable(_))) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
             let number = self.lost.len();

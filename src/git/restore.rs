@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use git2::{ObjectType, Oid, Repository};
 use serde::Serialize;
@@ -156,7 +156,8 @@ fn around_damage(
         Some(pack::build(&Repository::open(git_dir)?, readable.into_iter(), &into)?)
     };
     remove_all(&packs)?;
-    for folder in loose_folders(&objects_folder)? {
+    let loose = pack::loose_folders(&objects_folder).map_err(GitError::io("read", &objects_folder))?;
+    for folder in loose.flatten() {
         remove_all(&folder)?;
     }
     fs::create_dir(&packs).map_err(GitError::io("create", &packs))?;
@@ -171,12 +172,6 @@ fn around_damage(
 
 fn remove_all(folder: &Path) -> Result<(), GitError> {
     fs::remove_dir_all(folder).map_err(GitError::io("remove", folder))
-}
-
-fn loose_folders(objects: &Path) -> Result<Vec<PathBuf>, GitError> {
-    let entries = fs::read_dir(objects).map_err(GitError::io("read", objects))?;
-    let loose = entries.flatten().filter(|entry| pack::is_loose_folder(&entry.file_name()));
-    Ok(loose.map(|entry| entry.path()).collect())
 }
 
 /// Checks HEAD out; returns why that cannot be done, as in an empty repository.
@@ -202,12 +197,7 @@ fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Option<String>, G
 }
 
 /// Returns the tree of a commit.
-pub(super) fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
+fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
     let commit = objects.read(commit).ok().filter(|object| object.kind == ObjectType::Commit)?;
-    let mut first = None;
-    references::each(Some(ObjectType::Commit), &commit.data, |oid| {
-        first = first.or_else(|| Oid::from_bytes(&oid).ok());
-    })
-    .ok()?;
-    first
+    Oid::from_bytes(&references::tree_and_parents(&commit.data).0?).ok()
 }

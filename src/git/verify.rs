@@ -21,6 +21,7 @@ use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
 use super::view::View;
 use super::{GitError, copies, references, snapshot};
 use crate::scratch::Scratch;
+use crate::text::printable;
 
 /// Says what is wrong with a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +134,11 @@ pub(crate) fn loose_refs(mirror: &Path) -> Result<Vec<String>, GitError> {
     Ok(found)
 }
 
+/// Words what is wrong with a loose ref.
+pub(crate) fn what_is_wrong_with(loose_ref: &str) -> String {
+    format!("{} is a loose ref, which ghbk did not write; it hides the stored one", printable(loose_ref, 200))
+}
+
 /// Unpacks every object of a pack from a copy on local disk, for an unreadable block of one that is mapped ends the process.
 fn examine(
     pack: &pack::Pack,
@@ -205,8 +211,7 @@ impl Findings {
             self.add(None, "objects/info/alternates makes it depend on another repository".to_owned());
         }
         for name in loose_refs(mirror)? {
-            let name = crate::text::printable(&name, 200);
-            self.add(None, format!("{name} is a loose ref, which ghbk did not write; it hides the stored one"));
+            self.add(None, what_is_wrong_with(&name));
         }
         Ok(())
     }

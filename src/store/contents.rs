@@ -13,8 +13,7 @@ use super::Mirror;
 use crate::git::GitError;
 use crate::git::files::metadata;
 use crate::git::pack_list::PackList;
-use crate::git::verify::loose_refs;
-use crate::text::printable;
+use crate::git::verify::{loose_refs, what_is_wrong_with};
 
 /// What a look at a mirror told.
 #[derive(Debug, Default)]
@@ -76,10 +75,7 @@ impl Mirror {
             return Ok(());
         }
         let loose = loose_refs(self.path())?;
-        look.problems.extend(loose.iter().map(|name| {
-            let name = printable(name, 200);
-            format!("{name} is a loose ref, which ghbk did not write; it hides the stored one")
-        }));
+        look.problems.extend(loose.iter().map(|name| what_is_wrong_with(name)));
         if loose.is_empty() && fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) {
             mark_untouched(&folder);
         }
