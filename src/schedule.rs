@@ -1,7 +1,7 @@
 //! When runs are due, from a cron expression and a time zone. Pure: the time is passed in.
 //!
-//! What a newcomer would get wrong: tokio-cron-scheduler keeps a time zone as a fixed offset, so the job that fires
-//! is made anew after each run; the expression itself is read by the same parser (croner) in both places.
+//! What a newcomer would get wrong: tokio-cron-scheduler keeps a time zone as the offset of the day, so its job only wakes the
+//! daemon, and whether a run is due is decided here; the expression is read by the same parser (croner) in both places.
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use chrono_tz::Tz;

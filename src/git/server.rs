@@ -20,7 +20,7 @@ use super::advertisement::Advertisement;
 use super::refs::RefFilter;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Turn, Waited};
-use crate::network::{Failure, RESENDS_MAX, died_before_answer};
+use crate::network::{self, Failure};
 use crate::text::{chain, is_web_page, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
@@ -138,16 +138,10 @@ impl GitServer {
     }
 }
 
-/// Sends a GET; again at once if its connection dies before the answer begins, as a kept-alive one may.
+/// Sends a GET with the token.
 pub(super) async fn get(client: &Client, url: &Url, token: &SecretString) -> Result<Response, GitError> {
-    let mut resends = 0;
-    loop {
-        let request = client.get(url.clone()).basic_auth(TOKEN_USER, Some(token.expose_secret()));
-        match request.send().await {
-            Err(error) if resends < RESENDS_MAX && died_before_answer(&error) => resends += 1,
-            answered => return answered.map_err(connection),
-        }
-    }
+    let request = client.get(url.clone()).basic_auth(TOKEN_USER, Some(token.expose_secret()));
+    network::send(request).await.map_err(connection)
 }
 
 /// Tells the pace how the server took a request.

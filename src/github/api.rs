@@ -17,7 +17,7 @@ use url::Url;
 use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
-use crate::network::{Failure, RESENDS_MAX, died_before_answer};
+use crate::network::{self, Failure};
 use crate::text::{chain, is_web_page, printable, redact};
 
 /// Where the REST API is, and how it is asked.
@@ -145,7 +145,8 @@ impl Api {
 /// Sends a request and reads the answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few
 /// kilobytes.
 async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubError> {
-    let mut response = send(request).await.map_err(connection)?;
+    // The one that is no GET asks for an app's token, of which one more does no harm.
+    let mut response = network::send(request).await.map_err(connection)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     loop {
@@ -159,20 +160,6 @@ async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubErro
                 return Err(GitHubError::Unreadable { what: what.to_owned(), reason });
             }
             Err(error) => return Err(connection(error)),
-        }
-    }
-}
-
-/// Sends a request; again at once if its connection dies before the answer begins, as a kept-alive one may. The one that is no
-/// GET asks for an app's token, of which one more does no harm.
-async fn send(request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
-    let mut resends = 0;
-    loop {
-        // None has a body that could not be sent twice.
-        let Some(again) = request.try_clone() else { return request.send().await };
-        match again.send().await {
-            Err(error) if resends < RESENDS_MAX && died_before_answer(&error) => resends += 1,
-            answered => return answered,
         }
     }
 }

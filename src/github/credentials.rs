@@ -19,9 +19,9 @@ use tokio::time::Instant;
 use super::GitHubError;
 use super::api::{Answer, Api};
 use super::client::refused;
-use super::notices::http_date;
 use crate::git::GitError;
 use crate::limits::{Retry, Retryable};
+use crate::network::http_date;
 use crate::text::keep_secret;
 
 /// GitHub's installation tokens live an hour, and say so.

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::DATE;
 
 use super::link::related;
+use crate::network::http_date;
 use crate::text::printable;
 
 /// The API version that every request asks for: the newest when this was written.
@@ -69,11 +70,6 @@ impl Notices {
         let before = if is_too_late { ", before the next scheduled run" } else { "" };
         Some(format!("the token expires on {at}{before} ({left}); make a new one and store it"))
     }
-}
-
-/// Reads a date as HTTP writes it.
-pub(super) fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text.trim()).ok().map(|at| at.with_timezone(&Utc))
 }
 
 /// Reads the time of `github-authentication-token-expiration`: `2026-12-01 09:30:00 UTC`, or with an offset.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 
+use crate::network::http_date;
+
 /// A server that has trouble of its own may ask for this much patience; more would hold up everything for one repository.
 const TROUBLE_PAUSE_MAX: Duration = Duration::from_mins(5);
 
@@ -31,9 +33,9 @@ impl Refusal {
     pub fn read(status: StatusCode, headers: &HeaderMap, body: &str, now: DateTime<Utc>) -> Option<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
         let number = |name: &str| text(name)?.parse::<u64>().ok();
-        let now = text("date").and_then(date).unwrap_or(now);
+        let now = text("date").and_then(http_date).unwrap_or(now);
         let retry_after = number("retry-after").or_else(|| {
-            let until = text("retry-after").and_then(date)?;
+            let until = text("retry-after").and_then(http_date)?;
             Some(u64::try_from(until.timestamp().saturating_sub(now.timestamp())).unwrap_or_default())
         });
         let retry_after = retry_after.map(Duration::from_secs);
@@ -62,11 +64,6 @@ impl Refusal {
 /// Words what a status that asks for patience says of a server, to follow its name.
 pub(crate) fn words(status: StatusCode) -> &'static str {
     if status.is_server_error() { " has trouble and asks to wait" } else { "'s rate limit is used up" }
-}
-
-/// Reads a date as HTTP writes it today; the two older ways of RFC 9110 are nobody's any more.
-fn date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Failure {
         if !error.is_connect() {
             return None;
         }
-        let reason = printable(&chain(error), TEXT_MAX_CHARS);
+        let reason = printable(&text, TEXT_MAX_CHARS);
         if let Some(proxy) = error.url().and_then(proxy::used_for) {
             return Some(Self {
                 text: format!("through the proxy {proxy}: {}", innermost(&reason)),

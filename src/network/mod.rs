@@ -11,6 +11,9 @@ mod trust;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use reqwest::{RequestBuilder, Response};
+
 pub use failure::Failure;
 
 /// Builds an HTTP client.
@@ -21,7 +24,7 @@ pub use failure::Failure;
 /// In words, if the certificates or the proxies that are configured cannot be used.
 pub(crate) fn client(ca_file: Option<&Path>, stall_timeout: Duration) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
-        // Git servers tell git clients from browsers by the first word; octocrab sets its own name.
+        // Git servers tell git clients from browsers by the first word; requests to the REST API name ghbk instead.
         .user_agent(concat!("git/2.0 (ghbk ", env!("CARGO_PKG_VERSION"), ")"))
         .connect_timeout(stall_timeout.min(Duration::from_secs(30)))
         .read_timeout(stall_timeout)
@@ -36,11 +39,30 @@ pub(crate) fn client(ca_file: Option<&Path>, stall_timeout: Duration) -> Result<
 }
 
 /// How often a request is sent again at once because its connection died before the answer began.
-pub(crate) const RESENDS_MAX: u32 = 2;
+const RESENDS_MAX: u32 = 2;
 
-/// Returns whether the connection died before the answer began, so that a GET may be sent again whatever else is retried.
+/// Sends a request of which one more does no harm, and sends it again at once, whatever else is retried, if its connection dies
+/// before the answer begins. One with a body that cannot be sent twice is sent once.
 ///
-/// A connection that was never made, and silence, say more than that.
-pub(crate) fn died_before_answer(error: &reqwest::Error) -> bool {
+/// # Errors
+/// As [`reqwest::RequestBuilder::send`].
+pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Response> {
+    let mut resends = 0;
+    loop {
+        let Some(again) = request.try_clone() else { return request.send().await };
+        match again.send().await {
+            Err(error) if resends < RESENDS_MAX && died_before_answer(&error) => resends += 1,
+            answered => return answered,
+        }
+    }
+}
+
+/// A connection that was never made, and silence, say more than that it died.
+fn died_before_answer(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+/// Reads a date as HTTP writes it today; the two older ways of RFC 9110 are nobody's any more.
+pub(crate) fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.to_utc())
 }
