@@ -132,6 +132,10 @@ impl Api {
         let within = tokio::time::timeout(self.timeout, whole(request, what)).await;
         let answer = within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))?;
         tracing::debug!(%url, status = answer.status.as_u16(), "answered");
+        // It is the proxy's answer, not GitHub's.
+        if answer.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(GitHubError::Unreachable(Failure::of_proxy(url)));
+        }
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         if notices.read(&answer.headers) {
             let words = notices.deprecation.as_deref().unwrap_or_default();

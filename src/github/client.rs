@@ -15,7 +15,7 @@ use super::link::related;
 use super::{Credentials, GitHubError, Notices};
 use crate::config::GitHubConfig;
 use crate::limits::with_retries;
-use crate::network::{self, Failure};
+use crate::network;
 use crate::text::printable;
 
 /// Speaks to GitHub's REST API.
@@ -125,9 +125,6 @@ impl GitHub {
             let answer = self.api.exchange(Method::GET, &url, &token, what).await?;
             if answer.status.is_success() {
                 return Ok(answer);
-            }
-            if answer.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-                return Err(GitHubError::Unreachable(Failure::of_proxy(&url)));
             }
             if !answer.status.is_redirection() {
                 return Err(refused(&answer, &token, what));

@@ -217,6 +217,16 @@ fn an_app_s_key_that_is_none_is_refused_without_quoting_it() {
     assert!(!ended.stdout.contains("not a key at all"));
 }
 
+/// A proxy's answer passed for GitHub's, which was said to refuse the app.
+#[test]
+fn a_proxy_that_stops_an_app_is_not_taken_for_github() {
+    let (world, key) = app_world(|_| {});
+    world.add("acme/a");
+    world.sandbox.fault(Fault::on("/app/installations").status(407));
+    let ended = finish(as_app(&world, &key, &["run"]).env("GHBK_LIMITS__RETRIES", "0")).expect(3);
+    assert!(ended.stdout.contains("the proxy on the way asks for a user name"), "{ended:#?}");
+}
+
 /// Each repository used to ask five times, and was told to look at the network.
 #[test]
 fn an_app_that_is_removed_in_the_middle_of_a_run_is_asked_once_and_told_in_githubs_words() {
