@@ -38,8 +38,8 @@ use crate::plan::{Action, Move, Plan, Step, plan};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::store::{
-    Broom, Index, Ledger, Lock, MirrorKind, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, host_of,
-    is_due, latest, layout,
+    Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, host_of, is_due,
+    latest, layout,
 };
 
 pub use adoption::Adoption;
@@ -400,11 +400,6 @@ impl Session {
         let Repository { id, full_name, .. } = &step.repository;
         let mut outcome = Outcome::new(*id, full_name.clone(), State::Failed, self.clock.now());
         outcome.left_out = true;
-        // The packs that the interrupted run was merging are merged once it has its turn again.
-        let place = layout::place(full_name);
-        outcome.unmerged = [MirrorKind::Code, MirrorKind::Wiki]
-            .iter()
-            .any(|kind| self.crowded.contains(self.store.mirror_at(&place, *kind).path()));
         outcome.failures.push(Failure {
             repository: full_name.to_string(),
             stage: Stage::Stage,

@@ -61,18 +61,27 @@ impl Tally {
 
     /// Names the mirrors whose packs the next run is to merge.
     fn unmerged(&self, session: &Session) -> Vec<String> {
-        let done = self.outcomes.iter().filter(|outcome| outcome.is_complete());
-        let looked_at: HashSet<PathBuf> = done.map(|outcome| layout::place(&outcome.full_name)).collect();
+        let places_of = |which: fn(&Outcome) -> bool| -> HashSet<PathBuf> {
+            self.outcomes
+                .iter()
+                .filter(|outcome| which(outcome))
+                .map(|outcome| layout::place(&outcome.full_name))
+                .collect()
+        };
+        let (looked_at, left_out) = (places_of(Outcome::is_complete), places_of(|outcome| outcome.left_out));
         let place = |mirror: &PathBuf| {
             let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();
             [MirrorKind::Wiki, MirrorKind::Code]
                 .iter()
                 .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
         };
-        // A run over everything has come to all that will ever have a turn.
+        // A run over everything has come to all that will ever have a turn, but for those that it left out.
         let is_over = session.is_full() && !self.outcomes.is_empty();
-        let crowded = session.crowded.iter().filter(|_| !is_over);
-        let left = crowded.filter_map(place).filter(|place| !looked_at.contains(Path::new(place)));
+        let is_left = |place: &String| {
+            let place = Path::new(place);
+            if is_over { left_out.contains(place) } else { !looked_at.contains(place) }
+        };
+        let left = session.crowded.iter().filter_map(place).filter(is_left);
         let failed =
             self.outcomes.iter().filter(|outcome| outcome.unmerged).map(|outcome| outcome.full_name.to_string());
         failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
