@@ -122,6 +122,12 @@ impl FullName {
         &self.owner
     }
 
+    /// Returns the key under which GitHub takes two spellings of the owner for one.
+    #[must_use]
+    pub fn folded_owner(&self) -> String {
+        self.owner.to_ascii_lowercase()
+    }
+
     /// Returns the repository's name without its owner.
     pub fn name(&self) -> &str {
         &self.name

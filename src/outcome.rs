@@ -173,9 +173,7 @@ impl Outcome {
             finished_at,
         }
     }
-}
 
-impl Outcome {
     /// Returns whether everything of the repository equals GitHub now.
     pub fn is_complete(&self) -> bool {
         !matches!(self.state, State::Failed | State::Unknown) && !self.is_cut_off

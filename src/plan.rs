@@ -123,7 +123,7 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
     let known = |id: &RepositoryId| listed.contains(id) || inventory.excluded.contains(id);
     for (id, mirror) in &index.mirrors {
         let in_attic = mirror.place.starts_with(layout::OWN_FOLDER);
-        let owner = mirror.full_name.owner().to_ascii_lowercase();
+        let owner = mirror.full_name.folded_owner();
         if known(id) || in_attic {
             continue;
         }

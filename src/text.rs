@@ -3,6 +3,7 @@
 //! What a newcomer would get wrong: whoever makes an error of a server's text need not know the secrets that it may quote.
 //! They are announced once, by [`keep_secret`], and [`printable`], which every such text passes, takes them out.
 
+use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -80,11 +81,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 /// Returns whether a text is a page for browsers, of which nothing belongs into an error.
 pub fn is_web_page(text: &str) -> bool {
-    let start = text.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
-    start.starts_with("<!doctype")
-        || start.starts_with("<html")
-        || start.starts_with("<!--")
-        || start.starts_with("<?xml")
+    let text = text.trim_start().as_bytes();
+    let starts_with = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start.as_bytes()));
+    ["<!doctype", "<html", "<!--", "<?xml"].into_iter().any(starts_with)
+}
+
+/// Writes a path as a shell reads it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
@@ -97,6 +103,20 @@ mod tests {
         assert_eq!(printable("token ghp_announced is blocked", 80), "token [redacted] is blocked");
         keep_secret(&SecretString::from("is"));
         assert_eq!(printable("it is", 80), "it is", "too short to be one");
+    }
+
+    #[test]
+    fn pages_for_browsers_are_told_however_short_and_in_any_language() {
+        for page in ["<html>", "\n<HTML lang", "<!DOCTYPE html>", "<!--é-->", "<html>é"] {
+            assert!(is_web_page(page), "{page}");
+        }
+        assert!(!is_web_page("<h") && !is_web_page("é<html>"));
+    }
+
+    #[test]
+    fn a_path_is_written_as_a_shell_reads_it() {
+        assert_eq!(quoted(Path::new("/mnt/efs/acme/site.git")), "/mnt/efs/acme/site.git");
+        assert_eq!(quoted(Path::new("/mnt/my disk/it's.git")), r"'/mnt/my disk/it'\''s.git'");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::run::{Outside, take_inventory};
 use crate::schedule::Schedule;
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
+use crate::text::quoted;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -117,15 +118,16 @@ async fn store(context: &Context) -> Finding {
             .tempfile_in(store.root())
             .map_err(crate::store::StoreError::io("write to", store.root()))?;
         let rights = std::fs::metadata(store.root()).map_err(crate::store::StoreError::io("examine", store.root()))?;
-        Ok::<_, crate::store::StoreError>((store.root().display().to_string(), rights.permissions().mode()))
+        Ok::<_, crate::store::StoreError>((store.root().to_owned(), rights.permissions().mode()))
     });
     match examined.await {
-        Ok(Ok((root, mode))) => {
+        Ok(Ok((path, mode))) => {
+            let root = path.display();
             let mounted = if context.config.store.requires_mount() { ", mounted" } else { "" };
             // Behind an access point everybody is one user, whatever the rights say.
             let is_open = mode & 0o077 != 0 && context.config.store.mode == StoreMode::Private;
             if is_open && !context.config.store.requires_mount() {
-                let hint = format!("chmod -R go= {root}, or set store.mode = \"umask\"");
+                let hint = format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path));
                 return Finding::warning("store", format!("{root}, writable, but other users may read it"), hint);
             }
             Finding::ok("store", format!("{root}{mounted}, writable"))

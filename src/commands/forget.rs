@@ -18,6 +18,7 @@ use crate::names::{FullName, RepositoryId, Wanted};
 use crate::outcome::{RunSummary, Trigger};
 use crate::run::{Forgetting, Request, Session};
 use crate::store::{Forgotten, Index, Lost, recorded_names};
+use crate::text::quoted;
 
 pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<Exit, Error> {
     let config = Arc::clone(&context.config);
@@ -103,22 +104,4 @@ fn in_place(forgotten: &Forgotten, arguments: &ForgetArgs, folders: &[impl AsRef
             forgotten.id
         ),
     )
-}
-
-/// Writes a path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
-    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_written_as_a_shell_reads_it() {
-        assert_eq!(quoted(Path::new("/mnt/efs/acme/site.git")), "/mnt/efs/acme/site.git");
-        assert_eq!(quoted(Path::new("/mnt/my disk/it's.git")), r"'/mnt/my disk/it'\''s.git'");
-    }
 }

@@ -287,7 +287,7 @@ impl Missing<'_> {
             }
             match presence {
                 Presence::Here(repository) => {
-                    if self.here.contains(&repository.full_name.owner().to_ascii_lowercase()) {
+                    if self.here.contains(&repository.full_name.folded_owner()) {
                         seen.insert(*id);
                         hidden.push(repository.full_name.to_string());
                         file(inventory, (**repository).clone(), self.filter);

@@ -118,7 +118,7 @@ impl OwnersListing {
         let earlier = self.repositories.values().map(|repository| (repository.id, repository.full_name.clone()));
         let of_owner = known
             .iter()
-            .filter(|(_, name)| self.speaks_for.contains(&name.owner().to_ascii_lowercase()))
+            .filter(|(_, name)| self.speaks_for.contains(&name.folded_owner()))
             .map(|(id, name)| (*id, name.clone()));
         let missing: Known = earlier.chain(of_owner).filter(|(id, _)| !listed.contains(id)).collect();
         self.presences.ask(github, &missing).await;
@@ -127,7 +127,7 @@ impl OwnersListing {
                 Presence::NotFound if !listed.contains(id) => drop(self.repositories.remove(id)),
                 // Where it is today says more than where it was listed.
                 Presence::Here(repository) if self.repositories.contains_key(id) && !listed.contains(id) => {
-                    if self.speaks_for.contains(&repository.full_name.owner().to_ascii_lowercase()) {
+                    if self.speaks_for.contains(&repository.full_name.folded_owner()) {
                         self.repositories.insert(*id, (**repository).clone());
                     } else {
                         self.repositories.remove(id);
@@ -142,7 +142,7 @@ impl OwnersListing {
     fn has_hidden(&self, listed: &HashSet<RepositoryId>) -> bool {
         self.presences.answers.iter().any(|(id, presence)| match presence {
             Presence::Here(repository) => {
-                let owner = repository.full_name.owner().to_ascii_lowercase();
+                let owner = repository.full_name.folded_owner();
                 !listed.contains(id) && self.speaks_for.contains(&owner)
             }
             _ => false,
@@ -168,7 +168,7 @@ impl Reading {
     /// Returns the owners that this listing speaks for, folded to lower case.
     fn owners(&self, configured: &str) -> BTreeSet<String> {
         if configured.starts_with('@') {
-            self.repositories.values().map(|item| item.full_name.owner().to_ascii_lowercase()).collect()
+            self.repositories.values().map(|item| item.full_name.folded_owner()).collect()
         } else {
             BTreeSet::from([configured.to_ascii_lowercase()])
         }
