@@ -477,6 +477,7 @@ impl Session {
             ledger: self.ledger.clone(),
             lock: Arc::clone(&self.lock),
             turns: Turns::new(self.config.limits.concurrency),
+            inspecting: tokio::sync::Mutex::default(),
         };
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();

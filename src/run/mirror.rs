@@ -52,6 +52,8 @@ pub(super) struct Worker {
     /// Held by every publication, so that the lock outlives a run that is given up while one is under way.
     pub(super) lock: Arc<Lock>,
     pub(super) turns: Turns,
+    /// Held while a mirror is verified because of what a look at it told.
+    pub(super) inspecting: tokio::sync::Mutex<()>,
 }
 
 /// What came of one repository.
@@ -483,7 +485,7 @@ impl Worker {
     }
 
     /// Follows up what a look at a mirror told: packs that are others than the last run left are right if the mirror is whole
-    /// with them, as after a `git gc` by hand or a run that was cut off.
+    /// with them, as after a `git gc` by hand or a run that was cut off. So are those of which no record is left.
     async fn inspect(
         &self,
         part: &Part<'_>,
@@ -491,36 +493,36 @@ impl Worker {
         look: Option<&Look>,
         cancel: &CancellationToken,
     ) -> Result<Inspected, GitError> {
-        let mirror = mirror.clone();
-        let Some(look) = look else {
-            // Nothing to compare with: what is there is what the next run compares with.
-            let listed = blocking(move || PackList::of_mirror(mirror.path())).await;
-            let (packs, problems) = match listed {
-                Ok(packs) => (Some(packs), Vec::new()),
-                Err(GitError::Damaged(problem)) => (None, vec![problem]),
-                Err(error) => return Err(error),
-            };
-            return Ok(Inspected { problems, is_head_lost: false, packs });
+        let mut problems = look.map(|look| look.problems.clone()).unwrap_or_default();
+        let is_head_lost = look.is_some_and(|look| look.is_head_lost);
+        let reason = match look {
+            Some(look) if look.packs_differ.is_empty() => {
+                return Ok(Inspected { problems, is_head_lost, packs: None });
+            }
+            Some(look) => look.packs_differ[0].clone(),
+            None => "no record tells what it had".to_owned(),
         };
-        let mut problems = look.problems.clone();
-        if look.packs_differ.is_empty() {
-            return Ok(Inspected { problems, is_head_lost: look.is_head_lost, packs: None });
-        }
-        tracing::info!(mirror = part.name(), differ = ?look.packs_differ, "its packs are not those that the last run left");
-        let (scratch, cancel) = (self.scratch.clone(), cancel.clone());
+        tracing::info!(
+            mirror = part.name(),
+            reason,
+            "its packs are not known to be those that the last run left; verifying it"
+        );
+        // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
+        let _alone = self.inspecting.lock().await;
+        let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
         let (verified, packs) = blocking(move || {
             let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
             Ok((verified, PackList::of_mirror(mirror.path()).ok()))
         })
         .await?;
         if let Some(damage) = verified.damage.first() {
-            let (first, more) = (&look.packs_differ[0], verified.damage.len() - 1);
+            let more = verified.damage.len() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-            problems.push(format!("{first}; {damage}{more}"));
+            problems.push(format!("{reason}; {damage}{more}"));
         }
         // What is damaged is looked at again by every run.
         let packs = packs.filter(|_| verified.damage.is_empty());
-        Ok(Inspected { problems, is_head_lost: look.is_head_lost, packs })
+        Ok(Inspected { problems, is_head_lost, packs })
     }
 
     fn policy(&self) -> Policy {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::world::{World, git, git_output};
+use crate::world::{World, finish, git, git_output};
 
 /// A mirror of two packs, known to the index as it is.
 fn known_mirror(world: &World) -> PathBuf {
@@ -141,4 +141,49 @@ fn what_is_written_into_a_mirror_is_told_and_kept_by_a_repair() {
     assert_eq!(git(&mirror, &["rev-parse", &format!("refs/ghbk/kept/{pushed}")]).trim(), pushed);
     assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);
     world.run(&["verify", "--deep"]).expect(0);
+}
+
+/// Regression: with the index and all records lost, whatever was there was taken for what the last run had left, and mirrors
+/// without any object passed for stored as GitHub has them.
+#[test]
+fn a_mirror_of_which_no_record_is_left_is_verified_before_it_is_taken_for_good() {
+    type Damage = fn(&Path);
+    let ways: [(&str, Damage); 5] = [
+        ("all packs", |m| fs::remove_dir_all(m.join("objects/pack")).unwrap()),
+        ("the larger pack", |m| remove_pack(&larger_pack(m))),
+        ("the end of a pack", |m| cut(&files_with(m, ".pack")[1])),
+        ("a bit of a pack", |m| flip_in_the_middle(&larger_pack(m))),
+        ("nothing", |_| ()),
+    ];
+    for (what, damage) in ways {
+        let world = World::new();
+        let mirror = known_mirror(&world);
+        damage(&mirror);
+        fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+        fs::remove_dir_all(world.root.join(".ghbk/runs")).unwrap();
+        for again in ["at once", "in every run after that"] {
+            // The proof of some mirrors is not what has to notice it.
+            let mut command = world.ghbk(&["run", "--json"]);
+            command.env("GHBK_VERIFY__RESTORE", "false").env("GHBK_VERIFY__FULL_EVERY", "5000 weeks");
+            let summary = finish(&mut command).expect(i32::from(what != "nothing")).json();
+            let is_told = failures(&summary).contains("the mirror is damaged");
+            assert_eq!(is_told, what != "nothing", "{what} {again}: {summary:#}");
+        }
+    }
+}
+
+fn larger_pack(mirror: &Path) -> PathBuf {
+    files_with(mirror, ".pack").into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap()
+}
+
+fn remove_pack(pack: &Path) {
+    fs::remove_file(pack).unwrap();
+    fs::remove_file(pack.with_extension("idx")).unwrap();
+}
+
+fn flip_in_the_middle(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
 }
