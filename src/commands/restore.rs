@@ -271,7 +271,7 @@ impl Parents {
 impl Drop for Parents {
     fn drop(&mut self) {
         for folder in &self.0 {
-            // Whoever put something into it meanwhile keeps it; nor is it there if making it failed.
+            // It fails if somebody has put a file into it since, which then stays, or if it was never made.
             let _ = std::fs::remove_dir(folder);
         }
     }

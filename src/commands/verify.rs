@@ -154,7 +154,7 @@ impl Part {
         self.kind.name_of(&self.mirror.full_name)
     }
 
-    /// Verifies the mirror, wherever it is; none if it was cancelled.
+    /// Verifies the mirror, wherever it is. Returns `None` if it was cancelled.
     fn verify(
         mut self,
         store: &Store,
@@ -198,7 +198,7 @@ impl Part {
         false
     }
 
-    /// Words what came of it; none if it was cancelled.
+    /// Turns a result into what is reported. Returns `None` if it was cancelled.
     fn verified(&self, result: Result<Verification, GitError>) -> Option<Verified> {
         let of_mirror = |what: String| {
             let damage = vec![Damage { object: None, what }];
