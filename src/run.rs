@@ -11,6 +11,7 @@ mod mirror;
 mod proof;
 mod tally;
 mod turns;
+mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -509,9 +510,14 @@ impl Session {
     async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
         let now = self.clock.now();
         let is_full = self.is_full();
+        let mut changed = Vec::new();
         let due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
-            proof::due(&self.index, since_last_run, self.config.verify.full_every, now)
+            let mut due = proof::due(&self.index, since_last_run, self.config.verify.full_every, now);
+            let looked_at = tally.outcomes.iter().map(|outcome| outcome.id).collect();
+            changed = unlisted::changed(&self.store, &self.index, &looked_at).await;
+            due.extend(changed.iter().filter(|id| !due.contains(id)).copied().collect::<Vec<_>>());
+            due
         } else {
             tally.outcomes.iter().filter(|outcome| outcome.repaired).map(|outcome| outcome.id).collect()
         };
@@ -531,6 +537,10 @@ impl Session {
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
+        unlisted::note_packs(&self.store, &mut self.index, &changed, now).await;
+        // Of one that vanished nothing is kept.
+        let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
+        tally.gone.retain(|name| kept.contains(name));
         Ok(())
     }
 

@@ -187,3 +187,58 @@ fn flip_in_the_middle(file: &Path) {
     bytes[middle] ^= 1;
     fs::write(file, bytes).unwrap();
 }
+
+/// Regression: no run looked at the mirror of a repository that GitHub had deleted, and each said "mirror kept" of it, though
+/// nothing of it was left. It may be the only copy in the world.
+#[test]
+fn a_mirror_whose_repository_is_not_backed_up_any_more_is_looked_at_by_each_run() {
+    type Damage = fn(&Path);
+    let ways: [(&str, Damage, &str); 4] = [
+        ("all packs", |m| fs::remove_dir_all(m.join("objects/pack")).unwrap(), "the mirror is damaged"),
+        ("a loose ref", |m| drop(git(m, &["update-ref", "refs/heads/x", "main"])), "is a loose ref"),
+        ("the list of refs", |m| fs::remove_file(m.join("packed-refs")).unwrap(), "it has no packed-refs"),
+        ("the whole of it", |m| fs::remove_dir_all(m).unwrap(), "its mirror is no longer in"),
+    ];
+    for is_excluded in [false, true] {
+        for (what, damage, words) in ways {
+            let world = World::new();
+            let mirror = known_mirror(&world);
+            world.add("acme/other");
+            world.run_json(0);
+            if !is_excluded {
+                world.sandbox.delete("acme/site").unwrap();
+            }
+            let run = |code: i32| {
+                let mut command = world.ghbk(&["run", "--json"]);
+                command.env("GHBK_VERIFY__RESTORE", "false").env("GHBK_VERIFY__FULL_EVERY", "5000 weeks");
+                if is_excluded {
+                    command.env("GHBK_GITHUB__EXCLUDE", "site");
+                }
+                finish(&mut command).expect(code).json()
+            };
+            run(0);
+            damage(&mirror);
+            let summary = run(1);
+            assert!(failures(&summary).contains(words), "{what}: {summary:#}");
+            let is_there = mirror.exists();
+            assert_eq!(summary["gone"].as_array().unwrap().len(), usize::from(!is_excluded && is_there), "{summary:#}");
+        }
+    }
+}
+
+/// `git gc` by hand in the mirror of a repository that is gone is no damage, and read once.
+#[test]
+fn packs_made_anew_in_a_mirror_that_is_not_backed_up_any_more_are_verified_once() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    world.sandbox.delete("acme/site").unwrap();
+    world.add("acme/other");
+    let run = || {
+        let mut command = world.ghbk(&["run", "--json"]);
+        command.env("GHBK_VERIFY__RESTORE", "false").env("GHBK_VERIFY__FULL_EVERY", "5000 weeks");
+        finish(&mut command).expect(0).json()["proof"]["mirrors_verified"].as_u64().unwrap()
+    };
+    run();
+    git(&mirror, &["gc", "--quiet"]);
+    assert_eq!((run(), run()), (1, 0));
+}

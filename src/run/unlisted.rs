@@ -1,0 +1,60 @@
+//! Mirrors that a run has no step for: of repositories that are gone, that were transferred or excluded, or whose name
+//! another one took.
+//!
+//! Reads names, sizes and lists of refs. What a newcomer would get wrong: nothing is fetched for these mirrors, so that nothing
+//! else would notice what they lose, and of a deleted repository the mirror may be the only copy.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+
+use super::{READ_AHEAD_MIN, apart};
+use crate::git::pack_list::PackList;
+use crate::names::RepositoryId;
+use crate::store::{Index, IndexedMirror, MirrorKind, Store};
+
+/// Finds those of the mirrors without an outcome that are not as the last run left them, or of which no record says how that was.
+pub(super) async fn changed(store: &Store, index: &Index, looked_at: &HashSet<RepositoryId>) -> Vec<RepositoryId> {
+    let unlisted = index.mirrors.iter().filter(|(id, _)| !looked_at.contains(id));
+    let looks = unlisted.map(|(id, mirror)| {
+        let (id, store, mirror) = (*id, store.clone(), mirror.clone());
+        async move { apart(move || (!is_as_left(&store, &mirror)).then_some(id)).await }
+    });
+    futures_util::stream::iter(looks).buffered(READ_AHEAD_MIN).filter_map(std::future::ready).collect().await
+}
+
+/// Notes what packs the mirrors have that were verified since a point in time and are whole, so that the next run need not verify
+/// them again.
+pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[RepositoryId], since: DateTime<Utc>) {
+    let is_whole =
+        |mirror: &&IndexedMirror| mirror.damage.is_none() && mirror.verified_at.is_some_and(|at| at >= since);
+    for id in changed {
+        let Some(mirror) = index.mirrors.get(id).filter(is_whole) else { continue };
+        let (store, place, kinds) = (store.clone(), mirror.place.clone(), mirror.kinds());
+        let listed = apart(move || {
+            let list =
+                |kind| PackList::of_mirror(store.mirror_at(&place, kind).path()).ok().filter(|_| kinds.contains(&kind));
+            (list(MirrorKind::Code), list(MirrorKind::Wiki))
+        });
+        let (packs, wiki_packs) = listed.await;
+        if let Some(mirror) = index.mirrors.get_mut(id) {
+            (mirror.packs, mirror.wiki_packs) = (packs, wiki_packs);
+        }
+    }
+}
+
+fn is_as_left(store: &Store, mirror: &IndexedMirror) -> bool {
+    mirror.kinds().into_iter().all(|kind| {
+        let (packs, head) = match kind {
+            MirrorKind::Code => (&mirror.packs, &mirror.head),
+            MirrorKind::Wiki => (&mirror.wiki_packs, &mirror.wiki_head),
+        };
+        let (Some(packs), Some(head)) = (packs, head) else { return false };
+        let there = store.mirror_at(&mirror.place, kind);
+        let is_whole = there
+            .look(packs, head)
+            .is_ok_and(|look| look.packs_differ.is_empty() && look.problems.is_empty() && !look.is_head_lost);
+        is_whole && matches!(there.refs(), Ok(Some(_)))
+    })
+}
