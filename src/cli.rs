@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::DEFAULT_CONFIG_PATH;
+use crate::git::extract::tree_path;
 use crate::moment::Moment;
 use crate::names::{FullName, RunId, Wanted};
 
@@ -138,6 +139,7 @@ Examples:
   ghbk restore acme/site ./site.git                           as it is now, a bare repository
   ghbk restore acme/site ./site --checkout --at \"3 days ago\"  a working tree, before the force push
   ghbk restore acme/site ./site.git --run 20261129T050000.000Z
+  ghbk restore acme/site ./files --path docs --path README.md  files of its default branch, without history
   ghbk restore 1296269 ./old.git                              by id: gone, or replaced by another of its name
   GHBK_PUSH_TOKEN=… ghbk restore acme/site --push https://github.com/acme/site-2.git
 
@@ -258,7 +260,10 @@ pub struct RestoreArgs {
     /// Only this branch, or the ref with this full name; may be repeated
     #[arg(long = "branch", value_name = "BRANCH")]
     pub branches: Vec<String>,
-    /// Fails if any ref cannot be restored whole, instead of restoring the others
+    /// Only this file or folder of HEAD or --branch, as git stores it, as DEST/PATH and without history; may be repeated
+    #[arg(long = "path", value_name = "PATH", value_parser = tree_path, conflicts_with_all = ["checkout", "push"])]
+    pub paths: Vec<PathBuf>,
+    /// Fails if any ref or file cannot be restored whole, instead of restoring the others
     #[arg(long)]
     pub strict: bool,
     /// The wiki instead of the code

@@ -3,6 +3,7 @@
 mod adopt;
 mod check;
 mod daemon;
+mod destination;
 mod forget;
 mod generate;
 mod list;

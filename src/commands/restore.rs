@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::destination::{Parents, check_destination, refuse_existing};
 use super::point::{self, Point};
 use super::{Context, open_store, print, print_json};
 use crate::blocking::unblock;
@@ -16,9 +17,11 @@ use crate::cli::RestoreArgs;
 use crate::config::{self, AuthKind};
 use crate::error::{Error, Exit};
 use crate::git::GitError;
+use crate::git::extract::{ExtractError, Extracted, extract};
 use crate::git::push::{Push, pushable};
+use crate::git::reader::ObjectReader;
 use crate::git::refs::Refs;
-use crate::git::restore::{Form, Order, restore as restore_mirror};
+use crate::git::restore::{Form, Order, Restored, restore as restore_mirror};
 use crate::git::server::git_base;
 use crate::git::snapshot::{Content, content};
 use crate::github::http_client;
@@ -75,7 +78,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     } else {
         print(&text(&report))?;
     }
-    Ok(if report.lost.is_empty() { Exit::Good } else { Exit::Partial })
+    Ok(if report.is_complete() { Exit::Good } else { Exit::Partial })
 }
 
 /// A repository that was built and proven, and what is needed to send it on.
@@ -172,11 +175,7 @@ fn build(
     let candidates = point::candidates(store, scratch, &arguments.repository, kind)?;
     let (candidate, snapshot) = point::choose(store, candidates, point, (&arguments.repository, kind))?;
     let name = kind.name_of(&candidate.mirror.full_name);
-    let failed = |error: GitError| {
-        let exit =
-            if matches!(error, GitError::Lost(_) | GitError::Damaged(_)) { Exit::Partial } else { Exit::Impossible };
-        Error::new(exit, format!("{name} is not restored: {error}"), error.hint())
-    };
+    let failed = |error: GitError| not_restored(&name, &error);
     let mut content = content(candidate.view.objects(), snapshot.oid).map_err(failed)?;
     choose_branches(&mut content, &arguments.branches, &name)?;
     let parent = destination.as_deref().map_or(scratch, |path| path.parent().unwrap_or(Path::new("/")));
@@ -189,9 +188,14 @@ fn build(
     // The temporary folder is for its owner alone; what is restored has those that `store.mode` gives.
     let building = staging.path().join("repository");
     std::fs::create_dir(&building).map_err(folder_failed)?;
-    let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
-    let order = Order { content: &content, form, is_strict: arguments.strict };
-    let restored = restore_mirror(&candidate.view, order, &building, cancel).map_err(failed)?;
+    let (restored, files) = if arguments.paths.is_empty() {
+        let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
+        let order = Order { content: &content, form, is_strict: arguments.strict };
+        (restore_mirror(&candidate.view, order, &building, cancel).map_err(failed)?, None)
+    } else {
+        let files = restore_files(candidate.view.objects(), &content, arguments, &building, &name, cancel)?;
+        (Restored::default(), Some(files))
+    };
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
@@ -219,10 +223,53 @@ fn build(
         around_damage: restored.around_damage,
         lost: restored.lost,
         not_checked_out: restored.not_checked_out,
+        checked_out_otherwise: restored.checked_out_otherwise,
+        files,
         pushed: None,
         duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     Ok(Built { report, refs, repository, _temporary: temporary })
+}
+
+fn not_restored(name: &str, error: &GitError) -> Error {
+    let is_partial = matches!(error, GitError::Lost(_) | GitError::Damaged(_));
+    let exit = if is_partial { Exit::Partial } else { Exit::Impossible };
+    Error::new(exit, format!("{name} is not restored: {error}"), error.hint())
+}
+
+/// Restores the files at the paths that are asked for, of the one branch that is, or of HEAD.
+fn restore_files(
+    objects: &ObjectReader,
+    content: &Content,
+    arguments: &RestoreArgs,
+    folder: &Path,
+    name: &str,
+    cancel: &CancellationToken,
+) -> Result<Extracted, Error> {
+    let usage = |message: String, hint: &str| Error::new(Exit::Usage, message, hint);
+    let chosen = match arguments.branches.as_slice() {
+        [] => content.head.strip_prefix("ref: ").and_then(|head| content.refs.get(head)),
+        [_] => content.refs.iter().next().map(|(_, target)| target),
+        _ => return Err(usage("--path takes files of one --branch".to_owned(), "restore each branch to its own DEST")),
+    };
+    let Some(target) = chosen else {
+        let message = format!("--path: HEAD of {name} names no branch that is there: {}", content.head);
+        return Err(usage(message, "name one with --branch"));
+    };
+    let commit = target.peeled.unwrap_or(target.oid);
+    let files = extract(objects, commit, &arguments.paths, folder, cancel).map_err(|error| match error {
+        ExtractError::NoSuchPath { ref nearest, .. } => {
+            usage(format!("--path: {error} in {name} at that time"), nearest)
+        }
+        ExtractError::Git(error) => not_restored(name, &error),
+    })?;
+    match files.lost.first() {
+        Some(lost) if arguments.strict => {
+            let message = format!("{name} is not restored: {} {}", lost.path, lost.problem);
+            Err(Error::new(Exit::Partial, message, "without --strict, all other files are restored"))
+        }
+        _ => Ok(files),
+    }
 }
 
 /// Leaves the chosen branches alone; HEAD is then the first of them unless it names one.
@@ -247,54 +294,5 @@ fn choose_branches(content: &mut Content, branches: &[String], name: &str) -> Re
         content.head = format!("ref: {first}");
     }
     content.refs = chosen;
-    Ok(())
-}
-
-/// Folders that were made for a restore, and go away again if nothing comes of it.
-struct Parents(Vec<PathBuf>);
-
-impl Parents {
-    /// Makes a folder and those above it that are missing.
-    fn make(folder: &Path) -> std::io::Result<Self> {
-        let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
-        let parents = Self(missing.map(Path::to_owned).collect());
-        std::fs::create_dir_all(folder)?;
-        Ok(parents)
-    }
-
-    /// Leaves them where they are.
-    fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Parents {
-    fn drop(&mut self) {
-        for folder in &self.0 {
-            // It fails if somebody has put a file into it since, which then stays, or if it was never made.
-            let _ = std::fs::remove_dir(folder);
-        }
-    }
-}
-
-fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {
-    let absolute = std::path::absolute(path)
-        .map_err(|error| Error::new(Exit::Usage, format!("DEST {}: {error}", path.display()), "name a folder"))?;
-    refuse_existing(&absolute)?;
-    // What is restored into the store would be taken for a mirror, or be in the way of one.
-    let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
-    let root = store.root().canonicalize().unwrap_or_else(|_| store.root().to_owned());
-    if existing.is_some_and(|existing| existing.starts_with(&root)) {
-        let message = format!("DEST {} is in the store itself", absolute.display());
-        return Err(Error::new(Exit::Usage, message, "choose a folder elsewhere"));
-    }
-    Ok(absolute)
-}
-
-fn refuse_existing(path: &Path) -> Result<(), Error> {
-    if path.symlink_metadata().is_ok() {
-        let message = format!("DEST {} exists already", path.display());
-        return Err(Error::new(Exit::Usage, message, "choose a new folder; a restore never overwrites anything"));
-    }
     Ok(())
 }

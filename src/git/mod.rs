@@ -12,6 +12,7 @@ pub mod changes;
 pub mod consolidate;
 mod copies;
 mod delta;
+pub mod extract;
 pub mod files;
 mod history;
 mod objects;

@@ -69,6 +69,12 @@ pub(super) fn tree_and_parents(commit: &[u8]) -> (Option<OidBytes>, Vec<OidBytes
     (tree, parents)
 }
 
+/// Returns the tree of a commit, if both can be read.
+pub(super) fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
+    let commit = objects.read(commit).ok().filter(|object| object.kind == ObjectType::Commit)?;
+    Oid::from_bytes(&tree_and_parents(&commit.data).0?).ok()
+}
+
 /// Returns the object that an annotated tag names, if the object is one.
 fn tagged(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
     let tag = objects.read(oid).ok().filter(|object| object.kind == ObjectType::Tag)?;
@@ -259,12 +265,23 @@ fn field<'a>(data: &'a [u8], name: &[u8], take: &mut impl FnMut(OidBytes)) -> Re
     rest.strip_prefix(b"\n").ok_or(Malformed)
 }
 
-const TYPE_MASK: u32 = 0o170_000;
-const SUBMODULE: u32 = 0o160_000;
-const FOLDER: u32 = 0o040_000;
+/// The bits of an entry's mode that say what it is.
+pub(super) const TYPE_MASK: u32 = 0o170_000;
+pub(super) const SUBMODULE: u32 = 0o160_000;
+pub(super) const SYMBOLIC_LINK: u32 = 0o120_000;
+pub(super) const FOLDER: u32 = 0o040_000;
 
 /// Calls `take` with the name, the id and the mode of every entry of a tree that is in the same repository.
-pub(super) fn each_entry(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes, u32)) -> Result<(), Malformed> {
+pub(super) fn each_entry(data: &[u8], mut take: impl FnMut(&[u8], OidBytes, u32)) -> Result<(), Malformed> {
+    every_entry(data, |name, oid, mode| {
+        if mode & TYPE_MASK != SUBMODULE {
+            take(name, oid, mode);
+        }
+    })
+}
+
+/// Calls `take` with the name, the id and the mode of every entry of a tree, submodules included.
+pub(super) fn every_entry(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes, u32)) -> Result<(), Malformed> {
     while !data.is_empty() {
         let space = data.iter().position(|byte| *byte == b' ').ok_or(Malformed)?;
         let mode = data[..space].iter().try_fold(0u32, |mode, digit| match digit {
@@ -274,9 +291,7 @@ pub(super) fn each_entry(mut data: &[u8], mut take: impl FnMut(&[u8], OidBytes, 
         let name = &data[space + 1..];
         let nul = name.iter().position(|byte| *byte == 0).ok_or(Malformed)?;
         let (oid, rest) = name[nul + 1..].split_first_chunk::<20>().ok_or(Malformed)?;
-        if mode & TYPE_MASK != SUBMODULE {
-            take(&name[..nul], *oid, mode);
-        }
+        take(&name[..nul], *oid, mode);
         data = rest;
     }
     Ok(())

@@ -6,10 +6,12 @@
 //! is hashed again.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{AttrCheckFlags, Oid, Repository};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,7 @@ use super::refs::Refs;
 use super::snapshot::Content;
 use super::view::View;
 use super::{GitError, transport};
+use crate::text::printable;
 
 /// Says what a restored repository looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub struct LostRef {
 }
 
 /// Reports what was restored and checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Refs.
     pub refs: Refs,
@@ -66,6 +69,8 @@ pub struct Restored {
     pub lost: Vec<LostRef>,
     /// Why there are no files, though a working tree was asked for.
     pub not_checked_out: Option<String>,
+    /// Files of the working tree that git would write in another encoding, which libgit2 does not know of.
+    pub checked_out_otherwise: Vec<String>,
 }
 
 /// Builds a repository in an existing, empty folder, from a view of its mirror, and proves that it is complete.
@@ -92,7 +97,7 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     let mut restored = match whole.and_then(|copies| pack::prove(&copies, &tips(&content.refs), cancel)) {
         Ok(objects) => {
             let refs = content.refs.clone();
-            Restored { refs, objects, around_damage: false, lost: Vec::new(), not_checked_out: None }
+            Restored { refs, objects, ..Restored::default() }
         }
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
             let mut restored = around_damage(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
@@ -106,7 +111,10 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     let packed = git_dir.join("packed-refs");
     fs::write(&packed, restored.refs.to_packed()).map_err(GitError::io("write", &packed))?;
     if form == Form::WorkingTree {
-        restored.not_checked_out = check_out(folder, &content.head, &restored.refs)?;
+        match check_out(folder, &content.head, &restored.refs)? {
+            Ok(otherwise) => restored.checked_out_otherwise = otherwise,
+            Err(reason) => restored.not_checked_out = Some(reason),
+        }
     }
     Ok(restored)
 }
@@ -167,37 +175,53 @@ fn around_damage(
     remove_all(&into)?;
     let proven = pack::prove(&packs_in(&packs)?, &tips(&whole), cancel)?;
     let around_damage = !lost.is_empty();
-    Ok(Restored { refs: whole, objects: proven, around_damage, lost, not_checked_out: None })
+    Ok(Restored { refs: whole, objects: proven, around_damage, lost, ..Restored::default() })
 }
 
 fn remove_all(folder: &Path) -> Result<(), GitError> {
     fs::remove_dir_all(folder).map_err(GitError::io("remove", folder))
 }
 
-/// Checks HEAD out; returns why that cannot be done, as in an empty repository.
+/// Checks HEAD out; returns the files that git would write in another encoding, or why there are none, as in an empty
+/// repository.
 ///
 /// By the tree, for libgit2 refuses to read a commit whose author has an odd name.
-fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Option<String>, GitError> {
+fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Result<Vec<String>, String>, GitError> {
     transport::set_up_libgit2();
     let Some(branch) = head.strip_prefix("ref: ") else {
-        return Ok(Some(format!("HEAD is no branch, but {head:?}")));
+        return Ok(Err(format!("HEAD is no branch, but {head:?}")));
     };
     let Some(tip) = refs.get(branch) else {
-        return Ok(Some(format!("HEAD names {branch}, which is not there")));
+        return Ok(Err(format!("HEAD names {branch}, which is not there")));
     };
     let objects = ObjectReader::of_folder(&folder.join(".git/objects/pack"))?;
-    let Some(tree) = tree_of(&objects, tip.peeled.unwrap_or(tip.oid)) else {
-        return Ok(Some(format!("HEAD names {branch}, which is no commit")));
+    let Some(tree) = references::tree_of(&objects, tip.peeled.unwrap_or(tip.oid)) else {
+        return Ok(Err(format!("HEAD names {branch}, which is no commit")));
     };
     let repository = Repository::open(folder)?;
     let mut options = git2::build::CheckoutBuilder::new();
     options.force();
     repository.checkout_tree(repository.find_tree(tree)?.as_object(), Some(&mut options))?;
-    Ok(None)
+    Ok(Ok(of_another_encoding(&repository)?))
 }
 
-/// Returns the tree of a commit.
-fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
-    let commit = objects.read(commit).ok().filter(|object| object.kind == ObjectType::Commit)?;
-    Oid::from_bytes(&references::tree_and_parents(&commit.data).0?).ok()
+/// Lists the files that an attribute gives an encoding, into which git converts them and libgit2 does not.
+fn of_another_encoding(repository: &Repository) -> Result<Vec<String>, GitError> {
+    const ATTRIBUTE: &str = "working-tree-encoding";
+    let index = repository.index()?;
+    let mut is_used = false;
+    for entry in index.iter().filter(|entry| entry.path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes"))
+    {
+        let attributes = repository.find_blob(entry.id)?;
+        is_used |= attributes.content().windows(ATTRIBUTE.len()).any(|word| word == ATTRIBUTE.as_bytes());
+    }
+    let mut found = Vec::new();
+    for entry in index.iter().filter(|_| is_used) {
+        let path = Path::new(OsStr::from_bytes(&entry.path));
+        let encoding = repository.get_attr(path, ATTRIBUTE, AttrCheckFlags::FILE_THEN_INDEX)?;
+        if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("utf-8")) {
+            found.push(printable(&path.to_string_lossy(), 400));
+        }
+    }
+    Ok(found)
 }

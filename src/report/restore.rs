@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{count, duration};
+use crate::git::extract::Extracted;
 use crate::git::restore::LostRef;
 use crate::names::{RepositoryId, RunId};
 
@@ -39,10 +40,21 @@ pub struct Report {
     pub lost: Vec<LostRef>,
     /// Why no files are checked out, if they were asked for.
     pub not_checked_out: Option<String>,
+    /// Files that `git checkout` would write in another encoding.
+    pub checked_out_otherwise: Vec<String>,
+    /// The files, if those at some paths were asked for and not the repository.
+    pub files: Option<Extracted>,
     /// Where it was sent.
     pub pushed: Option<Pushed>,
     /// How long it took.
     pub duration_milliseconds: u64,
+}
+
+impl Report {
+    /// Returns whether everything that was asked for is there.
+    pub fn is_complete(&self) -> bool {
+        self.lost.is_empty() && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
+    }
 }
 
 /// Describes a push of which the server says that it has everything.
@@ -54,8 +66,8 @@ pub struct Pushed {
     pub refs: u64,
 }
 
-/// How many refs that are not restored are named one by one.
-const LOST_SHOWN_MAX: usize = 20;
+/// How many refs or files are named one by one.
+const SHOWN_MAX: usize = 20;
 
 /// Words a restore for a terminal.
 pub fn text(report: &Report) -> String {
@@ -65,23 +77,19 @@ pub fn text(report: &Report) -> String {
     if let Some(destination) = &report.destination {
         let _ = writeln!(out, "to {}", destination.display());
     }
-    let took = TimeDelta::milliseconds(i64::try_from(report.duration_milliseconds).unwrap_or(i64::MAX));
-    let (refs, objects) = (count(report.refs, "ref", "refs"), count(report.objects, "object", "objects"));
-    if report.lost.is_empty() {
-        let _ = writeln!(out, "complete: {refs} there, {objects} hashed, nothing missing; {}", duration(took));
-    } else {
-        let missing = count(report.lost.len() as u64, "ref", "refs");
-        let _ = writeln!(out, "incomplete: {refs} there, {objects} hashed, {missing} not restored; {}", duration(took));
-        for lost in report.lost.iter().take(LOST_SHOWN_MAX) {
-            let _ = writeln!(out, "  not restored: {} ({}): {}", lost.name, lost.object, lost.problem);
-        }
-        let more = report.lost.len().saturating_sub(LOST_SHOWN_MAX);
-        if more > 0 {
-            let _ = writeln!(out, "  and {more} more; --json lists all");
-        }
+    let took = duration(TimeDelta::milliseconds(i64::try_from(report.duration_milliseconds).unwrap_or(i64::MAX)));
+    match &report.files {
+        Some(files) => files_text(&mut out, files, &took),
+        None => refs_text(&mut out, report, &took),
     }
     if let Some(reason) = &report.not_checked_out {
         let _ = writeln!(out, "warning: no files are checked out: {reason}");
+    }
+    if !report.checked_out_otherwise.is_empty() {
+        let files = count(report.checked_out_otherwise.len() as u64, "file", "files");
+        let _ = writeln!(out, "warning: git would write {files} in another encoding (working-tree-encoding):");
+        list(&mut out, "", report.checked_out_otherwise.iter());
+        let _ = writeln!(out, "  hint: remove them, then `git checkout -- .` in the restored folder");
     }
     if let Some(pushed) = &report.pushed {
         let _ = writeln!(out, "pushed {} to {}", count(pushed.refs, "ref", "refs"), pushed.url);
@@ -91,9 +99,50 @@ pub fn text(report: &Report) -> String {
     }
     if report.around_damage {
         let repository = report.repository.trim_end_matches(".wiki");
-        let read = if report.lost.is_empty() { "what was needed" } else { "everything else" };
+        let read = if report.is_complete() { "what was needed" } else { "everything else" };
         let _ = writeln!(out, "warning: the mirror is damaged, {read} could still be read");
         let _ = writeln!(out, "  hint: `ghbk verify {repository}`, then `ghbk run --repair {repository}`");
     }
     out
+}
+
+fn refs_text(out: &mut String, report: &Report, took: &str) {
+    let (refs, objects) = (count(report.refs, "ref", "refs"), count(report.objects, "object", "objects"));
+    if report.lost.is_empty() {
+        let _ = writeln!(out, "complete: {refs} there, {objects} hashed, nothing missing; {took}");
+    } else {
+        let missing = count(report.lost.len() as u64, "ref", "refs");
+        let _ = writeln!(out, "incomplete: {refs} there, {objects} hashed, {missing} not restored; {took}");
+        let lost = report.lost.iter().map(|lost| format!("{} ({}): {}", lost.name, lost.object, lost.problem));
+        list(out, "not restored: ", lost);
+    }
+}
+
+fn files_text(out: &mut String, files: &Extracted, took: &str) {
+    let written = count(files.files, "file", "files");
+    if files.lost.is_empty() {
+        let _ = writeln!(out, "complete: {written}, each checked against its id; {took}");
+    } else {
+        let _ = writeln!(
+            out,
+            "incomplete: {written}, each checked against its id, {} not restored; {took}",
+            files.lost.len()
+        );
+        let lost = files.lost.iter().map(|lost| format!("{} ({}): {}", lost.path, lost.object, lost.problem));
+        list(out, "not restored: ", lost);
+    }
+    if !files.submodules.is_empty() {
+        let _ = writeln!(out, "submodules, whose files are in other repositories, are empty folders:");
+        list(out, "", files.submodules.iter());
+    }
+}
+
+fn list(out: &mut String, what: &str, items: impl ExactSizeIterator<Item = impl std::fmt::Display>) {
+    let more = items.len().saturating_sub(SHOWN_MAX);
+    for item in items.take(SHOWN_MAX) {
+        let _ = writeln!(out, "  {what}{item}");
+    }
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more; --json lists all");
+    }
 }

@@ -6,6 +6,7 @@
 mod adopt;
 mod api;
 mod check;
+mod checkout;
 mod costs;
 mod daemon;
 mod damage;

@@ -21,7 +21,7 @@ const FORMS: [(&str, &str); 9] = [
 ];
 
 /// Stores any bytes as an object.
-fn raw(repository: &Path, kind: &str, data: &[u8]) -> String {
+pub(crate) fn raw(repository: &Path, kind: &str, data: &[u8]) -> String {
     let mut command = Command::new("git");
     command.arg("--git-dir").arg(repository).args(["hash-object", "--literally", "-w", "--stdin", "-t", kind]);
     let mut hash = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -29,6 +29,11 @@ fn raw(repository: &Path, kind: &str, data: &[u8]) -> String {
     let output = hash.wait_with_output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// An object's id as a tree holds it.
+pub(crate) fn oid_bytes(oid: &str) -> Vec<u8> {
+    (0..20).map(|at| u8::from_str_radix(&oid[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
 /// A repository for each form, with such a commit in the middle of its history and at the tip of a branch.
@@ -123,7 +128,7 @@ fn odd_trees_are_mirrored_updated_and_restored() {
     let editor = world.add("acme/site");
     let origin = world.sandbox.repositories().join("acme/site.git");
     let blob = raw(&origin, "blob", b"text\n");
-    let bytes: Vec<u8> = (0..20).map(|at| u8::from_str_radix(&blob[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let bytes = oid_bytes(&blob);
     let entry = |mode: &str, name: &str| [format!("{mode} {name}\0").into_bytes(), bytes.clone()].concat();
     let tree = raw(&origin, "tree", &[entry("0100644", "zero"), entry("100664", "group")].concat());
     let commit = format!("tree {tree}\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nm\n");

@@ -1,0 +1,63 @@
+//! Where a restore goes: a new folder, outside of the store.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Exit};
+use crate::store::Store;
+
+/// Folders that were made for a restore, and go away again if nothing comes of it.
+pub(super) struct Parents(Vec<PathBuf>);
+
+impl Parents {
+    /// Makes a folder and those above it that are missing.
+    pub(super) fn make(folder: &Path) -> std::io::Result<Self> {
+        let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let parents = Self(missing.map(Path::to_owned).collect());
+        std::fs::create_dir_all(folder)?;
+        Ok(parents)
+    }
+
+    /// Leaves them where they are.
+    pub(super) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // It fails if somebody has put a file into it since, which then stays, or if it was never made.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Reads the destination that a person names.
+///
+/// # Errors
+/// [`Exit::Usage`] if something is there, or if it lies in the store.
+pub(super) fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path)
+        .map_err(|error| Error::new(Exit::Usage, format!("DEST {}: {error}", path.display()), "name a folder"))?;
+    refuse_existing(&absolute)?;
+    // What is restored into the store would be taken for a mirror, or be in the way of one.
+    let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    let root = store.root().canonicalize().unwrap_or_else(|_| store.root().to_owned());
+    if existing.is_some_and(|existing| existing.starts_with(&root)) {
+        let message = format!("DEST {} is in the store itself", absolute.display());
+        return Err(Error::new(Exit::Usage, message, "choose a folder elsewhere"));
+    }
+    Ok(absolute)
+}
+
+/// Refuses a destination that is there.
+///
+/// # Errors
+/// [`Exit::Usage`].
+pub(super) fn refuse_existing(path: &Path) -> Result<(), Error> {
+    if path.symlink_metadata().is_ok() {
+        let message = format!("DEST {} exists already", path.display());
+        return Err(Error::new(Exit::Usage, message, "choose a new folder; a restore never overwrites anything"));
+    }
+    Ok(())
+}
