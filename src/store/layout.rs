@@ -86,7 +86,15 @@ pub(super) fn id_of_place_between(place: &Path) -> Option<RepositoryId> {
     id.to_str()?.parse().ok().map(RepositoryId)
 }
 
+/// The folder of mirrors that are being built, in [`INCOMING_PARTS`] folders.
+pub(super) const INCOMING: &str = "incoming";
+
+/// Linux locks a folder while something is made in it, which on a network takes milliseconds: in one folder, new mirrors
+/// would wait for each other.
+const INCOMING_PARTS: u64 = 32;
+
 /// Returns the place where a new mirror is built.
 pub fn incoming(id: RepositoryId) -> PathBuf {
-    PathBuf::from(OWN_FOLDER).join("incoming").join(id.to_string())
+    let part = id.0 % INCOMING_PARTS;
+    PathBuf::from(OWN_FOLDER).join(INCOMING).join(part.to_string()).join(id.to_string())
 }

@@ -245,21 +245,8 @@ impl Store {
     pub fn prepare(&self) -> Result<(), StoreError> {
         let (own, runs) = (self.root.join(layout::OWN_FOLDER), self.own("runs"));
         self.refuse_link(Path::new(layout::OWN_FOLDER))?;
-        let mut has_runs = false;
-        // Here all of them are told by one operation.
-        match std::fs::read_dir(&own) {
-            Ok(entries) => {
-                for entry in entries {
-                    let entry = entry.map_err(StoreError::io("read", &own))?;
-                    if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
-                        return Err(StoreError::Linked(entry.path()));
-                    }
-                    has_runs |= entry.path() == runs;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("read", &own)(error)),
-        }
+        let has_runs = refuse_links_in(&own)?.contains(&runs);
+        refuse_links_in(&self.own(layout::INCOMING))?;
         if has_runs {
             return Ok(());
         }
@@ -305,6 +292,25 @@ impl Store {
             Err(error) => Err(StoreError::io("examine", &path)(error)),
         }
     }
+}
+
+/// Lists a folder, which is empty if it is missing; none of it may be a symbolic link. One operation tells all of them.
+fn refuse_links_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |error| StoreError::io("read", folder)(error);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
+            return Err(StoreError::Linked(entry.path()));
+        }
+        paths.push(entry.path());
+    }
+    Ok(paths)
 }
 
 /// Says whether another file system begins at a folder.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::layout::{self, MOVING, MirrorKind, REPLACING};
+use super::layout::{self, INCOMING, MOVING, MirrorKind, REPLACING};
 use super::mirror::{Mirror, foreign_clone, names_in, of_git};
 use super::{Store, StoreError, ends_the_run};
 use crate::git::GitError;
@@ -119,17 +119,26 @@ impl Store {
 
     /// Removes mirrors that were being built. Says whether there is any sense in going on.
     fn sweep_incoming(&self, swept: &mut Swept) -> bool {
-        let incoming = self.own("incoming");
+        let incoming = self.own(INCOMING);
         let Some(names) = self.listed(names_in(&incoming), &incoming, swept) else { return true };
         names.into_iter().all(|name| {
-            let path = incoming.join(name);
-            let removed = match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(&path),
-                removed => removed,
-            };
-            let removed = removed.map(|()| 1).map_err(StoreError::io("remove", &path));
-            swept.take(|| self.below_root(&path).display().to_string(), removed)
+            let path = incoming.join(&name);
+            // A mirror that an older ghbk was building, or a file of whoever.
+            if name.parse::<u64>().is_err() || !path.is_dir() {
+                return self.sweep_one(&path, swept);
+            }
+            let Some(names) = self.listed(names_in(&path), &path, swept) else { return true };
+            names.into_iter().all(|name| self.sweep_one(&path.join(name), swept))
         })
+    }
+
+    fn sweep_one(&self, path: &Path, swept: &mut Swept) -> bool {
+        let removed = match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+            removed => removed,
+        };
+        let removed = removed.map(|()| 1).map_err(StoreError::io("remove", path));
+        swept.take(|| self.below_root(path).display().to_string(), removed)
     }
 
     /// Finishes replacements that were interrupted with the new mirror built: it goes in, or away if the old one, from which
@@ -159,7 +168,7 @@ impl Store {
             // A repair: it is made again when it is asked for.
             Some((owner, _)) if owner == id && is_older(&home, between)? => {
                 // Removed in one step: half of a mirror would be nobody's.
-                let incoming = free_name(&self.own("incoming"), &format!("{id}{}", kind.suffix()))?;
+                let incoming = free_name(&self.own(INCOMING), &format!("{id}{}", kind.suffix()))?;
                 put(&between.path, &incoming)?;
                 return Ok(0);
             }

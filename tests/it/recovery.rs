@@ -107,10 +107,16 @@ fn what_is_no_mirror_stops_nobody() {
     let incoming = world.root.join(".ghbk/incoming");
     fs::create_dir_all(&incoming).unwrap();
     fs::write(incoming.join("a-file"), "").unwrap();
+    // Where the folders of mirrors that are being built are to be.
+    (0..32).for_each(|part| drop(fs::write(incoming.join(part.to_string()), "")));
+    // What an older ghbk was building.
+    fs::create_dir_all(incoming.join("4711.git/objects")).unwrap();
     fs::create_dir_all(world.root.join(".ghbk/replacing/nothing.git")).unwrap();
     fs::create_dir_all(world.root.join(".ghbk/moving/nothing.wiki.git")).unwrap();
     let summary = world.run_json(1);
-    assert!(!incoming.join("a-file").exists(), "nothing of anybody's is there");
+    for part in fs::read_dir(&incoming).unwrap().map(|entry| entry.unwrap().path()) {
+        assert_eq!(fs::read_dir(&part).unwrap().count(), 0, "{}", part.display());
+    }
     let expected = [".ghbk/moving/nothing.wiki", ".ghbk/replacing/nothing"];
     for place in expected {
         assert!(failed(&summary).contains(&place), "{summary:#}");

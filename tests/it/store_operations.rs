@@ -79,7 +79,7 @@ fn ids(world: &World) -> Vec<String> {
 fn least(world: &World, calls: &[String], with_transfers: bool) -> (usize, BTreeMap<String, usize>) {
     let counted = ids(world).into_iter().enumerate().map(|(index, id)| {
         let name = format!("acme/repository-00{}.git", index + 1);
-        let counts = by_name(calls, &[&name, &format!("incoming/{id}")]);
+        let counts = by_name(calls, &[&name, &format!("/{id}.git")]);
         (total(&counts, with_transfers), counts)
     });
     counted.min_by_key(|(total, _)| *total).unwrap()
@@ -92,7 +92,9 @@ fn a_first_mirror_touches_the_store_thirty_times() {
     }
     let world = World::generated(3);
     // Whichever mirror of a store or of an owner is the first makes these folders.
-    std::fs::create_dir_all(world.root.join(".ghbk/incoming")).unwrap();
+    for part in 0..32 {
+        std::fs::create_dir_all(world.root.join(".ghbk/incoming").join(part.to_string())).unwrap();
+    }
     std::fs::create_dir(world.root.join("acme")).unwrap();
     let calls = calls_of_a_run(&world, "created");
     let (count, counts) = least(&world, &calls, false);

@@ -238,7 +238,9 @@ fn has_pack_without_index(world: &World, name: &str) -> bool {
 
 pub(super) fn cut_off_first_mirror() -> Scene {
     cut_off(first_mirror(), "a first mirror cut off", |world| {
-        names_in(&world.root.join(".ghbk/incoming")).iter().any(|name| name.ends_with(".git"))
+        let incoming = world.root.join(".ghbk/incoming");
+        let parts = names_in(&incoming);
+        parts.iter().flat_map(|part| names_in(&incoming.join(part))).any(|name| name.ends_with(".git"))
     })
 }
 
