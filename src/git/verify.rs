@@ -79,29 +79,13 @@ pub fn verify(
     cancel: &CancellationToken,
 ) -> Result<Verification, GitError> {
     let mut found = Findings { report: Verification::default() };
-    // The refs before the packs: a run publishes packs first, so that these refs' objects are in them.
-    let refs = found.refs(mirror)?;
-    let head = found.head(mirror);
-    found.strangers(mirror)?;
-    let packs = found.packs(mirror, scratch, thoroughness, cancel)?;
-    let view = View::open(mirror, scratch)?;
-    let objects = view.objects();
-    for (name, target) in refs.iter().filter(|(_, target)| !objects.contains(target.oid)) {
-        found.add(Some(target.oid), format!("{name} names {}, which is not there", target.oid));
-    }
-    found.own(objects, &refs);
-    let promised = found.snapshots(objects, &refs, head.as_deref());
-    for oid in promised.iter().filter(|oid| !objects.contains(**oid)) {
-        found.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
-    }
-    if packs.are_damaged || packs.needs.iter().any(|oid| !objects.contains(*oid)) {
-        let mut sieve = Sieve::new(objects, |_| false, cancel);
-        for tip in refs.iter().map(|(_, target)| target.oid).chain(promised) {
-            sieve.sort(tip)?;
+    match found.all(mirror, scratch, thoroughness, cancel) {
+        Ok(()) => {}
+        // What was found is told, whatever keeps the rest from being looked at.
+        Err(error) if !matches!(error, GitError::Cancelled) && !found.report.damage.is_empty() => {
+            found.add(None, format!("not everything was verified: {error}"));
         }
-        for lost in sieve.lost() {
-            found.add(Some(lost.oid), lost.to_string());
-        }
+        Err(error) => return Err(error),
     }
     found.report.damage.truncate(DAMAGE_MAX);
     Ok(found.report)
@@ -165,19 +149,55 @@ struct Packs {
 }
 
 impl Findings {
+    fn all(
+        &mut self,
+        mirror: &Path,
+        scratch: &Path,
+        thoroughness: Thoroughness,
+        cancel: &CancellationToken,
+    ) -> Result<(), GitError> {
+        // The refs before the packs: a run publishes packs first, so that these refs' objects are in them.
+        let refs = self.refs(mirror);
+        let head = self.head(mirror);
+        self.strangers(mirror);
+        let packs = self.packs(mirror, scratch, thoroughness, cancel)?;
+        let view = View::open(mirror, scratch)?;
+        let objects = view.objects();
+        for (name, target) in refs.iter().filter(|(_, target)| !objects.contains(target.oid)) {
+            self.add(Some(target.oid), format!("{name} names {}, which is not there", target.oid));
+        }
+        self.own(objects, &refs);
+        let promised = self.snapshots(objects, &refs, head.as_deref());
+        for oid in promised.iter().filter(|oid| !objects.contains(**oid)) {
+            self.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
+        }
+        if packs.are_damaged || packs.needs.iter().any(|oid| !objects.contains(*oid)) {
+            let mut sieve = Sieve::new(objects, |_| false, cancel);
+            for tip in refs.iter().map(|(_, target)| target.oid).chain(promised) {
+                sieve.sort(tip)?;
+            }
+            for lost in sieve.lost() {
+                self.add(Some(lost.oid), lost.to_string());
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, object: Option<Oid>, what: String) {
         self.report.damage.push(Damage { object: object.map(|oid| oid.to_string()), what });
     }
 
-    fn refs(&mut self, mirror: &Path) -> Result<Refs, GitError> {
-        let path = mirror.join("packed-refs");
-        let bytes = match read_at_once(&path) {
+    fn refs(&mut self, mirror: &Path) -> Refs {
+        let bytes = match read_at_once(&mirror.join("packed-refs")) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.add(None, "it has no packed-refs".to_owned());
-                return Ok(Refs::default());
+                return Refs::default();
             }
-            Err(error) => return Err(GitError::io("read", &path)(error)),
+            Err(error) => {
+                self.add(None, format!("packed-refs cannot be read: {error}"));
+                return Refs::default();
+            }
         };
         match Refs::parse_packed(&bytes) {
             Ok(refs) => {
@@ -185,11 +205,11 @@ impl Findings {
                 if refs.to_packed() != bytes {
                     self.add(None, "packed-refs is not as git writes it (sorted, each ref once)".to_owned());
                 }
-                Ok(refs)
+                refs
             }
             Err(error) => {
                 self.add(None, error.to_string());
-                Ok(Refs::default())
+                Refs::default()
             }
         }
     }
@@ -205,15 +225,17 @@ impl Findings {
     }
 
     /// Finds what ghbk never writes and git would obey.
-    fn strangers(&mut self, mirror: &Path) -> Result<(), GitError> {
+    fn strangers(&mut self, mirror: &Path) {
         let alternates = mirror.join("objects/info/alternates");
-        if alternates.try_exists().map_err(GitError::io("examine", &alternates))? {
-            self.add(None, "objects/info/alternates makes it depend on another repository".to_owned());
+        match alternates.try_exists() {
+            Ok(false) => {}
+            Ok(true) => self.add(None, "objects/info/alternates makes it depend on another repository".to_owned()),
+            Err(error) => self.add(None, format!("objects/info/alternates cannot be examined: {error}")),
         }
-        for name in loose_refs(mirror)? {
-            self.add(None, what_is_wrong_with(&name));
+        match loose_refs(mirror) {
+            Ok(names) => names.iter().for_each(|name| self.add(None, what_is_wrong_with(name))),
+            Err(error) => self.add(None, error.to_string()),
         }
-        Ok(())
     }
 
     fn packs(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ghbk::git::verify::{Thoroughness, verify};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, git, mirrored_refs};
+use crate::world::{World, finish, git, mirrored_refs};
 
 /// A small mirror with a bit of everything: several packs, kept tips, an annotated tag.
 pub(crate) fn mirror(world: &World) -> PathBuf {
@@ -136,7 +136,9 @@ fn what_was_found_is_told_although_another_mirror_could_not_be_verified() {
     fs::create_dir(&refs).unwrap();
     let json = verify(&["verify", "--json"]).expect(1).json();
     assert_eq!(json[0]["repository"], "acme/damaged", "{json:#}");
-    assert_eq!(json[0]["damage"].as_array().unwrap().len(), 1, "{json:#}");
+    let damage: Vec<&str> = json[0]["damage"].as_array().unwrap().iter().filter_map(|it| it["what"].as_str()).collect();
+    assert!(damage[0].starts_with("packed-refs cannot be read: "), "{json:#}");
+    assert!(damage[1].starts_with("not everything was verified: "), "{json:#}");
     for other in &json.as_array().unwrap()[1..] {
         assert!(other["not_verified"]["error"].is_string() && other["not_verified"]["hint"].is_string(), "{json:#}");
         assert_eq!(other["damage"], serde_json::json!([]), "{json:#}");
@@ -157,4 +159,30 @@ fn a_mirror_that_was_moved_while_it_was_verified_is_found_by_its_id() {
     let json = world.run(&["verify", "--json"]).expect(0).json();
     let names: Vec<_> = json.as_array().unwrap().iter().map(|it| it["repository"].as_str().unwrap()).collect();
     assert!(names.contains(&"acme/moved") && !names.contains(&"acme/repository-001"), "{json:#}");
+}
+
+/// Each part of a verification tells what it found, whatever keeps the others from looking.
+#[test]
+fn findings_are_told_although_the_rest_cannot_be_verified() {
+    let world = World::generated(1);
+    world.run_json(0);
+    let mirror = world.mirror("acme/repository-001");
+    fs::create_dir_all(mirror.join("refs/heads")).unwrap();
+    fs::write(mirror.join("refs/heads/planted"), "1111111111111111111111111111111111111111\n").unwrap();
+    let file = world.folder.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    let mut command = world.ghbk(&["verify"]);
+    let ended = finish(command.env("GHBK_STORE__SCRATCH", file.join("scratch"))).expect(1);
+    assert!(ended.stdout.contains("refs/heads/planted is a loose ref"), "{ended:#?}");
+    assert!(ended.stdout.contains("not everything was verified: create a folder in"), "{ended:#?}");
+
+    fs::remove_dir_all(mirror.join("refs/heads")).unwrap();
+    fs::remove_file(mirror.join("packed-refs")).unwrap();
+    fs::create_dir(mirror.join("packed-refs")).unwrap();
+    let pack = ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap().remove(0).pack;
+    let bytes = fs::read(&pack).unwrap();
+    fs::write(&pack, &bytes[..bytes.len() / 2]).unwrap();
+    let ended = world.run(&["verify"]).expect(1);
+    assert!(ended.stdout.contains("packed-refs cannot be read"), "{ended:#?}");
+    assert!(ended.stdout.contains("points outside of its pack"), "the packs are looked at all the same: {ended:#?}");
 }
