@@ -22,6 +22,7 @@ enum Cause {
     Certificate,
     NoSuchHost,
     Proxy,
+    ProxyLogin,
 }
 
 impl Failure {
@@ -46,10 +47,10 @@ impl Failure {
         }
         let reason = printable(&text, TEXT_MAX_CHARS);
         if let Some(proxy) = error.url().and_then(proxy::used_for) {
-            return Some(Self {
-                text: format!("through the proxy {proxy}: {}", innermost(&reason)),
-                cause: Cause::Proxy,
-            });
+            let reason = innermost(&reason);
+            let wants_login = reason.contains("proxy authorization required");
+            let cause = if wants_login { Cause::ProxyLogin } else { Cause::Proxy };
+            return Some(Self { text: format!("through the proxy {proxy}: {reason}"), cause });
         }
         let unknown = ["Name or service not known", "No address associated with hostname"];
         let is_unknown = unknown.iter().any(|sign| text.contains(sign));
@@ -62,7 +63,7 @@ impl Failure {
     /// Returns the failure of a proxy that wants to know who asks (407).
     pub(crate) fn of_proxy(url: &Url) -> Self {
         let proxy = proxy::used_for(url).unwrap_or_else(|| "on the way".to_owned());
-        Self { text: format!("the proxy {proxy} asks for a user name and a password (407)"), cause: Cause::Proxy }
+        Self { text: format!("the proxy {proxy} asks for a user name and a password (407)"), cause: Cause::ProxyLogin }
     }
 
     /// Returns what a person can do about it.
@@ -76,6 +77,9 @@ impl Failure {
             Cause::NoSuchHost => "check the spelling of github.api_url, and this machine's name service",
             Cause::Proxy => {
                 "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; hosts in NO_PROXY are reached without a proxy"
+            }
+            Cause::ProxyLogin => {
+                "put them into HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT; hosts in NO_PROXY are reached without a proxy"
             }
         }
     }

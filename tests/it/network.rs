@@ -304,6 +304,10 @@ fn a_proxy_in_the_way_is_named_and_its_password_is_not() {
         assert!(text.contains("ALL_PROXY") && !text.contains("pr0xySecret"), "{text}");
     }
     world.sandbox.fault(Fault::on("/orgs/acme").status(407));
-    let ended = finish(world.ghbk(&["run"]).env("GHBK_LIMITS__RETRIES", "0")).expect(3);
+    world.sandbox.clear_requests();
+    let ended = finish(world.ghbk(&["run"]).env("GHBK_LIMITS__RETRIES", "4")).expect(3);
     assert!(ended.stdout.contains("the proxy on the way asks for a user name"), "{ended:#?}");
+    assert!(ended.stdout.contains("http://USER:PASSWORD@HOST:PORT"), "{ended:#?}");
+    let asked = world.sandbox.requests().iter().filter(|request| request.path.contains("/orgs/acme")).count();
+    assert_eq!(asked, 1, "what cannot mend itself is tried again: {ended:#?}");
 }
