@@ -2,16 +2,18 @@
 //!
 //! What a newcomer would get wrong: a missing parameter is no error but a name in `invalid_parameters`.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, timeout::TimeoutConfig};
-use aws_sdk_ssm::error::DisplayErrorContext;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ssm::operation::get_parameters::GetParametersError;
 use secrecy::SecretString;
 
 use super::file::name;
 use super::{Found, SecretsError, Wanted};
 use crate::config::SecretsConfig;
-use crate::text::printable;
+use crate::text::{chain, printable};
 
 /// The SDK waits for ever unless told otherwise.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,15 +50,7 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
         .with_decryption(true)
         .send()
         .await
-        .map_err(|error| SecretsError::Unreachable {
-            place: format!("SSM Parameter Store in {region}"),
-            reason: printable(&DisplayErrorContext(&error).to_string(), 400),
-            hint: format!(
-                "allow ssm:GetParameters on {} (and kms:Decrypt) to the role ghbk runs with; `aws sts \
-                 get-caller-identity` shows it",
-                names.join(" and ")
-            ),
-        })?;
+        .map_err(|error| unreachable(&error, &region, &names))?;
     Ok(wanted.map(|wanted| {
         let name = name(wanted, config);
         let value = answer
@@ -75,6 +69,53 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
             ),
         }
     }))
+}
+
+/// Says why Parameter Store gave nothing, in AWS's words without the SDK's, and what to do.
+fn unreachable(error: &SdkError<GetParametersError>, region: &str, names: &[String]) -> SecretsError {
+    let network = "check the way from this machine to AWS: a route or an endpoint of the VPC for ssm, security groups, \
+                   HTTPS_PROXY";
+    let (reason, hint) = match error {
+        SdkError::ServiceError(refusal) => {
+            let code = refusal.err().code().unwrap_or("refused");
+            (format!("{code}: {}", refusal.err().message().unwrap_or("it does not say why")), hint_of(code, names))
+        }
+        SdkError::TimeoutError(_) => {
+            (format!("no answer within {} seconds", OPERATION_TIMEOUT.as_secs()), network.to_owned())
+        }
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure.as_connector_error().and_then(Error::source);
+            let reason = cause.map_or_else(|| chain(error), chain);
+            let hint = if reason.contains("credential") {
+                "attach an instance profile to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            } else {
+                network
+            };
+            (reason, hint.to_owned())
+        }
+        _ => (chain(error), network.to_owned()),
+    };
+    let place = format!("SSM Parameter Store in {region}");
+    SecretsError::Unreachable { place, reason: printable(&reason, 400), hint }
+}
+
+/// Source: AWS's documentation, "Common Error Types" of Systems Manager.
+fn hint_of(code: &str, names: &[String]) -> String {
+    match code {
+        "ThrottlingException" | "InternalServerError" | "ServiceUnavailable" => "run again".to_owned(),
+        "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId" => {
+            "renew the AWS credentials in the environment, or leave them out so that the instance's role counts"
+                .to_owned()
+        }
+        "InvalidSignatureException" | "RequestExpired" => {
+            "set this machine's clock right: `chronyc tracking`".to_owned()
+        }
+        _ => format!(
+            "allow ssm:GetParameters on {} (and kms:Decrypt) to the role ghbk runs with; `aws sts get-caller-identity` \
+             shows it",
+            names.join(" and ")
+        ),
+    }
 }
 
 /// A file, not the value: a value on a command line stays in the shell's history.

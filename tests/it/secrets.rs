@@ -1,5 +1,6 @@
 //! Where the token comes from: Parameter Store (moto's real server), the environment, files.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -100,19 +101,57 @@ fn parameters_may_have_other_names() {
     finish(command.env("GHBK_SECRETS__GITHUB_TOKEN", "/backup/token")).expect(0);
 }
 
-#[test]
-fn a_parameter_store_that_does_not_answer_is_named() {
+/// Runs ghbk with a Parameter Store at an address; returns what it says.
+fn asking(address: &str, settings: &[(&str, &str)]) -> String {
     let world = World::generated(1);
     let mut command = world.ghbk(&["run"]);
-    command
-        .env_remove("GITHUB_TOKEN")
-        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        .env("AWS_REGION", "eu-west-1")
-        .env("AWS_ACCESS_KEY_ID", "testing")
-        .env("AWS_SECRET_ACCESS_KEY", "testing");
-    let ended = finish(&mut command).expect(3);
-    assert!(ended.stdout.contains("cannot read SSM Parameter Store in eu-west-1"), "{ended:#?}");
-    assert!(ended.stdout.contains("hint: "), "{ended:#?}");
+    command.env_remove("GITHUB_TOKEN").env("AWS_ENDPOINT_URL", address).env("AWS_REGION", "eu-west-1");
+    command.envs(settings.iter().copied());
+    finish(&mut command).expect(3).stdout
+}
+
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")];
+
+#[test]
+fn a_parameter_store_that_does_not_answer_is_named() {
+    let told = asking("http://127.0.0.1:9", &KEYS);
+    assert!(told.contains("cannot read SSM Parameter Store in eu-west-1: "), "{told}");
+    assert!(told.contains("Connection refused") && told.contains("hint: check the way from this machine"), "{told}");
+    assert!(
+        !told.contains("Failure") && !told.contains("source:"),
+        "the SDK's structures are nobody's business: {told}"
+    );
+}
+
+#[test]
+fn a_machine_without_a_role_is_told_so() {
+    let told = asking("http://127.0.0.1:9", &[("AWS_EC2_METADATA_DISABLED", "true")]);
+    assert!(told.contains("credential") && told.contains("hint: attach an instance profile"), "{told}");
+    assert!(!told.contains("Failure") && !told.contains("source:"), "{told}");
+}
+
+#[test]
+fn what_aws_refuses_is_told_in_its_words_with_its_remedy() {
+    for (code, hint) in [
+        ("AccessDeniedException", "allow ssm:GetParameters on github-token and slack-webhook-url"),
+        ("InvalidSignatureException", "set this machine's clock right"),
+        ("ExpiredTokenException", "renew the AWS credentials"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let _ = client.read(&mut [0; 4096]);
+                let body = format!(r#"{{"__type":"{code}","message":"User: arn:aws:sts::1:assumed-role/x may not"}}"#);
+                let length = body.len();
+                let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close";
+                let _ = write!(client, "{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            }
+        });
+        let told = asking(&address, &KEYS);
+        let expected = format!("in eu-west-1: {code}: User: arn:aws:sts::1:assumed-role/x may not");
+        assert!(told.contains(&expected) && told.contains(hint), "{told}");
+    }
 }
 
 #[test]
