@@ -4,7 +4,7 @@
 //! nothing to do with the token's permissions, and a hint that sends people to change those costs them a day.
 
 /// Signs in GitHub's words, and what to do; the first that fits counts.
-const REASONS: [(&[&str], &str); 8] = [
+const REASONS: [(&[&str], &str); 9] = [
     (
         &["ip allow list", "ip address"],
         "add this machine's address to the IP allow list of the organisation or enterprise",
@@ -24,6 +24,7 @@ const REASONS: [(&[&str], &str); 8] = [
         &["personal access token (classic)", "personal access tokens (classic)"],
         "the organisation takes no classic token: use a fine-grained one, or a GitHub App",
     ),
+    (&["login attempt"], "GitHub has seen many wrong tokens from here: find what sends them, and run again in an hour"),
     (&["lifetime"], "make a token that expires sooner: the organisation limits how long one may live"),
 ];
 
@@ -62,6 +63,7 @@ mod tests {
                 "The 'acme' organization forbids access via a fine-grained personal access tokens if the token's lifetime is greater than 366 days.",
                 "expires sooner",
             ),
+            ("Max number of login attempt exceeded", "wrong tokens"),
             ("Resource not accessible by personal access token", "read access"),
             ("Write access to repository not granted.", "read access"),
         ] {

@@ -1,6 +1,8 @@
-//! GitHub's own answers, recorded by Octokit with their headers, read as ghbk reads them. `scripts/test` installs them.
+//! GitHub's own answers, recorded with their headers by Octokit, `PyGithub` and `github3.py`, read as ghbk reads them.
+//! `scripts/test` installs them.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::StatusCode;
@@ -14,6 +16,7 @@ use super::link::related;
 use super::notices::Notices;
 use super::repository::Repository;
 use crate::limits::{Retry, Retryable};
+use crate::text::printable;
 
 /// One recorded exchange.
 struct Recorded {
@@ -25,9 +28,10 @@ struct Recorded {
 
 /// Reads all that was recorded; `None` where it is not installed and need not be.
 fn recorded() -> Option<Vec<Recorded>> {
-    let folder = "tests/recorded/node_modules/@octokit/fixtures/scenarios/api.github.com";
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let Ok(scenarios) = std::fs::read_dir(folder) else {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    let answers = folder.join("python/answers.jsonl");
+    let scenarios = std::fs::read_dir(folder.join("node_modules/@octokit/fixtures/scenarios/api.github.com"));
+    let (Ok(scenarios), Ok(answers)) = (scenarios, std::fs::read_to_string(answers)) else {
         assert!(
             std::env::var_os("GHBK_TEST_REQUIRE_ALL").is_none(),
             "recorded answers are not installed: run scripts/test"
@@ -35,29 +39,35 @@ fn recorded() -> Option<Vec<Recorded>> {
         eprintln!("skipped: run scripts/test, which installs GitHub's recorded answers");
         return None;
     };
-    let files: Vec<PathBuf> = scenarios.map(|scenario| scenario.unwrap().path().join("raw-fixture.json")).collect();
-    assert!(files.len() > 15, "{files:?}");
-    let exchanges = files.iter().flat_map(|file| {
-        serde_json::from_slice::<Vec<Value>>(&std::fs::read(file).unwrap())
-            .unwrap()
-            .iter()
-            .map(exchange)
-            .collect::<Vec<_>>()
-    });
-    Some(exchanges.collect())
+    let mut exchanges: Vec<Recorded> = answers.lines().map(|line| exchange(&parsed(line.as_bytes()), "body")).collect();
+    for scenario in scenarios {
+        let fixture = parsed(&std::fs::read(scenario.unwrap().path().join("raw-fixture.json")).unwrap());
+        exchanges.extend(fixture.as_array().unwrap().iter().map(|recorded| exchange(recorded, "response")));
+    }
+    assert!(exchanges.len() > 3_400, "{}", exchanges.len());
+    Some(exchanges)
 }
 
-fn exchange(recorded: &Value) -> Recorded {
+fn parsed(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn exchange(recorded: &Value, body: &str) -> Recorded {
     let text = |field: &str| recorded[field].as_str().unwrap_or_default().to_owned();
-    let raw: Vec<&str> = recorded["rawHeaders"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let strings = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    // Octokit's list holds names and values in turn; the others' holds pairs.
+    let mut raw = strings(&recorded["rawHeaders"]);
+    raw.extend(recorded["headers"].as_array().into_iter().flatten().flat_map(strings));
     let headers: HeaderMap = raw
         .as_chunks()
         .0
         .iter()
         .map(|[name, value]| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    let body = recorded["response"].clone();
-    let bytes = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    let bytes = recorded[body].as_str().map_or_else(|| recorded[body].to_string(), str::to_owned);
+    let body = serde_json::from_str(&bytes).unwrap_or_else(|_| Value::String(bytes.clone()));
     let status = StatusCode::from_u16(u16::try_from(recorded["status"].as_u64().unwrap()).unwrap()).unwrap();
     let answer = Answer { status, headers, body: bytes.into() };
     Recorded { method: text("method").to_uppercase(), path: text("path"), answer, body }
@@ -132,21 +142,28 @@ fn every_error_that_github_gave_has_its_class() {
     let Some(recorded) = recorded() else { return };
     let token = SecretString::from("ghp_none");
     let is_error = |it: &&Recorded| it.answer.status.is_client_error() || it.answer.status.is_server_error();
-    let mut classes = Vec::new();
+    let mut classes = BTreeMap::new();
     for Recorded { path, answer, body, .. } in recorded.iter().filter(is_error) {
         let error = refused(answer, &token, path);
-        assert_eq!(error.retry(), Retry::Never, "{error}");
+        let (words, said) = (error.to_string(), body["message"].as_str().unwrap_or_default());
+        let is_limit = said.contains("abuse detection") || said.contains("Rate Limit");
         let is_right = match answer.status.as_u16() {
+            401 => matches!(error, GitHubError::Unauthorized),
+            403 if is_limit => matches!(error.retry(), Retry::Limited(..)),
+            403 => matches!(error, GitHubError::Forbidden { .. }) && words.contains(&printable(said, 100)),
             404 => matches!(error, GitHubError::NotFound { .. }),
-            422 => {
-                matches!(&error, GitHubError::Status { message, .. } if Some(message.as_str()) == body["message"].as_str())
-            }
-            _ => false,
+            500.. => matches!(error.retry(), Retry::Transient),
+            _ => matches!(&error, GitHubError::Status { .. }) && words.contains(&printable(said, 100)),
         };
-        assert!(is_right, "{path}: {error}");
-        classes.push(answer.status.as_u16());
+        assert!(is_right, "{path}: {} {body}: {error:?}", answer.status);
+        let is_final = answer.status.is_client_error() && !is_limit;
+        assert!(!is_final || error.retry() == Retry::Never, "{path}: {error}");
+        assert!(!error.hint().is_empty(), "{error}");
+        *classes.entry(answer.status.as_u16()).or_insert(0) += 1;
     }
-    assert!(classes.contains(&404) && classes.contains(&422), "{classes:?}");
+    for status in [400, 401, 403, 404, 405, 409, 422, 500, 502, 503] {
+        assert!(classes.contains_key(&status), "{status} of {classes:?}");
+    }
 }
 
 /// What GitHub answers in so many words, by its documentation and by larger collections of recorded answers.
