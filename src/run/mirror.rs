@@ -510,8 +510,17 @@ impl Worker {
         // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
+        let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), part.name());
         let (verified, packs) = blocking(move || {
             let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
+            store.refuse_links_on_the_way(&mirror.path().join("config"))?;
+            held.confirm()?;
+            // Mirrors of older versions of ghbk come by here once.
+            if verified.damage.is_empty()
+                && let Err(error) = mirror.refuse_pushes()
+            {
+                tracing::warn!(mirror = name, %error, "it goes on taking pushes");
+            }
             Ok((verified, PackList::of_mirror(mirror.path()).ok()))
         })
         .await?;

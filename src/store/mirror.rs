@@ -195,9 +195,28 @@ impl Mirror {
     }
 
     /// Writes the new name into `config`.
+    fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
+        self.edit_config("ghbk.fullName", &name.to_string())
+    }
+
+    /// Makes a mirror refuse pushes, as those of older versions of ghbk do not: a ref that git writes hides the stored one.
+    /// Says whether it did not before. Whatever somebody else has set stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the configuration is as it was.
+    pub fn refuse_pushes(&self) -> Result<bool, StoreError> {
+        set_up_libgit2();
+        let config = git2::Config::open(&self.path.join("config")).and_then(|mut config| config.snapshot());
+        if config.is_ok_and(|config| config.get_str(HIDE_REFS).is_ok()) {
+            return Ok(false);
+        }
+        self.edit_config(HIDE_REFS, "refs").map(|()| true)
+    }
+
+    /// Sets one value of `config`.
     ///
     /// In a copy, which then replaces it: killed in between, git would leave a lock that no later run could take.
-    fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
+    fn edit_config(&self, name: &str, value: &str) -> Result<(), StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
         let failed = |doing| StoreError::io(doing, &path);
@@ -206,12 +225,15 @@ impl Mirror {
         let config = read_at_once(&path).map_err(failed("copy"))?;
         fs::write(&copy, config).map_err(failed("copy"))?;
         git2::Config::open(&copy)
-            .and_then(|mut config| config.set_str("ghbk.fullName", &name.to_string()))
+            .and_then(|mut config| config.set_str(name, value))
             .map_err(|error| failed("edit")(io::Error::other(error.message().to_owned())))?;
         let edited = fs::read(&copy).map_err(failed("copy"))?;
         replace(&self.path, "config", &edited).map_err(|error| of_git(error, "write", &path))
     }
 }
+
+/// What makes git refuse a push to a ref, whatever its name; clones and fetches go on.
+const HIDE_REFS: &str = "receive.hideRefs";
 
 fn parse_identity(config: &Path) -> Option<(RepositoryId, FullName)> {
     // libgit2 would wait for whoever writes to a FIFO.

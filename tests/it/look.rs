@@ -172,6 +172,22 @@ fn a_mirror_of_which_no_record_is_left_is_verified_before_it_is_taken_for_good()
     }
 }
 
+/// Mirrors of older versions took pushes for ever, though a ref that is pushed hides the stored one.
+#[test]
+fn a_mirror_of_an_older_version_refuses_pushes_from_the_next_run_on() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    git(&mirror, &["config", "--unset", "receive.hideRefs"]);
+    git(&mirror, &["config", "gc.pruneExpire", "never"]);
+    // Older versions recorded neither packs nor sizes.
+    fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    fs::remove_dir_all(world.root.join(".ghbk/runs")).unwrap();
+    world.run_json(0);
+    assert_eq!(git(&mirror, &["config", "receive.hideRefs"]).trim(), "refs");
+    assert_eq!(git(&mirror, &["config", "gc.pruneExpire"]).trim(), "never", "what somebody else has set stays");
+    world.run(&["verify"]).expect(0);
+}
+
 fn larger_pack(mirror: &Path) -> PathBuf {
     files_with(mirror, ".pack").into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap()
 }
