@@ -483,7 +483,8 @@ impl Session {
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();
         let outcomes = futures_util::stream::iter(steps)
-            .map(async |step| worker.read_ahead(step))
+            // Begun as soon as the step is taken from the list: a future would wait until somebody polls it.
+            .map(|step| std::future::ready(worker.read_ahead(step)))
             .buffered(at_most.max(READ_AHEAD_MIN))
             .take_until(stop.cancelled())
             .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
