@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use bytesize::ByteSize;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use git2::{ObjectType, Oid, Repository};
+use git2::{ConfigLevel, ObjectType, Oid, Repository};
 use gix_hash::Kind::Sha1;
 use gix_pack::FileData;
 use gix_pack::index::traverse::{Options, SafetyCheck};
@@ -258,13 +258,23 @@ pub(super) fn header(objects: u32) -> [u8; gix_pack::data::header::SIZE] {
     gix_pack::data::header::encode(gix_pack::data::Version::V2, objects)
 }
 
+/// Without limits each thread that looks for deltas holds ten objects at once, however large: versions of a binary of 90 MB
+/// are then more than the memory of a small machine. libgit2 reads from `deltaCacheSize` also above what size a file gets no
+/// delta at all.
+const PACKING_LIMITS: &str = "[pack]\n\twindowMemory = 64m\n\tdeltaCacheSize = 32m\n";
+
 /// Builds a pack of some objects of a repository on local disk; names of files help to find good deltas.
 pub(super) fn build<'a>(
     repository: &Repository,
     objects: impl Iterator<Item = (Oid, Option<&'a str>)>,
     folder: &Path,
 ) -> Result<Pack, GitError> {
+    // As a file, because libgit2 takes them from nowhere else; above the repository's own configuration, which stays as it is.
+    let limits = folder.join("packing.config");
+    fs::write(&limits, PACKING_LIMITS).map_err(GitError::io("write", &limits))?;
+    repository.config()?.add_file(&limits, ConfigLevel::App, true)?;
     let mut builder = repository.packbuilder()?;
+    fs::remove_file(&limits).map_err(GitError::io("remove", &limits))?;
     builder.set_threads(0);
     let mut sorted: Vec<_> = objects.collect();
     sorted.sort_unstable();
