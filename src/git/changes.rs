@@ -112,9 +112,23 @@ const WALKED_TIPS_MAX: usize = 10_000;
 /// [`GitError::Damaged`] if one of them is not there.
 pub(super) fn lost(
     objects: &ObjectReader,
+    left_behind: Vec<Target>,
+    stored: &Refs,
+    advertised: &Refs,
+) -> Result<Vec<Target>, GitError> {
+    lost_to(objects, left_behind, stored, advertised, WALKED_TIPS_MAX)
+}
+
+/// As [`lost`], and walks from so many tips at most.
+///
+/// # Errors
+/// As [`lost`].
+pub(super) fn lost_to(
+    objects: &ObjectReader,
     mut left_behind: Vec<Target>,
     stored: &Refs,
     advertised: &Refs,
+    walked_tips_max: usize,
 ) -> Result<Vec<Target>, GitError> {
     let named: HashSet<Oid> = advertised.iter().chain(stored.kept()).map(|(_, target)| target.oid).collect();
     let mut seen = HashSet::new();
@@ -131,7 +145,7 @@ pub(super) fn lost(
     }
     let branches = |wanted| advertised.iter().filter(move |(name, _)| name.starts_with("refs/heads/") == wanted);
     let reachable = branches(true).chain(branches(false)).chain(stored.kept());
-    let tips = reachable.map(|(_, target)| target.peeled.unwrap_or(target.oid)).take(WALKED_TIPS_MAX);
+    let tips = reachable.map(|(_, target)| target.peeled.unwrap_or(target.oid)).take(walked_tips_max);
     let sought: Vec<Oid> = commits.iter().map(|tip| tip.oid).collect();
     let unreached = history::unreached(objects, &sought, tips);
     lost.extend(commits.into_iter().filter(|tip| unreached.contains(&tip.oid)));

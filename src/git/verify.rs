@@ -17,9 +17,9 @@ use super::files::{read_at_once, read_text};
 use super::pack::{self, Depth};
 use super::reader::ObjectReader;
 use super::references::Sieve;
-use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
+use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use super::view::View;
-use super::{GitError, copies, references, snapshot};
+use super::{GitError, changes, copies, references, snapshot};
 use crate::scratch::Scratch;
 use crate::text::printable;
 
@@ -170,6 +170,13 @@ impl Findings {
         let promised = self.snapshots(objects, &refs, head.as_deref());
         for oid in promised.iter().filter(|oid| !objects.contains(**oid)) {
             self.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
+        }
+        // What is there although no ref leads to it is there until the next `git gc`.
+        if self.report.damage.is_empty() {
+            let there = promised.iter().map(|oid| Target { oid: *oid, peeled: None }).collect();
+            for tip in changes::lost_to(objects, there, &refs, &refs.of_remote(), usize::MAX)? {
+                self.add(Some(tip.oid), format!("no ref keeps {}, which a snapshot names", tip.oid));
+            }
         }
         if packs.are_damaged || packs.needs.iter().any(|oid| !objects.contains(*oid)) {
             let mut sieve = Sieve::new(objects, |_| false, cancel);

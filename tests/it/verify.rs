@@ -186,3 +186,23 @@ fn findings_are_told_although_the_rest_cannot_be_verified() {
     assert!(ended.stdout.contains("packed-refs cannot be read"), "{ended:#?}");
     assert!(ended.stdout.contains("points outside of its pack"), "the packs are looked at all the same: {ended:#?}");
 }
+
+/// Regression: a ref that keeps an old tip could be deleted, and nothing said so before `git gc` removed the commits.
+#[test]
+fn a_tip_that_no_ref_keeps_any_more_is_damage() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("main", "lost", "1").unwrap();
+    world.run_json(0);
+    let old = site.rev_parse("main").unwrap();
+    site.force_push("main").unwrap();
+    world.run_json(0);
+    let mirror = world.mirror("acme/site");
+    world.run(&["verify"]).expect(0);
+    git(&mirror, &["update-ref", "-d", &format!("refs/ghbk/kept/{old}")]);
+    let ended = world.run(&["verify"]).expect(1);
+    assert!(ended.stdout.contains(&format!("no ref keeps {old}, which a snapshot names")), "{ended:#?}");
+    world.run(&["run", "--repair", "acme/site"]).expect(0);
+    world.run(&["verify"]).expect(0);
+    git(&mirror, &["rev-parse", "--verify", &format!("refs/ghbk/kept/{old}")]);
+}
