@@ -151,17 +151,17 @@ pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known
     let mut listings = Vec::new();
     for owner in &config.owners {
         let listing = OwnersListing::read(github, owner, known, config.allow_short_listing).await;
-        let is_whole = judge(&mut inventory, owner, &listing, config.allow_short_listing);
+        let verdict = judge(&mut inventory, owner, &listing, config.allow_short_listing);
         take(&mut inventory, &mut seen, &listing, filter);
-        listings.push((owner, is_whole, listing));
+        listings.push((owner, verdict, listing));
         if inventory.failures.iter().any(|failure| failure.unauthorized) {
             break; // GitHub: stop at the first 401
         }
     }
     let mut here: BTreeSet<String> = config.owners.iter().map(|owner| owner.to_ascii_lowercase()).collect();
     here.extend(listings.iter().flat_map(|(_, _, listing)| listing.speaks_for.iter().cloned()));
-    for (owner, is_whole, listing) in &listings {
-        let missing = Missing { owner, is_whole: *is_whole, listing, here: &here, known, filter };
+    for (owner, verdict, listing) in &listings {
+        let missing = Missing { owner, verdict: *verdict, listing, here: &here, known, filter };
         missing.take(&mut inventory, &mut seen);
     }
     if inventory.failures.is_empty() && inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
@@ -172,7 +172,7 @@ pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known
 }
 
 /// Reports what speaks against a listing; returns whether absence from it means something.
-fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_short_allowed: bool) -> bool {
+fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_short_allowed: bool) -> Verdict {
     let failed_before = inventory.failures.len();
     let listed = listing.listed();
     let times = match listing.readings {
@@ -215,14 +215,26 @@ fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_sho
     if inventory.failures.len() == failed_before {
         inventory.listed_by_owner.insert(owner.to_owned(), listed);
     }
-    let is_whole = inventory.failures.len() == failed_before
-        && short_by_account.is_none()
-        && !listing.public_only
-        && listing.bad.is_empty();
-    if is_whole {
-        inventory.complete_owners.extend(listing.speaks_for.iter().cloned());
+    // Entries that cannot be read are told with the others.
+    if inventory.failures.len() > failed_before || !listing.bad.is_empty() {
+        return Verdict::Failed;
     }
-    is_whole
+    if short_by_account.is_some() || listing.public_only {
+        return Verdict::ShortByChoice;
+    }
+    inventory.complete_owners.extend(listing.speaks_for.iter().cloned());
+    Verdict::Whole
+}
+
+/// Says what an owner's listing is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// What it does not show is not there, as far as the token may see.
+    Whole,
+    /// It is known not to show all, and somebody has accepted that.
+    ShortByChoice,
+    /// Something is wrong with it, which is told.
+    Failed,
 }
 
 /// Notes an installation that was given selected repositories only: it lists no others, without a word.
@@ -268,7 +280,7 @@ fn file(inventory: &mut Inventory, repository: Repository, filter: &Filter) {
 /// What an owner's listing did not show although it was known, and what GitHub said of it.
 struct Missing<'a> {
     owner: &'a str,
-    is_whole: bool,
+    verdict: Verdict,
     listing: &'a OwnersListing,
     /// Every owner who is backed up, folded to lower case.
     here: &'a BTreeSet<String>,
@@ -279,7 +291,8 @@ struct Missing<'a> {
 impl Missing<'_> {
     /// Files what exists after all, and says what is gone, moved away or not known.
     fn take(&self, inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>) {
-        let mut hidden = Vec::new();
+        let (mut hidden, mut unseen) = (Vec::new(), Vec::new());
+        let is_told = self.verdict == Verdict::Failed;
         for (id, presence) in &self.listing.presences.answers {
             // Another owner's listing may have shown it.
             if seen.contains(id) {
@@ -295,8 +308,11 @@ impl Missing<'_> {
                         inventory.moved_away.insert(*id, repository.full_name.clone());
                     }
                 }
-                Presence::NotFound if self.is_whole => drop(inventory.gone.insert(*id)),
-                Presence::Unknown(error) if self.is_whole || error.ends_the_run() => {
+                Presence::NotFound if self.verdict == Verdict::Whole => drop(inventory.gone.insert(*id)),
+                Presence::NotFound if !is_told => {
+                    unseen.extend(self.known.get(id).filter(|name| self.filter.takes_name(name)));
+                }
+                Presence::Unknown(error) if !is_told || error.ends_the_run() => {
                     self.tell_unknown(inventory, *id, error);
                 }
                 // Why it is missing is told already.
@@ -311,7 +327,14 @@ impl Missing<'_> {
                  up all the same"
             ));
         }
-        if unasked > 0 && self.is_whole {
+        if let Some(first) = unseen.first() {
+            let count = unseen.len();
+            inventory.warnings.push(format!(
+                "{owner}: repositories with a mirror are not listed any more ({count}, such as {first}): deleted, or out of \
+                 the token's sight; they are not backed up"
+            ));
+        }
+        if unasked > 0 && !is_told {
             let error = format!(
                 "{unasked} more repositories with a mirror are missing from the listing; GitHub was not asked about each"
             );

@@ -69,6 +69,21 @@ fn a_silently_short_listing_is_a_failure_unless_it_is_allowed_and_nothing_is_gon
     assert!(message.contains("Warnings"), "{message}");
 }
 
+/// Regression: a repository that such a listing no longer showed was backed up no more, and nothing said so.
+#[test]
+fn what_an_accepted_short_listing_no_longer_shows_is_named() {
+    let world = World::generated(12);
+    world.run_json(0);
+    world.sandbox.delete("acme/repository-003").unwrap();
+    // GitHub counts one more than it lists, as for a token that sees selected repositories only.
+    world.sandbox.fault(Fault::on("/orgs/acme/repos").drop_items(1));
+    let mut command = world.ghbk(&["run", "--json"]);
+    let summary = finish(command.env("GHBK_GITHUB__ALLOW_SHORT_LISTING", "true")).expect(0).json();
+    let warnings = text(&summary["warnings"]);
+    assert!(warnings.contains("not listed any more (1, such as acme/repository-003)"), "{summary:#}");
+    assert_eq!(summary["counts"]["gone"], 0);
+}
+
 #[test]
 fn an_empty_listing_is_a_failure() {
     let world = World::generated(2);
