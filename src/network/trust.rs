@@ -109,3 +109,41 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Marked as an authority's, of github.corp.example, and expired since 2021.
+    const OWN: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBfTCCASOgAwIBAgIBATAKBggqhkjOPQQDAjAeMRwwGgYDVQQDDBNnaXRodWIu
+Y29ycC5leGFtcGxlMB4XDTIwMDEwMTAwMDAwMFoXDTIxMDEwMTAwMDAwMFowHjEc
+MBoGA1UEAwwTZ2l0aHViLmNvcnAuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49
+AwEHA0IABD35T57ClSGJHt5pOJ8nKNwvxSl2Wjn4MpkMRAdv8vf9sXGE7qQS22JL
+k4mWxwcV6TS8KeRCtO3hZ82aiqcvPlyjUjBQMB4GA1UdEQQXMBWCE2dpdGh1Yi5j
+b3JwLmV4YW1wbGUwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUVowpJtUTwRiI
+qYpSv1uy1Tl9njowCgYIKoZIzj0EAwIDSAAwRQIgHxdqlOFWGBkJG9w8Oc3Biemk
+Ns7dEUK4ZRnsrvJ7JRoCIQChnLIl5k6k3hSsdaIgykI8FEq+DES7dRnCLa/J9HCm
+eA==
+-----END CERTIFICATE-----";
+
+    fn verified(trusted: Vec<CertificateDer<'static>>, host: &'static str) -> Result<(), Error> {
+        let own = CertificateDer::from_pem_slice(OWN.as_bytes()).unwrap();
+        let verifier = Verifier::new(trusted, Arc::new(aws_lc_rs::default_provider())).unwrap();
+        let host = ServerName::try_from(host).unwrap();
+        verifier.verify_server_cert(&own, &[], &host, &[], UnixTime::now()).map(drop)
+    }
+
+    #[test]
+    fn a_certificate_that_is_trusted_by_itself_is_believed_for_its_own_name_only() {
+        let own = CertificateDer::from_pem_slice(OWN.as_bytes()).unwrap();
+        verified(vec![own.clone()], "github.corp.example").unwrap();
+        for host in ["github.example", "corp.example", "evil.github.corp.example"] {
+            let error = verified(vec![own.clone()], host).unwrap_err();
+            assert!(error.to_string().contains("not valid for name"), "{host}: {error}");
+        }
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_eq!(verified(Vec::new(), "github.corp.example"), Err(unknown));
+    }
+}
