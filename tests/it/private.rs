@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::tolerance::{oid_bytes, raw};
 use crate::world::{Ended, World, finish, git};
 
 /// Runs a command as a person with this umask would.
@@ -46,16 +47,39 @@ fn stores_and_restores_are_private_whatever_the_umask() {
         let root = root.to_str().unwrap();
         with_umask(&world, umask, &["run", "--root", root], &[]).expect(0);
         site.commit("main", "more", "1").unwrap();
+        let origin = world.sandbox.repositories().join("acme/site.git");
+        let blob = raw(&origin, "blob", b"#!/bin/sh\n");
+        let tree = raw(&origin, "tree", &[b"100755 tool\0".to_vec(), oid_bytes(&blob)].concat());
+        let commit = raw(
+            &origin,
+            "commit",
+            format!("tree {tree}\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nm\n").as_bytes(),
+        );
+        site.set_ref("refs/heads/tools", &commit).unwrap();
         with_umask(&world, umask, &["run", "--root", root], &[]).expect(0);
         assert_eq!(open_to_others(Path::new(root)), Vec::<PathBuf>::new(), "{umask}");
-        for (label, options) in [("bare", &[][..]), ("tree", &["--checkout"])] {
+        let tools = ["--branch", "tools"];
+        for (label, options) in [
+            ("bare", &[][..]),
+            ("tree", &["--checkout"]),
+            ("tools", &[&["--checkout"], &tools[..]].concat()),
+            ("files", &[&["--path", "tool"], &tools[..]].concat()),
+        ] {
             let destination = world.folder.path().join(label);
             let arguments =
                 [&["restore", "--root", root, "acme/site", destination.to_str().unwrap()], options].concat();
             with_umask(&world, umask, &arguments, &[]).expect(0);
             assert_eq!(open_to_others(&destination), Vec::<PathBuf>::new(), "{umask} {label}");
         }
-        git(&Path::new(root).join("acme/site.git"), &["fsck", "--full"]);
+        for label in ["tools", "files"] {
+            let tool = std::fs::metadata(world.folder.path().join(label).join("tool")).unwrap();
+            assert_eq!(tool.permissions().mode() & 0o777, 0o700, "its owner may still execute it: {umask} {label}");
+        }
+        let mirror = Path::new(root).join("acme/site.git");
+        git(&mirror, &["fsck", "--full"]);
+        let clone = world.folder.path().join("clone.git");
+        git(&mirror, &["clone", "--quiet", "--mirror", mirror.to_str().unwrap(), clone.to_str().unwrap()]);
+        assert_eq!(git(&clone, &["rev-parse", "tools"]).trim(), commit);
     }
 }
 
