@@ -174,6 +174,12 @@ impl Outcome {
         }
     }
 
+    /// Returns whether a mirror, named as in failures, may have got packs of which nobody can tell: writing to it failed at
+    /// some step.
+    pub fn may_have_published(&self, mirror: &str) -> bool {
+        self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == mirror)
+    }
+
     /// Returns whether everything of the repository equals GitHub now.
     pub fn is_complete(&self) -> bool {
         !matches!(self.state, State::Failed | State::Unknown) && !self.is_cut_off

@@ -9,6 +9,8 @@ mod adoption;
 mod forgetting;
 mod mirror;
 mod proof;
+mod remarks;
+mod standing;
 mod tally;
 mod turns;
 mod unlisted;
@@ -84,6 +86,8 @@ pub struct Session {
     /// What has happened so far.
     tally: Tally,
     /// Mirrors whose packs are to be merged though nothing is new.
+    /// What may have ended earlier runs by itself, as the records tell; whether it did so though it was alone.
+    suspected: BTreeMap<RepositoryId, bool>,
     crowded: HashSet<PathBuf>,
     /// Repositories whose wiki's mirror is not in its place.
     wikis_between: HashSet<RepositoryId>,
@@ -270,6 +274,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let ledger = Ledger::begin(&store, &header, &run_id)?;
+        let suspected = index.suspects.clone();
         Ok(Self {
             config,
             request,
@@ -281,6 +286,7 @@ impl Session {
             tally,
             crowded: swept.crowded,
             wikis_between: swept.wikis_between,
+            suspected,
             lock: Arc::new(lock),
             records: newest.count,
             clock,
@@ -515,7 +521,7 @@ impl Session {
         let due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             let mut due = proof::due(&self.index, since_last_run, self.config.verify.full_every, now);
-            let looked_at = tally.outcomes.iter().map(|outcome| outcome.id).collect();
+            let looked_at = unlisted::LookedAt::by(&tally.outcomes);
             changed = unlisted::changed(&self.store, &self.index, &looked_at).await;
             due.extend(changed.iter().filter(|id| !due.contains(id)).copied().collect::<Vec<_>>());
             due
@@ -527,12 +533,29 @@ impl Session {
         } else {
             tally.outcomes.iter().filter(|outcome| outcome.is_complete()).map(|outcome| outcome.id).collect()
         };
+        // What may have ended an earlier run by itself has its rest from proof, too.
+        let mut left_out: HashSet<RepositoryId> =
+            tally.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| outcome.id).collect();
+        let seen: HashSet<RepositoryId> = tally.outcomes.iter().map(|outcome| outcome.id).collect();
+        for (id, _) in self.suspected.iter().filter(|(id, was_alone)| **was_alone && is_full && !seen.contains(id)) {
+            let Some(mirror) = self.index.mirrors.get(id) else { continue };
+            left_out.insert(*id);
+            tally.failures.push(Failure {
+                repository: mirror.full_name.to_string(),
+                stage: Stage::Verify,
+                error: "its mirror is not verified: to read it has ended two runs".to_owned(),
+                hint: format!("try `ghbk verify {id}` on a machine with more memory, and report this"),
+            });
+        }
+        let due = due.into_iter().filter(|id| !left_out.contains(id)).collect();
+        let candidates: Vec<RepositoryId> = candidates.into_iter().filter(|id| !left_out.contains(id)).collect();
         let prover = proof::Prover {
             config: &self.config,
             store: &self.store,
             clock: &self.clock,
             ledger: &self.ledger,
             lock: &self.lock,
+            suspected: &self.suspected,
             cancel,
         };
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
@@ -632,14 +655,15 @@ impl Session {
     }
 
     /// Writes the summary and the index, and gives the lock back.
-    fn close(mut self, tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
+    fn close(mut self, mut tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
         // Whoever lost it writes nothing more: the store may be another run's by now.
         self.lock.confirm()?;
+        tally.warnings.extend(standing::of_the_last_full_run(&self.store, &self.request));
         let summary = tally.sum_up(&self, end, self.clock.now());
         self.write(&Record::Summary(summary.clone()))?;
         self.index.close(&summary);
-        if summary.may_leave_work() {
-            // The next run looks for itself.
+        if summary.may_leave_work() || !self.index.lost.is_empty() {
+            // The next run looks for itself: what is missing may have been put back.
             self.index.run_id = None;
         }
         let came_to_its_end = matches!(summary.status, RunStatus::Ok | RunStatus::Partial);

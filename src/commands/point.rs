@@ -12,15 +12,47 @@ use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::Outcome;
 use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};
 
-/// One of the repositories that had a name, with its points in time.
+/// One of the repositories that had a name.
 pub(super) struct Candidate {
     pub(super) id: RepositoryId,
     pub(super) mirror: IndexedMirror,
+    /// Its points in time, or why they cannot be read.
+    history: Result<History, Error>,
+}
+
+impl Candidate {
+    /// Returns the points in time, all that can still be found if the mirror is damaged.
+    ///
+    /// # Errors
+    /// Why none can be read.
+    pub(super) fn into_history(self) -> Result<History, Error> {
+        self.history
+    }
+
+    /// Says what keeps a point in time from being told: the mirror cannot be read, or not all of it.
+    fn problem(&self, call_it: &dyn std::fmt::Display) -> Option<Error> {
+        let history = match &self.history {
+            Ok(history) if history.is_whole => return None,
+            Ok(history) => history,
+            Err(error) => return Some(Error::new(error.exit(), error.message(), error.hint())),
+        };
+        // What can be found must not pass for the newest, or for what there was at some time.
+        let newest = history.snapshots.first()?;
+        let message = format!(
+            "the newest snapshots of {call_it} cannot be read; the newest that can be is of {}",
+            newest.time.to_rfc3339()
+        );
+        let hint = format!("`ghbk restore {call_it} DEST --run {}` restores it", newest.run_id);
+        Some(Error::new(Exit::Partial, message, hint))
+    }
+}
+
+/// The repository and the snapshot of a point in time.
+pub(super) struct Chosen {
+    pub(super) id: RepositoryId,
+    pub(super) mirror: IndexedMirror,
     pub(super) view: View,
-    /// Newest first.
-    pub(super) snapshots: Vec<Snapshot>,
-    /// Whether these are all of them.
-    is_whole: bool,
+    pub(super) snapshot: Snapshot,
 }
 
 /// A point in time.
@@ -31,7 +63,7 @@ pub(super) enum Point {
     Run(RunId),
 }
 
-/// Finds every mirror that is meant, with its snapshots. Blocking.
+/// Finds every mirror that is meant, with its snapshots: the one in its place first, then those set aside. Blocking.
 pub(super) fn candidates(
     store: &Store,
     scratch: &Path,
@@ -40,28 +72,25 @@ pub(super) fn candidates(
 ) -> Result<Vec<Candidate>, Error> {
     let index = Index::current(store)?;
     let mut candidates = Vec::new();
-    let mut unreadable = None;
     for (id, mirror) in find_mirrors(&index, wanted)? {
-        let folder = store.mirror_at(&mirror.place, kind);
-        match folder.snapshots(scratch) {
-            Ok(Some(History { view, snapshots, is_whole })) => {
-                if !is_whole {
-                    let name = kind.name_of(&mirror.full_name);
+        let name = kind.name_of(&mirror.full_name);
+        let history = match store.mirror_at(&mirror.place, kind).snapshots(scratch) {
+            Ok(Some(history)) => {
+                if !history.is_whole {
                     tracing::warn!("the mirror of {name} is damaged: these are the snapshots that can still be read");
                 }
-                candidates.push(Candidate { id, mirror, view, snapshots, is_whole });
+                Ok(history)
             }
-            Ok(None) => {}
-            Err(error) => {
-                let message = format!("{}: {error}", kind.name_of(&mirror.full_name));
-                unreadable.get_or_insert(Error::new(Exit::Partial, message, error.hint()));
+            Ok(None) if !mirror.kinds().contains(&kind) => continue,
+            Ok(None) => {
+                let place = store.mirror_at(&mirror.place, kind);
+                let message = format!("{name}: its mirror is not in its place, {}", place.path().display());
+                let hint = "look for it in `.ghbk` and in the backups of the file system";
+                Err(Error::new(Exit::Partial, message, hint))
             }
-        }
-    }
-    match unreadable {
-        Some(error) if candidates.is_empty() => return Err(error),
-        Some(error) => tracing::warn!("{}", error.message()),
-        None => {}
+            Err(error) => Err(Error::new(Exit::Partial, format!("{name}: {error}"), error.hint())),
+        };
+        candidates.push(Candidate { id, mirror, history });
     }
     if candidates.is_empty() {
         let what = if kind == MirrorKind::Wiki { "wiki" } else { "mirror" };
@@ -75,65 +104,97 @@ pub(super) fn candidates(
 }
 
 /// Chooses the repository and the snapshot of a point in time.
+///
+/// # Errors
+/// [`Exit::Partial`] if a mirror that may hold it cannot be read: another repository that had the same name never stands in.
 pub(super) fn choose(
     store: &Store,
-    mut candidates: Vec<Candidate>,
+    candidates: Vec<Candidate>,
     point: &Point,
     (wanted, kind): (&Wanted, MirrorKind),
-) -> Result<(Candidate, Snapshot), Error> {
+) -> Result<Chosen, Error> {
     let usage = |message: String, hint: String| Error::new(Exit::Usage, message, hint);
-    // What can be found must not pass for the newest, or for what there was at some time.
-    let damaged = candidates.iter().find(|candidate| !candidate.is_whole);
-    if let Some((candidate, newest)) = damaged.and_then(|candidate| Some((candidate, candidate.snapshots.first()?)))
-        && !matches!(point, Point::Run(run) if candidate.snapshots.iter().any(|snapshot| snapshot.run_id == *run))
-    {
-        let message = format!(
-            "the newest snapshots of {wanted} cannot be read; the newest that can be is of {}",
-            newest.time.to_rfc3339()
-        );
-        let hint = format!("`ghbk restore {wanted} DEST --run {}` restores it", newest.run_id);
-        return Err(Error::new(Exit::Partial, message, hint));
-    }
-    let at = match point {
-        Point::Newest => {
-            let chosen = candidates.into_iter().find_map(|candidate| {
-                let newest = candidate.snapshots.first().cloned()?;
-                Some((candidate, newest))
-            });
-            return chosen.ok_or_else(|| usage(format!("{wanted} has no snapshot"), "run `ghbk run`".to_owned()));
-        }
-        Point::Run(run_id) => {
-            let made = candidates.iter().enumerate().find_map(|(at, candidate)| {
-                Some((at, candidate.snapshots.iter().find(|snapshot| snapshot.run_id == *run_id)?.clone()))
-            });
-            if let Some((at, snapshot)) = made {
-                return Ok((candidates.swap_remove(at), snapshot));
-            }
-            unchanged_in(store, &candidates, (run_id, kind), wanted)?
-        }
-        Point::At(at) => *at,
+    let ids: Vec<RepositoryId> = candidates.iter().map(|candidate| candidate.id).collect();
+    let problem = |candidate: &Candidate| {
+        let [_] = ids.as_slice() else {
+            let error = candidate.problem(&candidate.id)?;
+            let others: Vec<String> = ids.iter().filter(|id| **id != candidate.id).map(ToString::to_string).collect();
+            let hint = format!(
+                "{}; by its id, another repository of this name can be restored: {}",
+                error.hint(),
+                others.join(", ")
+            );
+            return Some(Error::new(error.exit(), error.message(), hint));
+        };
+        candidate.problem(wanted)
     };
-    let first = candidates.iter().filter_map(|candidate| candidate.snapshots.last()).map(|first| first.time).min();
-    let newest_before = |candidate: &Candidate| candidate.snapshots.iter().find(|s| s.time <= at).cloned();
-    let chosen = candidates
-        .into_iter()
-        .filter_map(|candidate| newest_before(&candidate).map(|snapshot| (candidate, snapshot)))
-        .max_by_key(|(_, snapshot)| snapshot.time);
-    chosen.ok_or_else(|| {
-        let first =
-            first.map_or_else(|| "there is none".to_owned(), |first| format!("the first is of {}", first.to_rfc3339()));
-        let message = format!("{wanted} has no snapshot as early as {}; {first}", at.to_rfc3339());
-        usage(message, format!("`ghbk snapshots {wanted}` lists them"))
-    })
+    let (chosen, at) = match point {
+        Point::Newest => (candidates.into_iter().next(), None),
+        Point::Run(run_id) => {
+            let has_made = |candidate: &&Candidate| {
+                let history = candidate.history.as_ref();
+                history.is_ok_and(|history| history.snapshots.iter().any(|snapshot| snapshot.run_id == *run_id))
+            };
+            if let Some(id) = candidates.iter().find(has_made).map(|candidate| candidate.id) {
+                let made = candidates.into_iter().find(|candidate| candidate.id == id);
+                return taken(made, wanted, |snapshot| snapshot.run_id == *run_id);
+            }
+            if let Some(error) = candidates.iter().find_map(&problem) {
+                return Err(error);
+            }
+            let (id, at) = unchanged_in(store, &candidates, (run_id, kind), wanted)?;
+            (candidates.into_iter().find(|candidate| candidate.id == id), Some(at))
+        }
+        Point::At(at) => {
+            if let Some(error) = candidates.iter().find_map(&problem) {
+                return Err(error);
+            }
+            let times = |candidate: &Candidate| -> Vec<DateTime<Utc>> {
+                let snapshots = candidate.history.iter().flat_map(|history| &history.snapshots);
+                snapshots.map(|snapshot| snapshot.time).collect()
+            };
+            let first = candidates.iter().flat_map(times).min();
+            let newest_before = |candidate: &Candidate| times(candidate).into_iter().filter(|time| time <= at).max();
+            let chosen = candidates.into_iter().filter(|it| newest_before(it).is_some()).max_by_key(newest_before);
+            if chosen.is_none() {
+                let first = first.map_or_else(
+                    || "there is none".to_owned(),
+                    |first| format!("the first is of {}", first.to_rfc3339()),
+                );
+                let message = format!("{wanted} has no snapshot as early as {}; {first}", at.to_rfc3339());
+                return Err(usage(message, format!("`ghbk snapshots {wanted}` lists them")));
+            }
+            (chosen, Some(*at))
+        }
+    };
+    if let Some(error) = chosen.as_ref().and_then(&problem) {
+        return Err(error);
+    }
+    taken(chosen, wanted, |snapshot| at.is_none_or(|at| snapshot.time <= at))
 }
 
-/// Says when a run found a repository unchanged: the snapshot before it holds.
+/// Takes the newest snapshot of a repository that fits.
+fn taken(candidate: Option<Candidate>, wanted: &Wanted, fits: impl Fn(&Snapshot) -> bool) -> Result<Chosen, Error> {
+    let none = || {
+        Error::new(
+            Exit::Usage,
+            format!("{wanted} has no such snapshot"),
+            format!("`ghbk snapshots {wanted}` lists them"),
+        )
+    };
+    let Candidate { id, mirror, history } = candidate.ok_or_else(none)?;
+    let History { view, snapshots, .. } = history?;
+    let snapshot = snapshots.into_iter().find(fits).ok_or_else(none)?;
+    Ok(Chosen { id, mirror, view, snapshot })
+}
+
+/// Says which repository a run found unchanged, and when: the snapshot before it holds.
 fn unchanged_in(
     store: &Store,
     candidates: &[Candidate],
     (run_id, kind): (&RunId, MirrorKind),
     wanted: &Wanted,
-) -> Result<DateTime<Utc>, Error> {
+) -> Result<(RepositoryId, DateTime<Utc>), Error> {
     let hint = format!("`ghbk snapshots {wanted}` lists the points in time");
     let refuse = |message: String| Error::new(Exit::Usage, message, hint.clone());
     let Some(record) = run_record(store, run_id)? else {
@@ -143,7 +204,7 @@ fn unchanged_in(
     match outcome {
         None => Err(refuse(format!("the run {run_id} did not look at {wanted}"))),
         Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("in the run {run_id} {wanted} failed"))),
-        Some(outcome) => Ok(outcome.finished_at),
+        Some(outcome) => Ok((outcome.id, outcome.finished_at)),
     }
 }
 

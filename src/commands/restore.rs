@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::destination::{Parents, check_destination, refuse_existing};
-use super::point::{self, Point};
+use super::point::{self, Chosen, Point};
 use super::{Context, open_store, print, print_json};
 use crate::blocking::unblock;
 use crate::cli::RestoreArgs;
@@ -18,6 +18,7 @@ use crate::config::{self, AuthKind};
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::extract::{ExtractError, Extracted, extract};
+use crate::git::files::sync_file_system;
 use crate::git::push::{Push, pushable};
 use crate::git::reader::ObjectReader;
 use crate::git::refs::Refs;
@@ -173,10 +174,11 @@ fn build(
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
     let destination = arguments.destination.as_deref().map(|path| check_destination(store, path)).transpose()?;
     let candidates = point::candidates(store, scratch, &arguments.repository, kind)?;
-    let (candidate, snapshot) = point::choose(store, candidates, point, (&arguments.repository, kind))?;
-    let name = kind.name_of(&candidate.mirror.full_name);
+    let chosen = point::choose(store, candidates, point, (&arguments.repository, kind))?;
+    let Chosen { id, mirror, view, snapshot } = chosen;
+    let name = kind.name_of(&mirror.full_name);
     let failed = |error: GitError| not_restored(&name, &error);
-    let mut content = content(candidate.view.objects(), snapshot.oid).map_err(failed)?;
+    let mut content = content(view.objects(), snapshot.oid).map_err(failed)?;
     choose_branches(&mut content, &arguments.branches, &name)?;
     let parent = destination.as_deref().map_or(scratch, |path| path.parent().unwrap_or(Path::new("/")));
     let folder_failed = |error: std::io::Error| {
@@ -191,14 +193,16 @@ fn build(
     let (restored, files) = if arguments.paths.is_empty() {
         let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
         let order = Order { content: &content, form, is_strict: arguments.strict };
-        (restore_mirror(&candidate.view, order, &building, cancel).map_err(failed)?, None)
+        (restore_mirror(&view, order, &building, cancel).map_err(failed)?, None)
     } else {
-        let files = restore_files(candidate.view.objects(), &content, arguments, &building, &name, cancel)?;
+        let files = restore_files(view.objects(), &content, arguments, &building, &name, cancel)?;
         (Restored::default(), Some(files))
     };
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
+    // Only then does a file system say what it could not write.
+    sync_file_system(&building).map_err(folder_failed)?;
     let (repository, temporary) = match &destination {
         Some(destination) => {
             refuse_existing(destination)?;
@@ -211,8 +215,9 @@ fn build(
     let refs = pushable(&restored.refs, arguments.pull_requests);
     let report = Report {
         repository: name.clone(),
-        id: candidate.id,
-        set_aside: candidate.mirror.is_set_aside(),
+        id,
+        set_aside: mirror.is_set_aside(),
+        gone: mirror.gone,
         time: snapshot.time.to_rfc3339_opts(SecondsFormat::Millis, true),
         run_id: snapshot.run_id,
         snapshot: snapshot.oid.to_string(),

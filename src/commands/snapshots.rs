@@ -10,22 +10,33 @@ use crate::store::MirrorKind;
 pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
-    let repositories: Vec<Repository> = unblock(move || {
+    let (repositories, unreadable) = unblock(move || {
         let candidates = point::candidates(&open_store(&config)?, &config.store.scratch, &arguments.repository, kind)?;
-        let repositories = candidates.into_iter().map(|candidate| Repository {
-            repository: kind.name_of(&candidate.mirror.full_name),
-            id: candidate.id,
-            set_aside: candidate.mirror.is_set_aside(),
-            gone: candidate.mirror.gone,
-            snapshots: candidate.snapshots,
-        });
-        Ok(repositories.collect())
+        let (mut repositories, mut unreadable) = (Vec::new(), Vec::new());
+        for candidate in candidates {
+            let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);
+            let repository = kind.name_of(&candidate.mirror.full_name);
+            match candidate.into_history() {
+                Ok(history) => {
+                    repositories.push(Repository { repository, id, set_aside, gone, snapshots: history.snapshots });
+                }
+                Err(error) => unreadable.push(error),
+            }
+        }
+        Ok::<_, Error>((repositories, unreadable))
     })
     .await?;
+    // Those of one that cannot be read are not those of another.
+    let mut unreadable = unreadable.into_iter();
+    if repositories.is_empty()
+        && let Some(error) = unreadable.next()
+    {
+        return Err(error);
+    }
     if context.global.json {
         print_json(&repositories)?;
     } else {
         print(&text(&repositories))?;
     }
-    Ok(Exit::Good)
+    unreadable.next().map_or(Ok(Exit::Good), Err)
 }

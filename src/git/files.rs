@@ -17,6 +17,14 @@ use rustix::io::Errno;
 
 use super::GitError;
 
+/// Waits until everything that was written to the file system of a folder is on it.
+///
+/// # Errors
+/// What the system says, which for some file systems is the first word of a full disk.
+pub fn sync_file_system(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(folder)?)?)
+}
+
 /// How our temporary files are named; the run after an interrupted one removes them.
 pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 

@@ -161,7 +161,7 @@ pub enum GitError {
     #[error("the server refuses the push: {0}")]
     Refused(String),
     /// The lock of the store is held by nobody, or by another run.
-    #[error("the lock {0} was removed or replaced while the run held it")]
+    #[error("the lock {0} was removed, replaced or taken over while the run held it")]
     LockLost(std::path::PathBuf),
     /// The work was cancelled.
     #[error("cancelled")]
@@ -245,7 +245,9 @@ impl GitError {
             }
             Self::LockLost(_) => crate::store::LOCK_LOST_HINT,
             Self::PushedDiffers => "push again to a new, empty repository",
-            Self::Emptied(_) => "if the repository was emptied on purpose, delete it on GitHub or exclude it",
+            Self::Emptied(_) => {
+                "if it was emptied on purpose, exclude it, or move its mirror away and `ghbk forget` it"
+            }
             Self::NotEmpty(_) => "make a new repository, without README, licence or .gitignore",
             Self::Refused(_) => {
                 "look at the new repository's rules and the token's rights, then try with another new one"

@@ -13,7 +13,6 @@ use super::pack::Pack;
 use super::refs::Refs;
 
 /// Describes the state that a mirror is to have.
-#[derive(Debug)]
 pub struct Publication<'a> {
     /// The staged packs, in scratch.
     pub packs: &'a [Pack],
@@ -23,6 +22,8 @@ pub struct Publication<'a> {
     pub compared: Option<&'a Refs>,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
+    /// Asked when everything is written, before anything of it counts: whether nobody else may be writing.
+    pub may_go_on: &'a dyn Fn() -> Result<(), GitError>,
 }
 
 impl Publication<'_> {
@@ -45,6 +46,7 @@ pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitEr
             return sync_folder(mirror);
         }
         sync_folder(&folder)?;
+        (publication.may_go_on)()?;
         publication.compared.map_or(Ok(()), |compared| still_has(mirror, compared))
     })
 }

@@ -111,9 +111,12 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     let packed = git_dir.join("packed-refs");
     fs::write(&packed, restored.refs.to_packed()).map_err(GitError::io("write", &packed))?;
     if form == Form::WorkingTree {
-        match check_out(folder, &content.head, &restored.refs)? {
-            Ok(otherwise) => restored.checked_out_otherwise = otherwise,
-            Err(reason) => restored.not_checked_out = Some(reason),
+        match check_out(folder, &content.head, &restored.refs) {
+            Ok(Ok(otherwise)) => restored.checked_out_otherwise = otherwise,
+            Ok(Err(reason)) => restored.not_checked_out = Some(reason),
+            // The repository is whole all the same, and git may be able to.
+            Err(error @ GitError::Libgit2(_)) => restored.not_checked_out = Some(error.to_string()),
+            Err(error) => return Err(error),
         }
     }
     Ok(restored)

@@ -20,6 +20,8 @@ pub struct Report {
     pub id: RepositoryId,
     /// Whether it came from the attic.
     pub set_aside: bool,
+    /// Whether GitHub no longer has the repository.
+    pub gone: bool,
     /// When GitHub was asked what is restored here, in RFC 3339.
     pub time: String,
     /// The run that asked.
@@ -51,9 +53,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns whether everything that was asked for is there.
+    /// Returns whether everything that was asked for is there. An empty repository has no files to check out.
     pub fn is_complete(&self) -> bool {
-        self.lost.is_empty() && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
+        let is_checked_out = self.not_checked_out.is_none() || self.refs == 0;
+        is_checked_out && self.lost.is_empty() && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
     }
 }
 
@@ -83,7 +86,10 @@ pub fn text(report: &Report) -> String {
         None => refs_text(&mut out, report, &took),
     }
     if let Some(reason) = &report.not_checked_out {
-        let _ = writeln!(out, "warning: no files are checked out: {reason}");
+        let _ = writeln!(out, "warning: the files are not checked out: {reason}");
+        if report.refs > 0 {
+            let _ = writeln!(out, "  hint: `git checkout BRANCH` in the restored folder");
+        }
     }
     if !report.checked_out_otherwise.is_empty() {
         let files = count(report.checked_out_otherwise.len() as u64, "file", "files");
@@ -99,9 +105,18 @@ pub fn text(report: &Report) -> String {
     }
     if report.around_damage {
         let repository = report.repository.trim_end_matches(".wiki");
-        let read = if report.is_complete() { "what was needed" } else { "everything else" };
+        let read = if report.lost.is_empty() { "what was needed" } else { "everything else" };
         let _ = writeln!(out, "warning: the mirror is damaged, {read} could still be read");
-        let _ = writeln!(out, "  hint: `ghbk verify {repository}`, then `ghbk run --repair {repository}`");
+        let hint = if report.set_aside || report.gone {
+            // The name may be another repository's now, and GitHub has nothing to repair this one from.
+            format!(
+                "GitHub no longer has it: keep what was restored, and look into the backups of the store's file system; `ghbk verify {}` names the damage",
+                report.id
+            )
+        } else {
+            format!("`ghbk verify {repository}`, then `ghbk run --repair {repository}`")
+        };
+        let _ = writeln!(out, "  hint: {hint}");
     }
     out
 }

@@ -88,7 +88,7 @@ impl Status {
             planned: record.planned,
             done: record.outcomes.len() as u64,
             failed: record.outcomes.iter().filter(|outcome| outcome.state == State::Failed).count() as u64,
-            fetching: record.fetching.clone(),
+            fetching: record.in_flight.values().map(|it| it.full_name.clone()).collect(),
         });
         let runs = records
             .iter()
@@ -140,7 +140,7 @@ impl Status {
             );
             if !running.fetching.is_empty() {
                 let names: Vec<String> = running.fetching.iter().map(ToString::to_string).collect();
-                let _ = write!(out, ", fetching {}", some_of(&names, 8));
+                let _ = write!(out, ", under way: {}", some_of(&names, 8));
             }
             out.push('\n');
         }

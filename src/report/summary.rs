@@ -67,9 +67,13 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         return format!("forgotten: {}{else_found}", names.join(", "));
     }
     if summary.trigger == Trigger::Verification {
-        return format!("verification found damage: {}", count(summary.failures.len() as u64, "mirror", "mirrors"));
+        return format!("verification found damage: {}", failures(summary));
     }
     match summary.status {
+        RunStatus::Ok if summary.trigger == Trigger::Retry && !summary.selection.is_empty() => {
+            let names: Vec<String> = summary.selection.iter().map(ToString::to_string).collect();
+            format!("tried again, and now stored as GitHub has it: {}", some_of(&names, 3))
+        }
         RunStatus::Ok if summary.trigger == Trigger::Retry => {
             "backup complete: what had failed is now stored as GitHub has it".to_owned()
         }

@@ -189,7 +189,14 @@ impl Work {
         let building = self.store.mirror_at(&layout::incoming(*id), self.kind);
         let place = clone.folder.strip_prefix(self.store.root()).unwrap_or(&clone.folder);
         let aside = layout::adopted(place, run_id);
-        let publication = Publication { packs: &staged.packs, refs: &staged.refs, compared: None, head: Some(&head) };
+        let may_go_on = || lock.confirm().map_err(GitError::from);
+        let publication = Publication {
+            packs: &staged.packs,
+            refs: &staged.refs,
+            compared: None,
+            head: Some(&head),
+            may_go_on: &may_go_on,
+        };
         let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
         lock.confirm()?;
         self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;

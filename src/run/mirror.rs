@@ -11,16 +11,17 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::remarks::{Changed, Remarks};
 use super::turns::Turns;
 use super::{Progress, is_fatal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::advertisement::Advertisement;
 use crate::git::changes::{ChangeKind, RefChange};
-use crate::git::consolidate::{Consolidated, Policy, consolidate};
+use crate::git::consolidate::{Policy, consolidate};
 use crate::git::pack_list::PackList;
 use crate::git::publish::{Publication, publish};
-use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF};
+use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::server::GitServer;
 use crate::git::snapshot::Occasion;
 use crate::git::stage::{Download, Staged, Transfer, stage, stage_repair};
@@ -28,7 +29,7 @@ use crate::git::verify::{Thoroughness, verify};
 use crate::git::{GitError, temporary_folder};
 use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
+use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Look, Mirror, MirrorKind, Record, Store, layout};
 use crate::text::printable;
@@ -122,84 +123,6 @@ struct Synced {
     /// Its packs, if they are others than the index knew.
     packs: Option<PackList>,
     changed: Changed,
-}
-
-/// What is unusual about the refs that the server advertised.
-#[derive(Default)]
-struct Remarks {
-    /// Names that cannot be stored.
-    unusable: Vec<String>,
-    /// How many lie in ghbk's own namespace there.
-    displaced: u64,
-    /// What is wrong with the mirror, told by a look at it.
-    problems: Vec<String>,
-    /// Whether HEAD was lost and is written again.
-    was_head_lost: bool,
-}
-
-impl Remarks {
-    fn on(advertisement: Advertisement, inspected: Inspected) -> Self {
-        Self {
-            unusable: advertisement.unusable,
-            displaced: advertisement.displaced,
-            problems: inspected.problems,
-            was_head_lost: inspected.is_head_lost,
-        }
-    }
-
-    fn tell(self, name: &str, state: State, outcome: &mut Outcome) {
-        outcome.failures.extend(self.unusable.into_iter().map(|unusable| Failure {
-            repository: name.to_owned(),
-            stage: Stage::Stage,
-            error: format!("the ref {unusable:?} has a name that cannot be stored; all others are"),
-            hint: "rename it on GitHub".to_owned(),
-        }));
-        outcome.failures.extend(self.problems.into_iter().map(|problem| Failure {
-            repository: name.to_owned(),
-            stage: Stage::Verify,
-            error: format!("the mirror is damaged: {problem}"),
-            hint: repair_hint(name),
-        }));
-        if self.was_head_lost {
-            outcome.warnings.push(format!("{name}: HEAD of the mirror was missing or changed, and is written again"));
-        }
-        if self.displaced > 0 && state != State::Unchanged {
-            outcome.warnings.push(format!(
-                "{name}: its {} refs below {OWN_NAMESPACE} on GitHub are stored below {DISPLACED_NAMESPACE}",
-                self.displaced
-            ));
-        }
-    }
-}
-
-/// What a run did to a mirror that was not up to date.
-#[derive(Default)]
-struct Changed {
-    force_pushed: Vec<String>,
-    deleted_refs: Vec<String>,
-    tips_kept: u64,
-    consolidated: Consolidated,
-    unmerged: bool,
-    /// Whether its mirror was known, and was not in its place.
-    was_missing: bool,
-    repaired: bool,
-    /// What a repair could not read.
-    lost: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl Changed {
-    /// Notes what came of merging packs. What is published is published; packs that stay many are no failure of the backup.
-    fn note_merged(&mut self, merged: Result<Option<Consolidated>, GitError>, name: &str) {
-        match merged {
-            Ok(consolidated) => self.consolidated = consolidated.unwrap_or_default(),
-            Err(GitError::Cancelled) => self.unmerged = true,
-            Err(error) => {
-                self.unmerged = true;
-                self.warnings.push(format!("{name}: its packs could not be merged: {error}"));
-            }
-        }
-    }
 }
 
 /// What is being read of a part's mirror before its turn; none if nothing is.
@@ -354,7 +277,8 @@ impl Worker {
                 self.sync(&wiki, wiki_ahead, transfer, cancel).await
             };
             // GitHub says that there is a wiki until someone looks for its first page.
-            let never_written = wiki.stored_head.is_none() && matches!(result, Err((_, GitError::NotFound)));
+            let never_written =
+                wiki.stored_head.is_none() && !wiki.was_lost && matches!(result, Err((_, GitError::NotFound)));
             if !never_written {
                 results.push((MirrorKind::Wiki, result));
             }
@@ -416,7 +340,14 @@ impl Worker {
             let stored =
                 ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, &self.store, mirror.clone())));
             let (advertised, stored) = tokio::join!(advertise, joined(stored));
-            (advertised?, stored?)
+            // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
+            let stored = stored?;
+            match advertised {
+                Err(GitError::NotFound) if part.kind == MirrorKind::Wiki => {
+                    return self.gone_wiki(part, mirror, stored, cancel).await;
+                }
+                advertised => (advertised?, stored),
+            }
         } else {
             // The server first: most wikis do not exist, and then the store need not be asked.
             (advertise.await?, blocking(read_stored(part, &self.store, mirror.clone())).await?)
@@ -435,14 +366,14 @@ impl Worker {
                 return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
             }
             if of_remote == advertisement.refs && stored_head == Some(&head) && !inspected.is_head_lost {
-                let remarks = Remarks::on(advertisement, inspected);
+                let remarks = Remarks::on(advertisement, inspected.problems, inspected.is_head_lost);
                 return Ok(Attempt::Unchanged { head, remarks, packs: known_packs });
             }
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
                 return Err(GitError::Emptied(of_remote.len()));
             }
         }
-        self.note_fetching(part).await;
+        self.note_under_way(part).await;
         let scratch = temporary_folder("stage-", &self.scratch)?;
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
@@ -476,12 +407,33 @@ impl Worker {
                 Some(damaged) => stage_repair(&download, damaged)?,
                 None => stage(&download)?,
             };
-            let (is_repair, remarks) = (damaged.is_some(), Remarks::on(advertisement, inspected));
+            let (is_repair, remarks) =
+                (damaged.is_some(), Remarks::on(advertisement, inspected.problems, inspected.is_head_lost));
             Ok(Change { stored, is_repair, staged, head, keeps_head: false, remarks, packs, scratch })
         });
         let (change, keeps_head) = tokio::join!(change, keeps_head);
         let change = change?;
         Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
+    }
+
+    /// Looks at the mirror of a wiki that GitHub no longer has.
+    async fn gone_wiki(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        stored: Option<Stored>,
+        cancel: &CancellationToken,
+    ) -> Result<Attempt, GitError> {
+        let Some(stored) = stored else {
+            return Err(GitError::Damaged("it is not in its place, and GitHub no longer has the wiki".to_owned()));
+        };
+        let Inspected { mut problems, is_head_lost, packs } =
+            self.inspect(part, mirror, stored.look.as_ref(), cancel).await?;
+        if is_head_lost {
+            problems.push("its HEAD is missing or changed".to_owned());
+        }
+        let remarks = Remarks { problems, is_gone: true, ..Remarks::default() };
+        Ok(Attempt::Unchanged { head: stored.head.unwrap_or_default(), remarks, packs })
     }
 
     /// Follows up what a look at a mirror told: packs that are others than the last run left are right if the mirror is whole
@@ -507,6 +459,7 @@ impl Worker {
             reason,
             "its packs are not known to be those that the last run left; verifying it"
         );
+        self.note_under_way(part).await;
         // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
@@ -550,9 +503,14 @@ impl Worker {
         cancel: &CancellationToken,
         changed: &mut Changed,
     ) -> Option<PackList> {
-        let (lock, policy, name) = (Arc::clone(&self.lock), self.policy(), part.name());
+        if part.is_alone {
+            changed.leave_unmerged();
+            return None;
+        }
+        self.note_under_way(part).await;
+        let (lock, policy) = (Arc::clone(&self.lock), self.policy());
         let (parent, cancel) = (self.scratch.clone(), cancel.clone());
-        let store = self.store.clone();
+        let (store, folder) = (self.store.clone(), mirror.path().to_owned());
         let merged = blocking(move || {
             store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             lock.confirm()?;
@@ -561,7 +519,7 @@ impl Worker {
             Ok((merged, PackList::of_mirror(mirror.path()).ok()))
         });
         let (merged, packs) = merged.await.unwrap_or_else(|error| (Err(error), None));
-        changed.note_merged(merged, &name);
+        changed.note_merged(merged, &folder);
         packs
     }
 
@@ -574,7 +532,7 @@ impl Worker {
     ) -> Result<Synced, GitError> {
         let store = self.store.clone();
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
-        let (id, full_name, name) = (part.id, part.full_name.clone(), part.name());
+        let (id, full_name, is_alone) = (part.id, part.full_name.clone(), part.is_alone);
         let aside = store.mirror_at(&layout::damaged(part.full_name, part.id, &self.run_id), part.kind);
         let policy = self.policy();
         let cancel = cancel.clone();
@@ -584,7 +542,14 @@ impl Worker {
             let Change { stored, is_repair, staged, head, keeps_head, remarks, packs: packs_before, scratch } = change;
             let new_head = (!keeps_head).then_some(head.as_str());
             let compared = stored.as_ref().map(|stored| &stored.refs);
-            let publication = Publication { packs: &staged.packs, refs: &staged.refs, compared, head: new_head };
+            let may_go_on = || lock.confirm().map_err(GitError::from);
+            let publication = Publication {
+                packs: &staged.packs,
+                refs: &staged.refs,
+                compared,
+                head: new_head,
+                may_go_on: &may_go_on,
+            };
             // A new mirror is renamed into its place, which a link in the way refuses.
             if is_repair {
                 store.refuse_links_on_the_way(mirror.path())?;
@@ -623,17 +588,20 @@ impl Worker {
                 } else {
                     "keep it, something in it could not be read"
                 };
-                changed.warnings.push(format!("{name} is repaired; the mirror of before is kept in {aside}: {advice}"));
+                changed.warnings.push(format!("it is repaired; the damaged mirror is kept in {aside}: {advice}"));
             }
             let is_kept = stored.is_some() && !is_repair;
             let mut packs = PackList::of(&staged.packs).ok();
             if is_kept {
                 packs = packs_before.zip(packs).map(|(before, new)| before.and(new));
             }
-            if staged.stored_packs + staged.packs.len() > policy.packs_max {
+            let is_crowded = staged.stored_packs + staged.packs.len() > policy.packs_max;
+            if is_crowded && is_alone {
+                changed.leave_unmerged();
+            } else if is_crowded {
                 let merged = lock.confirm().map_err(GitError::from);
                 let merged = merged.and_then(|()| consolidate(mirror.path(), scratch.path(), policy, &cancel));
-                changed.note_merged(merged, &name);
+                changed.note_merged(merged, mirror.path());
                 packs = PackList::of_mirror(mirror.path()).ok();
             }
             Ok(Synced { state, head, remarks, packs, changed })
@@ -641,9 +609,10 @@ impl Worker {
         .await
     }
 
-    /// Tells `ghbk status` what is being fetched; only for people, so a failure to write shows elsewhere.
-    async fn note_fetching(&self, part: &Part<'_>) {
-        let record = Record::Fetching { id: part.id, full_name: part.full_name.clone(), is_alone: part.is_alone };
+    /// Records what is under way: `ghbk status` shows it, and if the process is killed, the next run suspects it. A failure
+    /// to write shows elsewhere.
+    async fn note_under_way(&self, part: &Part<'_>) {
+        let record = Record::UnderWay { id: part.id, full_name: part.full_name.clone(), is_alone: part.is_alone };
         if let Err(error) = self.ledger.write_apart(record).await {
             tracing::warn!(%error, "the record is not written");
         }
@@ -681,52 +650,18 @@ impl Worker {
                         }
                     }
                     synced.remarks.tell(&name, synced.state, &mut outcome);
-                    let Changed {
-                        force_pushed,
-                        deleted_refs,
-                        tips_kept,
-                        consolidated,
-                        unmerged,
-                        was_missing,
-                        repaired,
-                        lost,
-                        warnings,
-                    } = synced.changed;
-                    outcome.repaired |= repaired;
-                    outcome.unmerged |= unmerged;
-                    if was_missing {
-                        outcome.failures.push(Failure {
-                            repository: name.clone(),
-                            stage: Stage::Verify,
-                            error: "its mirror was no longer in its place; it is made anew, without the snapshots and kept tips \
-                                    of before"
-                                .to_owned(),
-                            hint: "look for it in `.ghbk` and in the backups of the file system; `ghbk forget` is for mirrors that \
-                                   are meant to be gone"
-                                .to_owned(),
-                        });
-                    }
-                    outcome.failures.extend(lost.into_iter().map(|lost| Failure {
-                        repository: name.clone(),
-                        stage: Stage::Verify,
-                        error: format!("lost for good: {lost}"),
-                        hint:
-                            "look into the backups of the store's file system; everything else is repaired".to_owned(),
-                    }));
-                    outcome.force_pushed.extend(force_pushed);
-                    outcome.deleted_refs.extend(deleted_refs);
-                    outcome.warnings.extend(warnings);
-                    outcome.tips_kept += tips_kept;
-                    outcome.packs_merged += consolidated.packs_merged;
-                    if consolidated.snapshots_dropped > 0 {
-                        let dropped = outcome.dropped.get_or_insert_default();
-                        dropped.snapshots += consolidated.snapshots_dropped;
-                        dropped.tips += consolidated.tips_dropped;
-                    }
+                    synced.changed.tell(&name, &mut outcome);
                 }
-                Err((_, GitError::NotFound)) if kind == MirrorKind::Wiki => {
-                    outcome.warnings.push(format!("{name} is no longer on GitHub; its mirror is kept"));
-                }
+                Err((_, GitError::NotFound)) if kind == MirrorKind::Wiki => outcome.failures.push(Failure {
+                    repository: name,
+                    stage: Stage::Verify,
+                    error: "its mirror is no longer in its place, and GitHub no longer has the wiki".to_owned(),
+                    hint: format!(
+                        "look for it in `.ghbk` and in the backups of the file system; if it is meant to be gone: `ghbk \
+                         forget {} --wiki`",
+                        repository.full_name
+                    ),
+                }),
                 Err((stage, error)) => {
                     let (text, hint) = match (&error, timed_out) {
                         (GitError::Cancelled, Some(limit)) => (

@@ -3,6 +3,7 @@
 //! One after the other: each verification uses all processors and bounded memory. What a newcomer would get wrong:
 //! damage is no reason to stop, and what could not be proven is a failure, never a silence.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +31,8 @@ pub(super) struct Prover<'a> {
     pub(super) clock: &'a Clock,
     pub(super) ledger: &'a Ledger,
     pub(super) lock: &'a Arc<Lock>,
+    /// What may have ended earlier runs by itself.
+    pub(super) suspected: &'a BTreeMap<RepositoryId, bool>,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -73,6 +76,7 @@ impl Prover<'_> {
         let at = self.clock.now();
         // One that cannot be restored is told of now, and is not to keep the others from their turn.
         index.restored(id, at);
+        self.note_under_way(id, &mirror).await?;
         if self.restore(&mirror, scratch.path(), &mut proven).await {
             self.ledger.write_apart(Record::Restored { id, at }).await?;
         } else if !due.contains(&id) {
@@ -90,6 +94,7 @@ impl Prover<'_> {
         proven: &mut Proven,
     ) -> Result<(), StoreError> {
         let Some(mirror) = index.mirrors.get(&id).cloned() else { return Ok(()) };
+        self.note_under_way(id, &mirror).await?;
         if let Some(verified) = self.verify(id, &mirror, scratch, proven).await {
             self.ledger.write_apart(Record::Verified(verified.clone())).await?;
             index.verified(&verified);
@@ -101,6 +106,12 @@ impl Prover<'_> {
         Ok(())
     }
 
+    /// Records what may be what ends the process, for the next run to suspect: once more if it was suspected already.
+    async fn note_under_way(&self, id: RepositoryId, mirror: &IndexedMirror) -> Result<(), StoreError> {
+        let (full_name, is_alone) = (mirror.full_name.clone(), self.suspected.contains_key(&id));
+        self.ledger.write_apart(Record::UnderWay { id, full_name, is_alone }).await
+    }
+
     /// Verifies code and wiki; none if it could not be done.
     async fn verify(
         &self,
@@ -109,7 +120,7 @@ impl Prover<'_> {
         scratch: &Path,
         proven: &mut Proven,
     ) -> Option<Verified> {
-        let mut first_damage = None;
+        let (mut first_damage, mut is_verified) = (None, true);
         let kinds = mirror.kinds();
         let first = self.store.mirror_at(&mirror.place, main_kind(mirror));
         if matches!(first.exists(), Ok(false)) {
@@ -134,9 +145,14 @@ impl Prover<'_> {
                 Ok(verification) => verification,
                 Err(GitError::Cancelled) if self.cancel.is_cancelled() => return None,
                 Err(error) => {
-                    let error = self.worded("could not be verified", &error);
-                    proven.failures.push(failure(&name, error, "ghbk verify shows more".to_owned()));
-                    return None;
+                    let hint = match error {
+                        GitError::Cancelled => "raise limits.repository_timeout",
+                        ref error => error.hint(),
+                    };
+                    let text = self.worded("could not be verified", &error);
+                    proven.failures.push(failure(&name, text, hint.to_owned()));
+                    is_verified = false;
+                    continue;
                 }
             };
             proven.proof.objects_verified += objects;
@@ -156,7 +172,11 @@ impl Prover<'_> {
                 first_damage.get_or_insert(first.to_string());
             }
         }
-        proven.proof.mirrors_verified += 1;
+        // Damage that was found is recorded, whatever became of the rest.
+        if !is_verified && first_damage.is_none() {
+            return None;
+        }
+        proven.proof.mirrors_verified += u64::from(is_verified);
         Some(Verified { id, at: self.clock.now(), damage: first_damage })
     }
 

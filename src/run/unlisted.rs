@@ -1,5 +1,5 @@
 //! Mirrors that a run has no step for: of repositories that are gone, that were transferred or excluded, or whose name
-//! another one took.
+//! another one took, and of wikis that are switched off.
 //!
 //! Reads names, sizes and lists of refs. What a newcomer would get wrong: nothing is fetched for these mirrors, so that nothing
 //! else would notice what they lose, and of a deleted repository the mirror may be the only copy.
@@ -12,14 +12,46 @@ use futures_util::StreamExt;
 use super::{READ_AHEAD_MIN, apart};
 use crate::git::pack_list::PackList;
 use crate::names::RepositoryId;
+use crate::outcome::Outcome;
 use crate::store::{Index, IndexedMirror, MirrorKind, Store};
 
-/// Finds those of the mirrors without an outcome that are not as the last run left them, or of which no record says how that was.
-pub(super) async fn changed(store: &Store, index: &Index, looked_at: &HashSet<RepositoryId>) -> Vec<RepositoryId> {
-    let unlisted = index.mirrors.iter().filter(|(id, _)| !looked_at.contains(id));
-    let looks = unlisted.map(|(id, mirror)| {
+/// What a run has looked at.
+pub(super) struct LookedAt {
+    code: HashSet<RepositoryId>,
+    wiki: HashSet<RepositoryId>,
+}
+
+impl LookedAt {
+    pub(super) fn by(outcomes: &[Outcome]) -> Self {
+        let has_wiki = |outcome: &&Outcome| {
+            let name = MirrorKind::Wiki.name_of(&outcome.full_name);
+            outcome.wiki_head.is_some() || outcome.failures.iter().any(|failure| failure.repository == name)
+        };
+        Self {
+            code: outcomes.iter().map(|outcome| outcome.id).collect(),
+            wiki: outcomes.iter().filter(has_wiki).map(|outcome| outcome.id).collect(),
+        }
+    }
+
+    fn has(&self, id: RepositoryId, kind: MirrorKind) -> bool {
+        match kind {
+            MirrorKind::Code => self.code.contains(&id),
+            MirrorKind::Wiki => self.wiki.contains(&id),
+        }
+    }
+}
+
+/// Finds those of the mirrors that were not looked at and are not as the last run left them, or of which no record says how
+/// that was.
+pub(super) async fn changed(store: &Store, index: &Index, looked_at: &LookedAt) -> Vec<RepositoryId> {
+    let looks = index.mirrors.iter().filter_map(|(id, mirror)| {
+        let mut kinds = mirror.kinds();
+        kinds.retain(|kind| !looked_at.has(*id, *kind));
+        if kinds.is_empty() {
+            return None;
+        }
         let (id, store, mirror) = (*id, store.clone(), mirror.clone());
-        async move { apart(move || (!is_as_left(&store, &mirror)).then_some(id)).await }
+        Some(async move { apart(move || (!is_as_left(&store, &mirror, &kinds)).then_some(id)).await })
     });
     futures_util::stream::iter(looks).buffered(READ_AHEAD_MIN).filter_map(std::future::ready).collect().await
 }
@@ -44,8 +76,9 @@ pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[Repo
     }
 }
 
-fn is_as_left(store: &Store, mirror: &IndexedMirror) -> bool {
-    mirror.kinds().into_iter().all(|kind| {
+fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &[MirrorKind]) -> bool {
+    kinds.iter().all(|kind| {
+        let kind = *kind;
         let (packs, head) = match kind {
             MirrorKind::Code => (&mirror.packs, &mirror.head),
             MirrorKind::Wiki => (&mirror.wiki_packs, &mirror.wiki_head),

@@ -162,6 +162,8 @@ struct Recalled {
     made: BTreeMap<RepositoryId, Lost>,
     /// Mirrors that were forgotten.
     forgotten: BTreeMap<RepositoryId, Lost>,
+    /// Mirrors that may have got packs that no record tells.
+    unsure: HashSet<(RepositoryId, MirrorKind)>,
 }
 
 impl Recalled {
@@ -263,7 +265,7 @@ impl Index {
                 for (id, repository) in &folded.repositories {
                     recalled.note_made(*id, Lost { code: repository.had_code, wiki: repository.had_wiki });
                 }
-                index.take_over_folded(folded, recalled.is_gone_known);
+                index.take_over_folded(folded, &recalled);
             }
             Err(error) => {
                 let place = PathBuf::from(super::layout::OWN_FOLDER);
@@ -316,7 +318,7 @@ impl Index {
         for outcome in &record.outcomes {
             recalled.note_made(outcome.id, Lost { code: outcome.head.is_some(), wiki: outcome.wiki_head.is_some() });
         }
-        self.take_over_record(&record);
+        self.take_over_record(&record, &mut recalled.unsure);
         for forgotten in &record.forgotten {
             recalled.forgotten.entry(forgotten.id).or_default().add(forgotten.parts);
         }
@@ -336,8 +338,13 @@ impl Index {
         }
     }
 
-    /// Takes over what a record says of mirrors, where newer ones said nothing.
-    fn take_over_record(&mut self, record: &RunRecord) {
+    /// Takes over what a record says of mirrors, where newer ones said nothing. Of those that may have got packs that no record
+    /// tells, what older ones say does not count.
+    fn take_over_record(&mut self, record: &RunRecord, unsure: &mut HashSet<(RepositoryId, MirrorKind)>) {
+        if record.summary.is_none() {
+            let published = record.in_flight.keys().flat_map(|id| MirrorKind::BOTH.map(|kind| (*id, kind)));
+            unsure.extend(published);
+        }
         for verified in &record.verified {
             if self.mirrors.get(&verified.id).is_some_and(|mirror| mirror.verified_at.is_none()) {
                 self.verified(verified);
@@ -350,8 +357,17 @@ impl Index {
         }
         for outcome in record.outcomes.iter().rev() {
             let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { continue };
-            mirror.packs = mirror.packs.take().or_else(|| outcome.packs.clone());
-            mirror.wiki_packs = mirror.wiki_packs.take().or_else(|| outcome.wiki_packs.clone());
+            for (kind, packs, told) in [
+                (MirrorKind::Code, &mut mirror.packs, &outcome.packs),
+                (MirrorKind::Wiki, &mut mirror.wiki_packs, &outcome.wiki_packs),
+            ] {
+                if packs.is_none() && !unsure.contains(&(outcome.id, kind)) {
+                    packs.clone_from(told);
+                }
+                if told.is_none() && outcome.may_have_published(&kind.name_of(&outcome.full_name)) {
+                    unsure.insert((outcome.id, kind));
+                }
+            }
             if !outcome.is_cut_off {
                 mirror.last_state = mirror.last_state.or(Some(outcome.state));
             }
@@ -368,12 +384,13 @@ impl Index {
     fn suspect(&mut self, record: &RunRecord, cleared: &mut HashSet<RepositoryId>) {
         // One that was left out had its rest, and is tried again, alone.
         let left_out = record.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| (outcome.id, false));
-        let in_flight = record.in_flight.iter().filter(|_| record.summary.is_none()).map(|(id, alone)| (*id, *alone));
+        let in_flight = record.in_flight.iter().filter(|_| record.summary.is_none()).map(|(id, it)| (*id, it.is_alone));
         for (id, was_alone) in left_out.chain(in_flight).filter(|(id, _)| !cleared.contains(id)) {
             *self.suspects.entry(id).or_default() |= was_alone;
         }
         // Whatever it did before, it has come to an end since.
         cleared.extend(record.outcomes.iter().map(|outcome| outcome.id));
+        cleared.extend(record.verified.iter().map(|verified| verified.id));
     }
 
     /// Notes which mirrors that were here once are no longer: they must not be made anew as if they had never been.
@@ -414,14 +431,15 @@ impl Index {
     }
 
     /// Takes over what the records of long ago said, where newer ones say nothing.
-    fn take_over_folded(&mut self, folded: Folded, gone_known: bool) {
+    fn take_over_folded(&mut self, folded: Folded, recalled: &Recalled) {
         for (id, known) in folded.repositories {
             let Some(mirror) = self.mirrors.get_mut(&id) else { continue };
             mirror.last_state = mirror.last_state.or(known.last_state);
             mirror.last_success = mirror.last_success.or(known.last_success);
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
-            mirror.packs = mirror.packs.take().or(known.packs);
-            mirror.wiki_packs = mirror.wiki_packs.take().or(known.wiki_packs);
+            let sure = |kind| !recalled.unsure.contains(&(id, kind));
+            mirror.packs = mirror.packs.take().or(known.packs.filter(|_| sure(MirrorKind::Code)));
+            mirror.wiki_packs = mirror.wiki_packs.take().or(known.wiki_packs.filter(|_| sure(MirrorKind::Wiki)));
             if mirror.verified_at.is_none() {
                 (mirror.verified_at, mirror.damage) = (known.verified_at, known.damage);
             }
@@ -430,7 +448,7 @@ impl Index {
             self.listed_by_owner.entry(owner).or_insert(listed);
         }
         if let Some(last) = &folded.last_complete {
-            if !gone_known {
+            if !recalled.is_gone_known {
                 for mirror in self.mirrors.values_mut() {
                     mirror.gone = last.gone.contains(&mirror.full_name);
                 }
@@ -524,6 +542,7 @@ impl Index {
             mirror.last_state = Some(outcome.state);
         }
         mirror.gone = false;
+        let had_wiki = mirror.wiki_only && outcome.head.is_some();
         if outcome.head.is_some() {
             mirror.wiki_only = false;
             mirror.head.clone_from(&outcome.head);
@@ -531,16 +550,17 @@ impl Index {
         if outcome.wiki_head.is_some() {
             mirror.wiki_head.clone_from(&outcome.wiki_head);
         }
-        if outcome.packs.is_some() {
+        let may_have_published = |kind: MirrorKind| outcome.may_have_published(&kind.name_of(&outcome.full_name));
+        if outcome.packs.is_some() || may_have_published(MirrorKind::Code) {
             mirror.packs.clone_from(&outcome.packs);
         }
-        if outcome.wiki_packs.is_some() {
+        if outcome.wiki_packs.is_some() || may_have_published(MirrorKind::Wiki) {
             mirror.wiki_packs.clone_from(&outcome.wiki_packs);
         }
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
-        if outcome.state == State::Created {
+        if outcome.state == State::Created && !had_wiki {
             // Every object was hashed on its way here, and the packs were read back.
             mirror.verified_at = Some(outcome.finished_at);
             mirror.damage = None;
@@ -549,6 +569,7 @@ impl Index {
 
     /// Takes over what was found in a mirror.
     pub fn verified(&mut self, verified: &Verified) {
+        self.suspects.remove(&verified.id);
         if let Some(mirror) = self.mirrors.get_mut(&verified.id) {
             mirror.verified_at = Some(verified.at);
             mirror.damage.clone_from(&verified.damage);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::names::{FullName, RepositoryId, RunId};
 
 /// Tells a repository's code from its wiki, which is a git repository of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MirrorKind {
     /// The repository itself.
     Code,
@@ -14,6 +14,9 @@ pub enum MirrorKind {
 }
 
 impl MirrorKind {
+    /// All that there are.
+    pub const BOTH: [Self; 2] = [Self::Code, Self::Wiki];
+
     /// Returns the name in reports and on the git server: `OWNER/NAME` or `OWNER/NAME.wiki`.
     pub fn name_of(self, full_name: &FullName) -> String {
         match self {

@@ -45,8 +45,10 @@ pub enum Record {
         /// Repositories to go through.
         repositories: u64,
     },
-    /// A repository whose refs differ: its pack is being fetched.
-    Fetching {
+    /// A repository with which something is done that may end the process: its pack is being fetched, or its mirror is
+    /// verified, merged or restored.
+    #[serde(rename = "fetching")]
+    UnderWay {
         /// Its identity.
         id: RepositoryId,
         /// Its name.
@@ -239,6 +241,15 @@ fn write_all(mut file: &File, orders: &Receiver<Order>, failure: &Mutex<Option<i
     }
 }
 
+/// A repository with which something is done that may end the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Its name.
+    pub full_name: FullName,
+    /// Whether nothing else is under way beside it.
+    pub is_alone: bool,
+}
+
 /// Holds what the record of one run says.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
@@ -250,10 +261,8 @@ pub struct RunRecord {
     pub is_full: bool,
     /// Repositories to go through, once known.
     pub planned: Option<u64>,
-    /// Repositories being fetched, without an outcome yet.
-    pub fetching: Vec<FullName>,
-    /// The same by their ids, and whether each was alone.
-    pub in_flight: BTreeMap<RepositoryId, bool>,
+    /// Repositories under way, of which nothing has come yet.
+    pub in_flight: BTreeMap<RepositoryId, UnderWay>,
     /// What happened so far.
     pub outcomes: Vec<Outcome>,
     /// Mirrors of which every object was read.
@@ -297,7 +306,6 @@ impl RunRecord {
             started_at,
             is_full,
             planned: None,
-            fetching: vec![],
             in_flight: BTreeMap::new(),
             outcomes: vec![],
             verified: vec![],
@@ -312,17 +320,21 @@ impl RunRecord {
         match line {
             Record::Run { .. } => {}
             Record::Plan { repositories } => self.planned = Some(repositories),
-            Record::Fetching { id, full_name, is_alone } => {
-                self.fetching.push(full_name);
-                self.in_flight.insert(id, is_alone);
+            Record::UnderWay { id, full_name, is_alone } => {
+                self.in_flight.insert(id, UnderWay { full_name, is_alone });
             }
             Record::Outcome(outcome) => {
-                self.fetching.retain(|name| *name != outcome.full_name);
                 self.in_flight.remove(&outcome.id);
                 self.outcomes.push(outcome);
             }
-            Record::Verified(verified) => self.verified.push(verified),
-            Record::Restored { id, at } => self.restored.push((id, at)),
+            Record::Verified(verified) => {
+                self.in_flight.remove(&verified.id);
+                self.verified.push(verified);
+            }
+            Record::Restored { id, at } => {
+                self.in_flight.remove(&id);
+                self.restored.push((id, at));
+            }
             Record::Forgotten(forgotten) => self.forgotten.push(forgotten),
             Record::Summary(summary) => self.summary = Some(summary),
             Record::Unknown => self.unknown_lines += 1,

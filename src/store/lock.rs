@@ -9,6 +9,7 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -22,8 +23,17 @@ use crate::git::files::{check_regular, open_regular};
 pub struct Lock {
     file: File,
     path: PathBuf,
-    /// Device and inode of the file, by which it is told from another of its name.
-    identity: (u64, u64),
+    /// What the file is since it was taken, and signed.
+    identity: Mutex<Identity>,
+}
+
+/// Tells a file from another of its name, and from the same after somebody else has signed it: a lock that a network file
+/// system has given to another machine leaves its file where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
 }
 
 /// Says who holds the lock.
@@ -95,20 +105,27 @@ impl Lock {
             }
         }
         let identity = file.metadata().map(|it| identity_of(&it)).map_err(StoreError::io("examine", &path))?;
-        Ok(Self { file, path, identity })
+        Ok(Self { file, path, identity: Mutex::new(identity) })
     }
 
-    /// Checks that the file that is locked still has its name: else another run may hold the lock, too.
+    /// Checks that the file that is locked still has its name, and that nobody else has signed it: else another run may
+    /// hold the lock, too.
     ///
     /// # Errors
-    /// [`StoreError::LockLost`] if it was removed or replaced; [`StoreError::Io`].
+    /// [`StoreError::LockLost`] if it was removed, replaced or signed; [`StoreError::Io`].
     pub fn confirm(&self) -> Result<(), StoreError> {
-        match std::fs::metadata(&self.path) {
-            Ok(there) if identity_of(&there) == self.identity => Ok(()),
+        // Opened, for an NFS client remembers attributes for a minute, and asks when a file is opened.
+        let opened = OpenOptions::new().read(true).custom_flags(without_waiting()).open(&self.path);
+        match opened.and_then(|file| file.metadata()) {
+            Ok(there) if identity_of(&there) == *self.identity() => Ok(()),
             Ok(_) => Err(StoreError::LockLost(self.path.clone())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::LockLost(self.path.clone())),
             Err(error) => Err(StoreError::io("examine", &self.path)(error)),
         }
+    }
+
+    fn identity(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down who holds it.
@@ -123,13 +140,16 @@ impl Lock {
         let length = text.len() as u64;
         let is_longer = self.file.metadata().map_err(StoreError::io("examine", &self.path))?.len() > length;
         let shortened = if is_longer { self.file.set_len(length) } else { Ok(()) };
-        shortened.and_then(|()| self.file.write_all_at(text.as_bytes(), 0)).map_err(StoreError::io("write", &self.path))
+        let signed = shortened.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        // Sent to the server, which says when that was.
+        let signed = signed.and_then(|()| self.file.sync_all()).and_then(|()| self.file.metadata());
+        *self.identity() = identity_of(&signed.map_err(StoreError::io("write", &self.path))?);
+        Ok(())
     }
 }
 
-/// Returns what tells a file from every other that is there.
-fn identity_of(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
+fn identity_of(file: &Metadata) -> Identity {
+    Identity { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) }
 }
 
 /// Returns open's flags that keep a FIFO in the lock's place from holding up whoever opens or reads it.
@@ -179,6 +199,18 @@ mod tests {
         let second = Lock::take(&store).unwrap();
         assert!(matches!(first.confirm(), Err(StoreError::LockLost(_))), "another file has its name");
         second.confirm().unwrap();
+    }
+
+    /// What a network file system does whose client lost its lease: the file stays, and another machine locks it.
+    #[test]
+    fn a_lock_is_lost_when_somebody_else_signs_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let first = Lock::take(&store).unwrap();
+        first.sign(Utc::now()).unwrap();
+        first.confirm().unwrap();
+        std::fs::write(store.own("lock"), "{}").unwrap();
+        assert!(matches!(first.confirm(), Err(StoreError::LockLost(_))));
     }
 
     /// The one that opened the file before it was replaced must not take the lock of a file that nobody else opens.

@@ -269,6 +269,7 @@ impl Store {
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
         build(building, identity, self.host.as_deref(), publication)?;
+        (publication.may_go_on)()?;
         let path = building.path();
         let parent = target.path.parent().unwrap_or(&self.root);
         let mut renamed = fs::rename(path, &target.path);
@@ -294,6 +295,7 @@ impl Store {
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
         build(building, identity, self.host.as_deref(), publication)?;
+        (publication.may_go_on)()?;
         for path in [old, aside, target.path()] {
             self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root))?;
         }

@@ -65,7 +65,7 @@ pub enum StoreError {
     #[error("{0} is a symbolic link, and nothing is written through one")]
     Linked(PathBuf),
     /// The file of the lock is another one than the run has locked.
-    #[error("the lock {0} was removed or replaced while the run held it")]
+    #[error("the lock {0} was removed, replaced or taken over while the run held it")]
     LockLost(PathBuf),
     /// The store holds mirrors of another GitHub.
     #[error("the store holds mirrors of {stored}, and github.api_url is of {wanted}")]
@@ -78,7 +78,10 @@ pub enum StoreError {
         wanted: String,
     },
     /// A later version of ghbk made the store.
-    #[error("{path} says that the store has format {format}, and this version of ghbk knows formats up to 1")]
+    #[error(
+        "{path} says that the store has format {format}, and this version of ghbk knows formats up to {}",
+        statement::FORMAT
+    )]
     Newer {
         /// The file that says so.
         path: PathBuf,
@@ -176,7 +179,7 @@ pub fn io_hint(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
             "something else lies in its place: look what it is, and move it away"
         }
-        io::ErrorKind::PermissionDenied => "let the user that ghbk runs as write to the store",
+        io::ErrorKind::PermissionDenied => "let the user that ghbk runs as read and write the store",
         _ => "check the store's file system and its mount",
     }
 }

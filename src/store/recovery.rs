@@ -317,9 +317,14 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) 
             what: "it has a pack without index, and is damaged without it",
         });
     }
+    let mut removed = 0;
     for name in &alone {
         let path = mirror.join("objects/pack").join(name);
-        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        // A `git gc` by hand may have finished it in the meantime.
+        if !path.with_extension("idx").try_exists().map_err(StoreError::io("examine", &path))? {
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            removed += 1;
+        }
     }
-    Ok(alone.len() as u64)
+    Ok(removed)
 }

@@ -15,7 +15,7 @@ use super::{Index, Store, StoreError, layout};
 use crate::git::files::{read_at_once, replace};
 
 /// The format of the stores that this version of ghbk makes, and the newest that it understands.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 const FILE: &str = "store";
 
 /// What `.ghbk/store` says.

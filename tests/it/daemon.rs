@@ -328,7 +328,10 @@ fn only_repositories_whose_trouble_may_pass_are_tried_again_until_it_has() {
     // The first run is told, and how it ended; what was tried in between is not.
     let told = world.sandbox.slack_messages();
     assert_eq!(told.len(), 2, "{}", daemon.log());
-    assert!(told[1].body.to_string().contains("what had failed is now stored"), "{}", told[1].body);
+    let last = told[1].body.to_string();
+    assert!(last.contains("tried again, and now stored as GitHub has it: acme/repository-001"), "{last}");
+    // Regression: it said that all was well, and one that cannot be had was not mentioned any more.
+    assert!(last.contains("other failures of the run over everything stand: acme/repository-002"), "{last}");
     world.assert_mirrors("acme/repository-001");
     assert_eq!(daemon.runs(), runs.len());
 }

@@ -217,7 +217,7 @@ fn a_run_that_lost_its_lock_writes_nothing_more() {
         let output = first.wait_with_output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{stderr}");
-        assert!(stderr.contains("was removed or replaced while the run held it"), "{stderr}");
+        assert!(stderr.contains("was removed, replaced or taken over while the run held it"), "{stderr}");
         assert!(stderr.contains("hint: never remove `.ghbk/lock`"), "{stderr}");
         assert!(before == (mirrors(), index()), "it went on writing");
         let record = std::fs::read_to_string(record).unwrap();

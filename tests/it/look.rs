@@ -258,3 +258,86 @@ fn packs_made_anew_in_a_mirror_that_is_not_backed_up_any_more_are_verified_once(
     git(&mirror, &["gc", "--quiet"]);
     assert_eq!((run(), run()), (1, 0));
 }
+
+/// Settings under which no mirror is verified because its turn has come.
+const NO_PROOF: [(&str, &str); 2] = [("GHBK_VERIFY__RESTORE", "false"), ("GHBK_VERIFY__FULL_EVERY", "5000 weeks")];
+
+fn run_without_proof(world: &World, settings: &[(&str, &str)], code: i32) -> Value {
+    let mut command = world.ghbk(&["run", "--json"]);
+    finish(command.envs(NO_PROOF).envs(settings.iter().copied())).expect(code).json()
+}
+
+/// Regression: damage that merging packs came across was a warning, and the run was good.
+#[test]
+fn damage_found_while_packs_are_merged_is_a_failure() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    let site = world.sandbox.edit("acme/site");
+    for name in ["three", "four"] {
+        site.commit("main", name, "1").unwrap();
+        run_without_proof(&world, &[], 0);
+    }
+    flip_in_the_middle(&larger_pack(&mirror));
+    site.commit("main", "five", "1").unwrap();
+    let few = [("GHBK_STORE__PACKS_MAX", "4")];
+    for _ in ["when it is updated", "in every run after that"] {
+        let summary = run_without_proof(&world, &few, 1);
+        assert!(failures(&summary).contains("the mirror is damaged"), "{summary:#}");
+    }
+    // A snapshot of the damaged pack is lost, and told.
+    world.run(&["run", "--repair", "acme/site"]).expect(1);
+    run_without_proof(&world, &few, 0);
+}
+
+/// Regression: nothing looked at the mirror of a wiki that GitHub no longer has, or that is switched off.
+#[test]
+fn the_mirror_of_a_wiki_that_is_gone_or_switched_off_is_looked_at() {
+    for (what, settings, told) in
+        [("gone", &[][..], "not in its place"), ("switched off", &[("GHBK_GITHUB__WIKIS", "false")], "no mirror in")]
+    {
+        let world = World::new();
+        world.add("acme/site");
+        world.add("acme/site.wiki");
+        world.run_json(0);
+        if what == "gone" {
+            fs::remove_dir_all(world.sandbox.repositories().join("acme/site.wiki.git")).unwrap();
+        }
+        let summary = run_without_proof(&world, settings, 0);
+        let kept =
+            summary["warnings"].to_string().contains("acme/site.wiki is no longer on GitHub; its mirror is kept");
+        assert_eq!(kept, what == "gone", "{summary:#}");
+        let mirror = world.mirror("acme/site.wiki");
+        cut(&files_with(&mirror, ".pack")[0]);
+        let summary = run_without_proof(&world, settings, 1);
+        assert!(failures(&summary).contains("acme/site.wiki"), "{what}: {summary:#}");
+        fs::remove_dir_all(&mirror).unwrap();
+        let summary = run_without_proof(&world, settings, 1);
+        assert!(failures(&summary).contains("acme/site.wiki"), "{what}: {summary:#}");
+        assert!(!failures(&summary).contains("mirror is kept"), "{what}: {told} {summary:#}");
+    }
+}
+
+/// Regression: packs that a run had published when it was killed were in no list, and their loss was noticed by nobody.
+#[test]
+fn packs_that_a_killed_run_published_are_missed_like_others() {
+    let world = World::new();
+    let mirror = known_mirror(&world);
+    let before = files_with(&mirror, ".pack");
+    let index = world.root.join(".ghbk/index.json");
+    let index_before = fs::read(&index).unwrap();
+    world.sandbox.edit("acme/site").commit("main", "published", "1").unwrap();
+    run_without_proof(&world, &[], 0);
+    // As a kill right after the publication leaves it: the record ends with what was under way.
+    let records = world.root.join(".ghbk/runs");
+    let newest = fs::read_dir(&records).unwrap().map(|record| record.unwrap().path()).max().unwrap();
+    let text = fs::read_to_string(&newest).unwrap();
+    let end = text.find("\"kind\":\"outcome\"").unwrap();
+    fs::write(&newest, &text[..=text[..end].rfind('\n').unwrap()]).unwrap();
+    fs::write(&index, index_before).unwrap();
+
+    run_without_proof(&world, &[], 0);
+    let published = files_with(&mirror, ".pack").into_iter().find(|pack| !before.contains(pack)).unwrap();
+    remove_pack(&published);
+    let summary = run_without_proof(&world, &[], 1);
+    assert!(failures(&summary).contains("the mirror is damaged"), "{summary:#}");
+}

@@ -283,8 +283,8 @@ fn a_checkout_without_files_says_why() {
     world.add("acme/site").set_default_branch("gone").unwrap();
     world.run_json(0);
     let (_, ended) = restore(&world, "acme/site", "headless", &["--checkout"]);
-    let ended = ended.expect(0);
-    assert!(ended.stdout.contains("no files are checked out: HEAD names refs/heads/gone"), "{ended:#?}");
+    let ended = ended.expect(1);
+    assert!(ended.stdout.contains("the files are not checked out: HEAD names refs/heads/gone"), "{ended:#?}");
 }
 
 /// Seen in a trial: a restore that was refused left the folders above its destination behind.
@@ -300,4 +300,43 @@ fn a_restore_that_fails_leaves_no_folder_behind() {
     let good = above.join("p2/site");
     world.run(&["restore", "acme/site", good.to_str().unwrap()]).expect(0);
     assert!(good.is_dir());
+}
+
+/// Regression: where the mirror that was meant could not be read, another repository that had its name was restored instead,
+/// and called complete.
+#[test]
+fn another_repository_of_the_name_never_stands_in() {
+    let world = World::new();
+    world.add("acme/site").set("id", "5").unwrap();
+    world.run_json(0);
+    world.sandbox.delete("acme/site").unwrap();
+    world.add("acme/site").set("id", "4711").unwrap();
+    world.run_json(0);
+    let now = chrono_now();
+    let mirror = world.mirror("acme/site");
+    let away = world.folder.path().join("away.git");
+    std::fs::rename(&mirror, &away).unwrap();
+    for options in [&[][..], &["--at", &now]] {
+        let (restored, ended) = restore(&world, "acme/site", "missing", options);
+        let ended = ended.expect(1);
+        assert!(ended.stderr.contains("its mirror is not in its place"), "{ended:#?}");
+        assert!(ended.stderr.contains("by its id, another repository of this name can be restored: 5"), "{ended:#?}");
+        assert!(!restored.exists());
+    }
+    restore(&world, "5", "by-id", &[]).1.expect(0);
+    let ended = world.run(&["snapshots", "acme/site"]).expect(1);
+    assert!(ended.stdout.contains("id 5") && ended.stderr.contains("not in its place"), "{ended:#?}");
+    std::fs::rename(&away, &mirror).unwrap();
+
+    std::fs::rename(mirror.join("packed-refs"), mirror.join("refs-away")).unwrap();
+    std::fs::create_dir(mirror.join("packed-refs")).unwrap();
+    restore(&world, "acme/site", "unreadable", &[]).1.expect(1);
+    std::fs::remove_dir(mirror.join("packed-refs")).unwrap();
+    std::fs::rename(mirror.join("refs-away"), mirror.join("packed-refs")).unwrap();
+
+    // Nor does damage of the other one keep this one from coming back.
+    std::fs::remove_dir_all(attic(&world).join("objects")).unwrap();
+    restore(&world, "acme/site", "newest", &[]).1.expect(0);
+    restore(&world, "acme/site", "at", &["--at", &now]).1.expect(1);
+    restore(&world, "4711", "at-by-id", &["--at", &now]).1.expect(0);
 }

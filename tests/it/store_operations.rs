@@ -17,6 +17,10 @@ const TRANSFERS: [&str; 4] = ["read", "pread64", "write", "copy_file_range"];
 /// Lists the system calls of a run that touch the store or a file below it, as strace prints them; `what` is what must
 /// come of every repository.
 pub(crate) fn calls_of_a_run(world: &World, what: &str) -> Vec<String> {
+    calls_of_a_run_with(world, what, &[])
+}
+
+fn calls_of_a_run_with(world: &World, what: &str, settings: &[(&str, &str)]) -> Vec<String> {
     let trace = world.folder.path().join("trace");
     let ghbk = world.ghbk(&[]);
     let mut command = Command::new("strace");
@@ -28,6 +32,7 @@ pub(crate) fn calls_of_a_run(world: &World, what: &str) -> Vec<String> {
             command.env(name, value);
         }
     }
+    command.envs(settings.iter().copied());
     let summary = crate::world::finish(&mut command).expect(0).json();
     assert_eq!(summary["counts"][what], summary["counts"]["listed"], "{summary}");
     let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
@@ -123,6 +128,26 @@ fn ten_commits_touch_the_store_forty_times() {
     assert!(count <= TEN_COMMITS_MAX, "{count}: {counts:?}");
     // The pack, its index and packed-refs: each written once and read back once. The pack of before is not looked into.
     assert_eq!((counts["write"], counts["pread64"]), (3, 3), "{counts:?}");
+}
+
+/// Regression: mirrors were to be read ahead, and each was read when its turn came.
+#[test]
+fn mirrors_are_read_before_their_turn() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::generated(3);
+    world.run_json(0);
+    // Whichever is the first takes so long that all others can be read.
+    world.sandbox.fault(ghbk_sandbox::Fault::on("/acme/*/info/refs").times(1).delay(2000));
+    let calls = calls_of_a_run_with(&world, "unchanged", &[("GHBK_LIMITS__CONCURRENCY", "1")]);
+    let is_first_outcome = |call: &String| call.contains("/.ghbk/runs/") && call.contains("outcome");
+    let first_outcome = calls.iter().position(is_first_outcome).expect("an outcome is recorded");
+    let before = &calls[..first_outcome];
+    for number in 1..=3 {
+        let refs = format!("/repository-00{number}.git/packed-refs");
+        assert!(before.iter().any(|call| call.contains(&refs)), "{refs} is not read before: {before:#?}");
+    }
 }
 
 #[test]
