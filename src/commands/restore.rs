@@ -180,6 +180,11 @@ fn build(
     let failed = |error: GitError| not_restored(&name, &error);
     let mut content = content(view.objects(), snapshot.oid).map_err(failed)?;
     choose_branches(&mut content, &arguments.branches, &name)?;
+    let has_head = || content.head.strip_prefix("ref: ").is_some_and(|head| content.refs.get(head).is_some());
+    if arguments.checkout && !arguments.branches.is_empty() && !has_head() {
+        let message = "--checkout: none of what --branch names is a branch".to_owned();
+        return Err(Error::new(Exit::Usage, message, "leave --checkout out, and check out what you need with git"));
+    }
     let parent = destination.as_deref().map_or(scratch, |path| path.parent().unwrap_or(Path::new("/")));
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
@@ -228,6 +233,7 @@ fn build(
         around_damage: restored.around_damage,
         lost: restored.lost,
         not_checked_out: restored.not_checked_out,
+        has_checkout_failed: restored.has_checkout_failed,
         checked_out_otherwise: restored.checked_out_otherwise,
         files,
         pushed: None,

@@ -69,6 +69,8 @@ pub struct Restored {
     pub lost: Vec<LostRef>,
     /// Why there are no files, though a working tree was asked for.
     pub not_checked_out: Option<String>,
+    /// Whether that is a failure, and not what `git clone` does, too, as where HEAD names a branch that is not there.
+    pub has_checkout_failed: bool,
     /// Files of the working tree that git would write in another encoding, which libgit2 does not know of.
     pub checked_out_otherwise: Vec<String>,
 }
@@ -115,7 +117,10 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
             Ok(Ok(otherwise)) => restored.checked_out_otherwise = otherwise,
             Ok(Err(reason)) => restored.not_checked_out = Some(reason),
             // The repository is whole all the same, and git may be able to.
-            Err(error @ GitError::Libgit2(_)) => restored.not_checked_out = Some(error.to_string()),
+            Err(error @ GitError::Libgit2(_)) => {
+                restored.not_checked_out = Some(error.to_string());
+                restored.has_checkout_failed = true;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -13,6 +13,7 @@ use crate::names::{RepositoryId, RunId};
 
 /// What `ghbk restore --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each tells a script something of its own")]
 pub struct Report {
     /// `OWNER/NAME` or `OWNER/NAME.wiki`.
     pub repository: String,
@@ -42,6 +43,8 @@ pub struct Report {
     pub lost: Vec<LostRef>,
     /// Why no files are checked out, if they were asked for.
     pub not_checked_out: Option<String>,
+    /// Whether that is a failure, and not what `git clone` does, too.
+    pub has_checkout_failed: bool,
     /// Files that `git checkout` would write in another encoding.
     pub checked_out_otherwise: Vec<String>,
     /// The files, if those at some paths were asked for and not the repository.
@@ -53,10 +56,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns whether everything that was asked for is there. An empty repository has no files to check out.
+    /// Returns whether everything that was asked for is there.
     pub fn is_complete(&self) -> bool {
-        let is_checked_out = self.not_checked_out.is_none() || self.refs == 0;
-        is_checked_out && self.lost.is_empty() && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
+        !self.has_checkout_failed
+            && self.lost.is_empty()
+            && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
     }
 }
 

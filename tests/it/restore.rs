@@ -283,8 +283,14 @@ fn a_checkout_without_files_says_why() {
     world.add("acme/site").set_default_branch("gone").unwrap();
     world.run_json(0);
     let (_, ended) = restore(&world, "acme/site", "headless", &["--checkout"]);
-    let ended = ended.expect(1);
+    let ended = ended.expect(0);
     assert!(ended.stdout.contains("the files are not checked out: HEAD names refs/heads/gone"), "{ended:#?}");
+    let editor = world.sandbox.edit("acme/site");
+    editor.annotated_tag("v1", "refs/heads/main").unwrap();
+    world.run_json(0);
+    let (restored, ended) = restore(&world, "acme/site", "tag", &["--branch", "refs/tags/v1", "--checkout"]);
+    assert!(ended.expect(2).stderr.contains("none of what --branch names is a branch"));
+    assert!(!restored.exists());
 }
 
 /// Seen in a trial: a restore that was refused left the folders above its destination behind.
