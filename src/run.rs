@@ -42,7 +42,7 @@ use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::store::{
     Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, ends_the_run, fold, host_of, is_due,
-    latest, layout,
+    latest, layout, recorded_names,
 };
 
 pub use adoption::Adoption;
@@ -561,10 +561,39 @@ impl Session {
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
+        if is_full {
+            self.tell_missing(&seen, tally)?;
+        }
         unlisted::note_packs(&self.store, &mut self.index, &changed, now).await;
         // Of one that vanished nothing is kept.
         let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
         tally.gone.retain(|name| kept.contains(name));
+        Ok(())
+    }
+
+    /// Tells of mirrors that are not there any more and of which no repository is listed, until they are back or forgotten.
+    fn tell_missing(&self, seen: &HashSet<RepositoryId>, tally: &mut Tally) -> Result<(), StoreError> {
+        let missing: Vec<RepositoryId> = self.index.lost.keys().filter(|id| !seen.contains(id)).copied().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = recorded_names(&self.store)?;
+        for id in missing {
+            let name = names.get(&id).map_or_else(|| format!("id {id}"), ToString::to_string);
+            // Told just now by whoever looked for it.
+            if tally.failures.iter().any(|failure| failure.repository == name && failure.stage == Stage::Verify) {
+                continue;
+            }
+            tally.failures.push(Failure {
+                repository: name,
+                stage: Stage::Verify,
+                error: "its mirror is not in its place".to_owned(),
+                hint: format!(
+                    "put it back, from `.ghbk` or the backups of the file system; if it is meant to be gone: `ghbk forget \
+                     {id}`"
+                ),
+            });
+        }
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! `ghbk check`: everything that a run needs, one line each, what is wrong and how to mend it.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -17,6 +19,7 @@ use crate::run::{Outside, take_inventory};
 use crate::schedule::Schedule;
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
+use crate::store::host_of;
 use crate::text::quoted;
 
 /// One line.
@@ -108,15 +111,19 @@ fn schedule(context: &Context) -> Finding {
     }
 }
 
+/// Writes a file, which is the only proof that files can be written; it is gone again afterwards.
+fn prove_writable(folder: &Path) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".ghbk-check-").tempfile_in(folder)?;
+    file.write_all(&[0; 4096])?;
+    file.as_file().sync_all()
+}
+
 async fn store(context: &Context) -> Finding {
     let config = context.config.clone();
     let examined = spawn_blocking(move || {
         let store = open_store(&config)?;
-        // Writing a file is the only proof that files can be written.
-        tempfile::Builder::new()
-            .prefix(".ghbk-check-")
-            .tempfile_in(store.root())
-            .map_err(crate::store::StoreError::io("write to", store.root()))?;
+        store.check_host(&host_of(&config.github.api_url))?;
+        prove_writable(store.root()).map_err(crate::store::StoreError::io("write to", store.root()))?;
         let rights = std::fs::metadata(store.root()).map_err(crate::store::StoreError::io("examine", store.root()))?;
         Ok::<_, crate::store::StoreError>((store.root().to_owned(), rights.permissions().mode()))
     });
@@ -139,11 +146,11 @@ async fn store(context: &Context) -> Finding {
 
 fn scratch(context: &Context) -> Finding {
     let folder = &context.config.store.scratch;
-    match tempfile::tempdir_in(folder) {
-        Ok(_) => Finding::ok("scratch", format!("{}, writable", folder.display())),
+    match prove_writable(folder) {
+        Ok(()) => Finding::ok("scratch", format!("{}, writable", folder.display())),
         Err(error) => Finding::failed(
             "scratch",
-            format!("cannot create a folder in {}: {error}", folder.display()),
+            format!("cannot write to {}: {error}", folder.display()),
             "set store.scratch to a folder on local disk that ghbk may write to",
         ),
     }

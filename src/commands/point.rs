@@ -9,7 +9,7 @@ use crate::error::{Error, Exit};
 use crate::git::snapshot::Snapshot;
 use crate::git::view::View;
 use crate::names::{RepositoryId, RunId, Wanted};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, State};
 use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};
 
 /// One of the repositories that had a name.
@@ -204,8 +204,25 @@ fn unchanged_in(
     match outcome {
         None => Err(refuse(format!("the run {run_id} did not look at {wanted}"))),
         Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("in the run {run_id} {wanted} failed"))),
+        // What it changed it made a snapshot of.
+        Some(outcome) if has_changed(outcome, kind) => Err(Error::new(
+            Exit::Partial,
+            format!(
+                "the snapshot that the run {run_id} made of {wanted} is not there any more: lost, or given up by retention.keep"
+            ),
+            hint,
+        )),
         Some(outcome) => Ok((outcome.id, outcome.finished_at)),
     }
+}
+
+/// Returns whether a run changed one part of a repository.
+fn has_changed(outcome: &Outcome, kind: MirrorKind) -> bool {
+    let packs = match kind {
+        MirrorKind::Code => &outcome.packs,
+        MirrorKind::Wiki => &outcome.wiki_packs,
+    };
+    packs.is_some() && matches!(outcome.state, State::Created | State::Updated)
 }
 
 /// Returns whether one part of a repository equalled GitHub when the run was done with it, whatever became of the other.

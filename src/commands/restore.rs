@@ -178,7 +178,16 @@ fn build(
     let Chosen { id, mirror, view, snapshot } = chosen;
     let name = kind.name_of(&mirror.full_name);
     let failed = |error: GitError| not_restored(&name, &error);
-    let mut content = content(view.objects(), snapshot.oid).map_err(failed)?;
+    let (mut content, is_of_refs) = match content(view.objects(), snapshot.oid) {
+        Ok(content) => (content, false),
+        // The mirror's own list of refs says the same.
+        Err(error @ GitError::Damaged(_)) if matches!(point, Point::Newest) => {
+            let stored = store.mirror_at(&mirror.place, kind);
+            let (Ok(Some(refs)), Ok(Some(head))) = (stored.refs(), stored.head()) else { return Err(failed(error)) };
+            (Content { refs: refs.of_remote(), head }, true)
+        }
+        Err(error) => return Err(failed(error)),
+    };
     choose_branches(&mut content, &arguments.branches, &name)?;
     let has_head = || content.head.strip_prefix("ref: ").is_some_and(|head| content.refs.get(head).is_some());
     if arguments.checkout && !arguments.branches.is_empty() && !has_head() {
@@ -197,7 +206,8 @@ fn build(
     std::fs::create_dir(&building).map_err(folder_failed)?;
     let (restored, files) = if arguments.paths.is_empty() {
         let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
-        let order = Order { content: &content, form, is_strict: arguments.strict };
+        let is_part = !arguments.branches.is_empty();
+        let order = Order { content: &content, form, is_strict: arguments.strict, is_part };
         (restore_mirror(&view, order, &building, cancel).map_err(failed)?, None)
     } else {
         let files = restore_files(view.objects(), &content, arguments, &building, &name, cancel)?;
@@ -230,7 +240,7 @@ fn build(
         head: content.head,
         refs: restored.refs.len() as u64,
         objects: restored.objects,
-        around_damage: restored.around_damage,
+        around_damage: restored.around_damage || is_of_refs,
         lost: restored.lost,
         not_checked_out: restored.not_checked_out,
         has_checkout_failed: restored.has_checkout_failed,

@@ -14,7 +14,7 @@ use crate::cli::VerifyArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
-use crate::git::verify::{Damage, Thoroughness, Verification, verify as verify_mirror};
+use crate::git::verify::{Damage, Thoroughness, Verification};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
 use crate::report::verify::{NotVerified, Verified, text};
@@ -162,7 +162,8 @@ impl Part {
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
     ) -> Option<Verified> {
-        let read = |folder: &Mirror| verify_mirror(folder.path(), scratch, thoroughness, cancel);
+        let id = self.id;
+        let read = |folder: &Mirror| folder.verify(id, scratch, thoroughness, cancel);
         let is_good = |result: &Result<Verification, GitError>| matches!(result, Ok(verification) if verification.damage.is_empty());
         let mut result = read(&self.folder);
         if !is_good(&result) && self.follow(store) {

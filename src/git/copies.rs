@@ -81,6 +81,16 @@ pub(super) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken
     pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(copied).collect()
 }
 
+/// Copies every pack that has no index of its own, and makes one.
+///
+/// # Errors
+/// As [`copy_all`].
+pub(super) fn copy_unindexed(git_dir: &Path, folder: &Path, cancel: &CancellationToken) -> Result<Vec<Pack>, GitError> {
+    let packs = pack::packs_without_index(&git_dir.join("objects/pack"))?;
+    let copied = packs.iter().map(|pack| Ok(copy(pack, folder, cancel)?.pack));
+    copied.filter_map(Result::transpose).collect()
+}
+
 /// Copies the loose objects of a repository, which ghbk never writes: git does, when somebody pushes into a mirror.
 ///
 /// # Errors

@@ -223,6 +223,9 @@ impl GitError {
             Self::Lost(_) => {
                 "restore another point in time (`ghbk snapshots`), or the store's files from a backup of its file system"
             }
+            Self::Libgit2(error) if error.message().contains("No space left on device") => {
+                "free space on the disk of store.scratch, or set it to a folder on another one"
+            }
             Self::Libgit2(_) => "run again; if it persists, the repository may be corrupt on GitHub's side",
             Self::Damaged(_) => {
                 "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository afresh and keeps what only the store has"

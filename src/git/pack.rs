@@ -91,6 +91,22 @@ impl Pack {
 /// # Errors
 /// [`GitError::Io`].
 pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
+    packs_by(folder, "idx")
+}
+
+/// Lists the packs in an `objects/pack` folder that have no index: a run was cut off while it published them, or somebody
+/// has lost it. Git does not see them, and everything in them can be read all the same.
+///
+/// # Errors
+/// [`GitError::Io`].
+pub(super) fn packs_without_index(folder: &Path) -> Result<Vec<Pack>, GitError> {
+    let indexed = packs_in(folder)?;
+    let mut packs = packs_by(folder, "pack")?;
+    packs.retain(|pack| !indexed.contains(pack));
+    Ok(packs)
+}
+
+fn packs_by(folder: &Path, extension: &str) -> Result<Vec<Pack>, GitError> {
     let mut packs = Vec::new();
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -100,8 +116,8 @@ pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
     for entry in entries {
         let path = entry.map_err(GitError::io("read", folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("pack-") && name.ends_with(".idx") {
-            packs.push(Pack::of_idx(path));
+        if name.starts_with("pack-") && path.extension().is_some_and(|of_file| of_file == extension) {
+            packs.push(Pack::of_idx(path.with_extension("idx")));
         }
     }
     packs.sort_unstable_by(|a, b| a.idx.cmp(&b.idx));

@@ -15,7 +15,7 @@ use git2::{AttrCheckFlags, Oid, Repository};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::copies::{Copied, copy_all, copy_loose};
+use super::copies::{Copied, copy_all, copy_loose, copy_unindexed};
 use super::pack::{self, packs_in};
 use super::reader::ObjectReader;
 use super::references::{self, Sieve};
@@ -43,6 +43,8 @@ pub struct Order<'a> {
     pub form: Form,
     /// Whether a ref that cannot be restored whole fails everything.
     pub is_strict: bool,
+    /// Whether nothing but what the refs need is to be there, as when a part of them was chosen.
+    pub is_part: bool,
 }
 
 /// A ref that cannot be restored, because the store has lost something that it needs.
@@ -81,7 +83,7 @@ pub struct Restored {
 /// [`GitError::Lost`] with the objects that the store no longer has, if no ref is whole or the order is strict;
 /// [`GitError::Io`]; [`GitError::Cancelled`]. The folder is then of no use.
 pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &CancellationToken) -> Result<Restored, GitError> {
-    let Order { content, form, is_strict } = order;
+    let Order { content, form, is_strict, is_part } = order;
     let git_dir = match form {
         Form::Bare => folder.to_owned(),
         Form::WorkingTree => folder.join(".git"),
@@ -97,14 +99,17 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     let copied = copy_all(view.mirror(), &packs, cancel)?;
     let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
     let mut restored = match whole.and_then(|copies| pack::prove(&copies, &tips(&content.refs), cancel)) {
-        Ok(objects) => {
+        Ok(objects) if !is_part => {
             let refs = content.refs.clone();
             Restored { refs, objects, ..Restored::default() }
         }
+        Ok(_) => what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?,
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
-            let mut restored = around_damage(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
+            let mut restored = what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
             // What retention dropped may be there in part, after an interruption, and refers to what is gone.
             restored.around_damage |= !matches!(error, GitError::Incomplete(_));
+            let unindexed = pack::packs_without_index(&view.mirror().join("objects/pack"));
+            restored.around_damage |= unindexed.is_ok_and(|packs| !packs.is_empty());
             restored
         }
         Err(error) => return Err(error),
@@ -136,7 +141,7 @@ fn write(path: &Path, text: &str) -> Result<(), GitError> {
 }
 
 /// Makes one pack of everything that can be read of some refs, in the place of the packs that were copied.
-fn around_damage(
+fn what_is_whole(
     mirror: &Path,
     refs: &Refs,
     git_dir: &Path,
@@ -147,6 +152,7 @@ fn around_damage(
     let objects_folder = git_dir.join("objects");
     let packs = objects_folder.join("pack");
     copy_loose(mirror, &objects_folder)?;
+    copy_unindexed(mirror, &packs, cancel)?;
     let objects = ObjectReader::of_folder(&packs)?.with_loose(objects_folder.clone());
     let mut sieve = Sieve::new(&objects, |_| false, cancel);
     let (mut whole, mut lost) = (Refs::default(), Vec::new());

@@ -65,6 +65,11 @@ pub enum Thoroughness {
     Deep,
 }
 
+/// What a mirror says that has lost its configuration.
+pub(crate) const NO_CONFIG: &str = "it has no config, which says whose it is";
+/// What a mirror says that has lost its folder `refs`, which is empty otherwise.
+pub(crate) const NO_REFS_FOLDER: &str = "it has no folder refs, without which git takes it for no repository";
+
 /// A mirror that lost this much needs no longer list.
 const DAMAGE_MAX: usize = 50;
 
@@ -160,6 +165,7 @@ impl Findings {
         let refs = self.refs(mirror);
         let head = self.head(mirror);
         self.strangers(mirror);
+        self.folder(mirror);
         let packs = self.packs(mirror, scratch, thoroughness, cancel)?;
         let view = View::open(mirror, scratch)?;
         let objects = view.objects();
@@ -185,6 +191,11 @@ impl Findings {
             }
             for lost in sieve.lost() {
                 self.add(Some(lost.oid), lost.to_string());
+            }
+        }
+        if !self.report.damage.is_empty() {
+            for pack in pack::packs_without_index(&mirror.join("objects/pack"))? {
+                self.add(None, format!("{} has no index; what is in it can still be read", pack::name_of(&pack.pack)));
             }
         }
         Ok(())
@@ -242,6 +253,16 @@ impl Findings {
         match loose_refs(mirror) {
             Ok(names) => names.iter().for_each(|name| self.add(None, what_is_wrong_with(name))),
             Err(error) => self.add(None, error.to_string()),
+        }
+    }
+
+    /// Looks for what git and ghbk need beside refs and objects.
+    fn folder(&mut self, mirror: &Path) {
+        if !read_at_once(&mirror.join("config")).is_ok_and(|config| !config.is_empty()) {
+            self.add(None, NO_CONFIG.to_owned());
+        }
+        if !mirror.join("refs").is_dir() {
+            self.add(None, NO_REFS_FOLDER.to_owned());
         }
     }
 

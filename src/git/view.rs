@@ -56,6 +56,17 @@ impl View {
         Ok(Self { mirror: mirror.to_owned(), folder, reader, damage })
     }
 
+    /// As [`Self::open`], and with the packs whose index is lost: to bring something back they are as good as others.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_unindexed(mirror: &Path, scratch: &Path) -> Result<Self, GitError> {
+        let view = Self::open(mirror, scratch)?;
+        let packs = copies::copy_unindexed(mirror, view.folder.path(), &CancellationToken::new())?;
+        let reader = view.reader.and(ObjectReader::open(&packs)?);
+        Ok(Self { reader, ..view })
+    }
+
     /// Copies everything, into a repository that libgit2 may open.
     ///
     /// # Errors
@@ -67,7 +78,8 @@ impl View {
         let objects = folder.path().join("objects");
         let copied = copy_all(mirror, &objects.join("pack"), cancel)?;
         copy_loose(mirror, &objects)?;
-        let packs: Vec<Pack> = copied.iter().filter_map(|copied| copied.pack.clone()).collect();
+        let mut packs: Vec<Pack> = copied.iter().filter_map(|copied| copied.pack.clone()).collect();
+        packs.extend(copies::copy_unindexed(mirror, &objects.join("pack"), cancel)?);
         let damage = copied.into_iter().filter_map(|copied| copied.problem).collect();
         let reader = ObjectReader::open(&packs)?.with_loose(objects);
         Ok(Self { mirror: mirror.to_owned(), folder, reader, damage })

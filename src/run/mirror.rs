@@ -463,8 +463,13 @@ impl Worker {
         // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
+        let id = part.id;
         let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), part.name());
         let (verified, packs) = blocking(move || {
+            // Two that were swapped by hand would get each other's history.
+            if mirror.identity()?.is_some_and(|(owner, _)| owner != id) {
+                return Err(GitError::InTheWay(mirror.path().to_owned()));
+            }
             let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
             store.refuse_links_on_the_way(&mirror.path().join("config"))?;
             held.confirm()?;
@@ -588,7 +593,9 @@ impl Worker {
                 } else {
                     "keep it, something in it could not be read"
                 };
-                changed.warnings.push(format!("it is repaired; the damaged mirror is kept in {aside}: {advice}"));
+                changed
+                    .warnings
+                    .push(format!("it is made afresh; the mirror that it replaces is kept in {aside}: {advice}"));
             }
             let is_kept = stored.is_some() && !is_repair;
             let mut packs = PackList::of(&staged.packs).ok();

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::restore::{Form, Order, Restored, restore};
 use crate::git::snapshot::content;
-use crate::git::verify::{Thoroughness, Verification, verify};
+use crate::git::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};
@@ -140,7 +140,7 @@ impl Prover<'_> {
             let folder = self.store.mirror_at(&mirror.place, kind);
             let name = kind.name_of(&mirror.full_name);
             let scratch = scratch.to_owned();
-            let work = move |cancel: &CancellationToken| verify(folder.path(), &scratch, Thoroughness::Deep, cancel);
+            let work = move |cancel: &CancellationToken| folder.verify(id, &scratch, Thoroughness::Deep, cancel);
             let Verification { objects, bytes, damage, .. } = match self.within_limits(work).await {
                 Ok(verification) => verification,
                 Err(GitError::Cancelled) if self.cancel.is_cancelled() => return None,
@@ -265,7 +265,7 @@ fn restore_newest(
     let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
     let content = content(view.objects(), snapshot.oid)?;
     let folder = temporary_folder("restore-", scratch)?;
-    let order = Order { content: &content, form: Form::Bare, is_strict: true };
+    let order = Order { content: &content, form: Form::Bare, is_strict: true, is_part: false };
     let restored = restore(&view, order, folder.path(), cancel)?;
     if restored.around_damage {
         return Err(GitError::Damaged("what was needed could only be read around damage".to_owned()));

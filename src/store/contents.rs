@@ -13,7 +13,7 @@ use super::Mirror;
 use crate::git::GitError;
 use crate::git::files::metadata;
 use crate::git::pack_list::PackList;
-use crate::git::verify::{loose_refs, what_is_wrong_with};
+use crate::git::verify::{NO_CONFIG, NO_REFS_FOLDER, loose_refs, what_is_wrong_with};
 
 /// What a look at a mirror told.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Mirror {
         let config = self.path().join("config");
         let there = metadata(&config).map_err(GitError::io("examine", &config))?;
         if there.is_none_or(|there| there.len() == 0) {
-            look.problems.push("it has no config, which says whose it is".to_owned());
+            look.problems.push(NO_CONFIG.to_owned());
         }
         self.look_at_refs(&mut look)?;
         Ok(look)
@@ -68,7 +68,7 @@ impl Mirror {
     fn look_at_refs(&self, look: &mut Look) -> Result<(), GitError> {
         let folder = self.path().join("refs");
         let Some(there) = metadata(&folder).map_err(GitError::io("examine", &folder))? else {
-            look.problems.push("it has no folder refs, without which git takes it for no repository".to_owned());
+            look.problems.push(NO_REFS_FOLDER.to_owned());
             return Ok(());
         };
         if there.modified().ok() == Some(SystemTime::UNIX_EPOCH + UNTOUCHED) {

@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use super::contents::mark_untouched;
 use super::layout::{MOVING, MirrorKind, REPLACING};
 use super::{Index, Store, StoreError};
@@ -19,6 +21,7 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::salvage::find_snapshots;
 use crate::git::snapshot::Snapshot;
 use crate::git::transport::set_up_libgit2;
+use crate::git::verify::{Damage, Thoroughness, Verification, verify};
 use crate::git::view::View;
 use crate::names::{FullName, RepositoryId, check_owner};
 
@@ -124,7 +127,7 @@ impl Mirror {
     pub fn snapshots(&self, scratch: &Path) -> Result<Option<History>, GitError> {
         let Some(refs) = self.refs()? else { return Ok(None) };
         let newest = refs.get(SNAPSHOTS_REF).map(|target| target.oid);
-        let view = View::open(&self.path, scratch)?;
+        let view = View::open_with_unindexed(&self.path, scratch)?;
         let (snapshots, is_whole) = find_snapshots(view.objects(), newest);
         if snapshots.is_empty() {
             return Err(GitError::Damaged("no snapshot in it can be read".to_owned()));
@@ -178,6 +181,27 @@ impl Mirror {
             }
         }
         Ok(None)
+    }
+
+    /// Verifies it as the mirror of a repository: one in the place of another is as bad as none.
+    ///
+    /// # Errors
+    /// As [`verify`](crate::git::verify::verify).
+    pub fn verify(
+        &self,
+        id: RepositoryId,
+        scratch: &Path,
+        thoroughness: Thoroughness,
+        cancel: &CancellationToken,
+    ) -> Result<Verification, GitError> {
+        let mut verification = verify(&self.path, scratch, thoroughness, cancel)?;
+        if let Ok(Some((owner, name))) = self.identity()
+            && owner != id
+        {
+            let what = format!("it is the mirror of {name} ({owner}), which belongs elsewhere");
+            verification.damage.insert(0, Damage { object: None, what });
+        }
+        Ok(verification)
     }
 
     /// Reads the host of the GitHub that it is of; none if it does not say.

@@ -110,15 +110,32 @@ fn a_wiki_that_somebody_removed_is_a_failure() {
 }
 
 #[test]
-fn a_mirror_removed_for_good_is_told_once() {
+fn a_mirror_of_a_gone_repository_is_missed_until_it_is_back_or_forgotten() {
     let world = with_history();
     world.add("acme/other");
     world.sandbox.delete("acme/site").unwrap();
     world.run_json(0);
-    fs::remove_dir_all(world.mirror("acme/site")).unwrap();
+    let (mirror, away) = (world.mirror("acme/site"), world.folder.path().join("away.git"));
+    fs::rename(&mirror, &away).unwrap();
     world.run(&["verify"]).expect(1);
     let summary = world.run_json(1);
     assert!(summary["failures"].to_string().contains("no longer in"), "{summary:#}");
+    // Regression: it was told once, and the next run was green.
+    let summary = world.run_json(1);
+    assert!(summary["failures"].to_string().contains("acme/site"), "{summary:#}");
+    assert!(summary["failures"].to_string().contains("ghbk forget"), "{summary:#}");
+    // Neither does losing the index make anybody forget it.
+    fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    let summary = world.run_json(1);
+    assert_eq!(summary["counts"]["failures"], 1, "{summary:#}");
+
+    fs::rename(&away, &mirror).unwrap();
+    world.run_json(0);
+    let restored = world.folder.path().join("restored.git");
+    world.run(&["restore", "acme/site", restored.to_str().unwrap()]).expect(0);
+    fs::rename(&mirror, &away).unwrap();
+    world.run_json(1);
+    world.run(&["forget", "acme/site"]).expect(0);
     assert_eq!(world.run_json(0)["counts"]["gone"], 0);
 }
 
@@ -166,4 +183,70 @@ fn one_list_of_refs_that_cannot_be_read_keeps_no_other_from_being_verified() {
     fs::create_dir(&refs).unwrap();
     let report = world.run(&["verify", "--json"]).expect(1).json();
     assert_eq!(report.as_array().unwrap().len(), 2, "{report:#}");
+}
+
+/// Regression: without its index a pack was as good as lost, though everything in it can be read.
+#[test]
+fn a_pack_whose_index_is_lost_is_read_by_repair_and_restore() {
+    let world = with_history();
+    let mirror = world.mirror("acme/site");
+    let refs = git(&mirror, &["for-each-ref"]);
+    let lose_indexes = || {
+        for pack in ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap() {
+            fs::remove_file(pack.idx).unwrap();
+        }
+    };
+    lose_indexes();
+    let ended = world.run(&["verify"]).expect(1);
+    assert!(ended.stdout.contains("has no index; what is in it can still be read"), "{ended:#?}");
+    let restored = world.folder.path().join("restored.git");
+    let ended = world.run(&["restore", "acme/site", restored.to_str().unwrap()]).expect(0);
+    assert!(ended.stdout.contains("warning: the mirror is damaged"), "{ended:#?}");
+    git(&restored, &["fsck", "--full"]);
+    assert!(world.run(&["snapshots", "acme/site"]).expect(0).stdout.lines().count() > 2);
+    let ended = world.run(&["run", "--repair", "acme/site"]).expect(0);
+    assert!(!ended.stdout.contains("lost for good"), "{ended:#?}");
+    world.run(&["verify", "--deep"]).expect(0);
+    let repaired = git(&mirror, &["for-each-ref"]);
+    for line in refs.lines().filter(|line| !line.contains("refs/ghbk/snapshots")) {
+        assert!(repaired.contains(line), "{line} is gone: {repaired}");
+    }
+
+    // Of a repository that GitHub no longer has, there is nothing else.
+    world.sandbox.delete("acme/site").unwrap();
+    world.add("acme/other");
+    world.run_json(0);
+    lose_indexes();
+    let again = world.folder.path().join("again.git");
+    world.run(&["restore", "acme/site", again.to_str().unwrap()]).expect(0);
+}
+
+/// Regression: two mirrors that changed places were verified as good, and each got the other's history as a force push.
+#[test]
+fn a_mirror_in_the_place_of_another_is_no_mirror() {
+    let world = World::new();
+    for name in ["acme/one", "acme/two"] {
+        world.add(name).commit("main", name, "1").unwrap();
+    }
+    world.run_json(0);
+    let (one, two) = (world.mirror("acme/one"), world.mirror("acme/two"));
+    let between = world.folder.path().join("between.git");
+    for (from, to) in [(&one, &between), (&two, &one), (&between, &two)] {
+        fs::rename(from, to).unwrap();
+    }
+    let ended = world.run(&["verify"]).expect(1);
+    assert!(ended.stdout.contains("it is the mirror of acme/two"), "{ended:#?}");
+    let summary = world.run_json(1);
+    assert_eq!(summary["force_pushed"], serde_json::json!([]), "{summary:#}");
+    assert!(summary["failures"].to_string().contains("is in the way"), "{summary:#}");
+    for (from, to) in [(&one, &between), (&two, &one), (&between, &two)] {
+        fs::rename(from, to).unwrap();
+    }
+    world.run_json(0);
+    world.assert_mirrors("acme/one");
+    world.assert_mirrors("acme/two");
+
+    fs::remove_file(one.join("config")).unwrap();
+    let ended = world.run(&["verify"]).expect(1);
+    assert!(ended.stdout.contains("it has no config"), "{ended:#?}");
 }

@@ -235,6 +235,8 @@ fn a_mirror_that_is_gone_after_an_interruption_is_told() {
     fs::remove_dir_all(world.mirror("acme/two")).unwrap();
     let summary = world.run_json(1);
     assert!(summary["failures"].to_string().contains("it is no longer there"), "{summary:#}");
+    assert_eq!(failed(&world.run_json(1)), ["acme/two"], "until it is back or forgotten");
+    world.run(&["forget", "acme/two"]).expect(0);
     world.run_json(0);
 }
 

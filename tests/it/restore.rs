@@ -346,3 +346,67 @@ fn another_repository_of_the_name_never_stands_in() {
     restore(&world, "acme/site", "at", &["--at", &now]).1.expect(1);
     restore(&world, "4711", "at-by-id", &["--at", &now]).1.expect(0);
 }
+
+/// Regression: whoever asked for one branch got all objects of all others, force-pushed ones included.
+#[test]
+fn a_part_holds_nothing_else() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("other", "secret", "of another branch").unwrap();
+    site.commit("main", "old", "1").unwrap();
+    world.run_json(0);
+    let (old, other) = (site.rev_parse("main").unwrap(), site.rev_parse("other").unwrap());
+    site.force_push("main").unwrap();
+    world.run_json(0);
+    let (restored, ended) = restore(&world, "acme/site", "main", &["--branch", "main"]);
+    assert!(ended.expect(0).stdout.contains("complete: 1 ref there"));
+    git(&restored, &["fsck", "--full"]);
+    for gone in [&old, &other] {
+        assert!(!git_output(&restored, &["cat-file", "-e", gone]).status.success(), "{gone}");
+    }
+    let snapshots = git(&world.mirror("acme/site"), &["rev-parse", "refs/ghbk/snapshots"]);
+    assert!(!git_output(&restored, &["cat-file", "-e", snapshots.trim()]).status.success());
+}
+
+/// Regression: one damaged piece of a snapshot, and nothing came back of a mirror whose refs are all whole.
+#[test]
+fn the_newest_state_comes_back_without_its_snapshot() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    world.run_json(0);
+    site.commit("main", "two", "2").unwrap();
+    let second = world.run_json(0)["run_id"].as_str().unwrap().to_owned();
+    let mirror = world.mirror("acme/site");
+    let tree = git(&mirror, &["ls-tree", "-r", "refs/ghbk/snapshots"]);
+    let piece = tree.lines().find(|line| line.contains("refs")).unwrap().split_whitespace().nth(2).unwrap().to_owned();
+    // All packs made anew, without that piece.
+    let names = git(&mirror, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+    let kept: String = names.lines().filter(|name| *name != piece).map(|name| format!("{name}\n")).collect();
+    let list = world.folder.path().join("kept");
+    std::fs::write(&list, kept).unwrap();
+    let away = world.folder.path().join("pack");
+    let packed = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "git --git-dir={0} pack-objects --quiet {1} < {2} > /dev/null && rm {0}/objects/pack/*",
+                mirror.display(),
+                away.display(),
+                list.display()
+            ),
+        ])
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    for entry in std::fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.file_name().unwrap().to_string_lossy().starts_with("pack-") {
+            std::fs::rename(&entry, mirror.join("objects/pack").join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    let (restored, ended) = restore(&world, "acme/site", "newest", &[]);
+    let ended = ended.expect(0);
+    assert!(ended.stdout.contains("warning: the mirror is damaged"), "{ended:#?}");
+    assert_eq!(git(&restored, &["rev-parse", "main"]).trim(), site.rev_parse("main").unwrap());
+    // What the run left is not known any more, and nothing else passes for it.
+    restore(&world, "acme/site", "run", &["--run", &second]).1.expect(1);
+}
