@@ -485,7 +485,10 @@ impl Worker {
         if let Some(damage) = verified.damage.first() {
             let more = verified.damage.len() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-            problems.push(format!("{reason}; {damage}{more}"));
+            let damage = damage.to_string();
+            // Both may tell of the same pack.
+            let damage = if damage.contains(&reason) { damage } else { format!("{reason}; {damage}") };
+            problems.push(format!("{damage}{more}"));
         }
         // What is damaged is looked at again by every run.
         let packs = packs.filter(|_| verified.damage.is_empty());
