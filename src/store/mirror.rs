@@ -186,7 +186,7 @@ impl Mirror {
     /// Verifies it as the mirror of a repository: one in the place of another is as bad as none.
     ///
     /// # Errors
-    /// As [`verify`](crate::git::verify::verify).
+    /// As [`verify`].
     pub fn verify(
         &self,
         id: RepositoryId,
