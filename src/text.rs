@@ -79,6 +79,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Joins names, and says how many are left out.
+pub fn some_of(names: &[String], most: usize) -> String {
+    let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > most {
+        text.push_str(&format!(" and {} more", names.len() - most));
+    }
+    text
+}
+
 /// Returns whether a text is a page for browsers, of which nothing belongs into an error.
 pub fn is_web_page(text: &str) -> bool {
     let text = text.trim_start().as_bytes();

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::GitError;
 use super::reader::ObjectReader;
 use super::references::{self, FOLDER, SUBMODULE, SYMBOLIC_LINK, TYPE_MASK};
-use crate::text::printable;
+use crate::text::{printable, some_of};
 
 const EXECUTABLE_BY_OWNER: u32 = 0o100;
 /// How many names of a folder an error lists.
@@ -227,10 +227,8 @@ fn nearest(objects: &ObjectReader, root: Oid, missing: &Path) -> String {
         items = next;
         at.push(part);
     }
-    let names: Vec<String> =
-        items.iter().take(LISTED_MAX).map(|item| shown(Path::new(OsStr::from_bytes(&item.name)))).collect();
-    let more = if items.len() > LISTED_MAX { format!(" and {} more", items.len() - LISTED_MAX) } else { String::new() };
-    format!("{} has {}{more}", shown(&at), names.join(", "))
+    let names: Vec<String> = items.iter().map(|item| shown(Path::new(OsStr::from_bytes(&item.name)))).collect();
+    format!("{} has {}", shown(&at), some_of(&names, LISTED_MAX))
 }
 
 /// Words a path in a repository.

@@ -42,15 +42,6 @@ pub(crate) fn hours_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> f64
     (minutes / 6.0).round() / 10.0
 }
 
-/// Joins names, and says how many are left out.
-fn some_of(names: &[String], most: usize) -> String {
-    let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > most {
-        text.push_str(&format!(" and {} more", names.len() - most));
-    }
-    text
-}
-
 #[cfg(test)]
 pub(crate) mod samples {
     //! A run with something of everything, for the snapshot tests.

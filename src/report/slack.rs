@@ -7,8 +7,9 @@
 use serde_json::{Value, json};
 
 use super::summary::{details, headline, proof};
-use super::{count, duration, size, some_of};
+use super::{count, duration, size};
 use crate::outcome::{RunStatus, RunSummary};
+use crate::text::some_of;
 
 /// Slack's limit for a header.
 const HEADER_MAX_CHARS: usize = 150;

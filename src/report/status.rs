@@ -5,10 +5,11 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{count, duration, hours_between, some_of};
+use super::{count, duration, hours_between};
 use crate::names::{FullName, RunId};
 use crate::outcome::{RunStatus, RunSummary, State};
 use crate::store::{Index, RunRecord};
+use crate::text::some_of;
 
 /// What `ghbk status --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::{count, duration, size, some_of};
+use super::{count, duration, size};
 use chrono::TimeDelta;
 
 use crate::outcome::{RunStatus, RunSummary, Trigger};
+use crate::text::some_of;
 
 /// Words a run for a terminal.
 pub fn text(summary: &RunSummary) -> String {

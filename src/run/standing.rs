@@ -1,13 +1,14 @@
-//! What a run that tries some repositories again does not touch: other failures of the last run over everything.
+//! Failures of the last run over everything that a retry leaves as they are.
 //!
-//! What a newcomer would get wrong: the report of a retry is the last one for a week. Good as what it tried may be, whoever reads
-//! nothing else must not take everything for good.
+//! What a newcomer would get wrong: the report of a retry may be the last one for a week. It must not read as if everything
+//! were stored when only what was tried again is.
 
 use std::collections::BTreeSet;
 
 use super::Request;
 use crate::outcome::Trigger;
 use crate::store::{Store, all_runs};
+use crate::text::some_of;
 
 /// How many are named.
 const NAMED_MAX: usize = 10;
@@ -28,11 +29,10 @@ pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<S
         let of_repository = |name: &str| name.strip_suffix(".wiki").unwrap_or(name).to_owned();
         let failed = summary.failures.iter().map(|failure| of_repository(&failure.repository));
         let standing: BTreeSet<String> = failed.filter(|name| !since.contains(name)).collect();
-        let named = standing.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-        let more = standing.len().saturating_sub(NAMED_MAX);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let standing: Vec<String> = standing.into_iter().collect();
         return (!standing.is_empty()).then(|| {
-            format!("other failures of the run over everything stand: {named}{more}; `ghbk status` tells why")
+            let names = some_of(&standing, NAMED_MAX);
+            format!("other failures of the run over everything stand: {names}; `ghbk status` tells why")
         });
     }
     None
