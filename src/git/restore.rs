@@ -98,12 +98,17 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
 
     let copied = copy_all(view.mirror(), &packs, cancel)?;
     let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
-    let mut restored = match whole.and_then(|copies| pack::prove(&copies, &tips(&content.refs), cancel)) {
-        Ok(objects) if !is_part => {
+    // Of a part only what is built below is proven.
+    let proven =
+        whole.and_then(
+            |copies| if is_part { Ok(None) } else { pack::prove(&copies, &tips(&content.refs), cancel).map(Some) },
+        );
+    let mut restored = match proven {
+        Ok(Some(objects)) => {
             let refs = content.refs.clone();
             Restored { refs, objects, ..Restored::default() }
         }
-        Ok(_) => what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?,
+        Ok(None) => what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?,
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
             let mut restored = what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
             // What retention dropped may be there in part, after an interruption, and refers to what is gone.
