@@ -91,7 +91,7 @@ impl Pack {
 /// # Errors
 /// [`GitError::Io`].
 pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
-    packs_by(folder, "idx")
+    Ok(listed(folder)?.0)
 }
 
 /// Lists the packs in an `objects/pack` folder that have no index: a run was cut off while it published them, or somebody
@@ -100,28 +100,35 @@ pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
 /// # Errors
 /// [`GitError::Io`].
 pub(super) fn packs_without_index(folder: &Path) -> Result<Vec<Pack>, GitError> {
-    let indexed = packs_in(folder)?;
-    let mut packs = packs_by(folder, "pack")?;
-    packs.retain(|pack| !indexed.contains(pack));
+    let (indexed, mut packs) = listed(folder)?;
+    packs.retain(|pack| indexed.binary_search_by(|other| other.idx.cmp(&pack.idx)).is_err());
     Ok(packs)
 }
 
-fn packs_by(folder: &Path, extension: &str) -> Result<Vec<Pack>, GitError> {
-    let mut packs = Vec::new();
+/// Lists the packs of which there is an index, and those of which there is a pack, each sorted by name.
+fn listed(folder: &Path) -> Result<(Vec<Pack>, Vec<Pack>), GitError> {
+    let (mut indexes, mut packs) = (Vec::new(), Vec::new());
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(packs),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((indexes, packs)),
         Err(error) => return Err(GitError::io("read", folder)(error)),
     };
     for entry in entries {
         let path = entry.map_err(GitError::io("read", folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("pack-") && path.extension().is_some_and(|of_file| of_file == extension) {
-            packs.push(Pack::of_idx(path.with_extension("idx")));
+        let list = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("idx") => &mut indexes,
+            Some("pack") => &mut packs,
+            _ => continue,
+        };
+        if name.starts_with("pack-") {
+            list.push(Pack::of_idx(path.with_extension("idx")));
         }
     }
-    packs.sort_unstable_by(|a, b| a.idx.cmp(&b.idx));
-    Ok(packs)
+    for list in [&mut indexes, &mut packs] {
+        list.sort_unstable_by(|a, b| a.idx.cmp(&b.idx));
+    }
+    Ok((indexes, packs))
 }
 
 /// An object that ghbk itself makes.
