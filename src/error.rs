@@ -9,7 +9,7 @@ use crate::secrets::SecretsError;
 use crate::store::StoreError;
 
 /// Ends a command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     message: String,
     hint: Option<String>,

@@ -29,20 +29,24 @@ impl Candidate {
         self.history
     }
 
-    /// Says what keeps a point in time from being told: the mirror cannot be read, or not all of it.
-    fn problem(&self, call_it: &dyn std::fmt::Display) -> Option<Error> {
+    fn snapshots(&self) -> &[Snapshot] {
+        self.history.as_ref().map_or(&[], |history| &history.snapshots)
+    }
+
+    /// Says why it cannot be told what there was at some time: the mirror cannot be read, or not all of it.
+    fn problem(&self, called: &dyn std::fmt::Display) -> Option<Error> {
         let history = match &self.history {
             Ok(history) if history.is_whole => return None,
             Ok(history) => history,
-            Err(error) => return Some(Error::new(error.exit(), error.message(), error.hint())),
+            Err(error) => return Some(error.clone()),
         };
         // What can be found must not pass for the newest, or for what there was at some time.
         let newest = history.snapshots.first()?;
         let message = format!(
-            "the newest snapshots of {call_it} cannot be read; the newest that can be is of {}",
+            "the newest snapshots of {called} cannot be read; the newest that can be is of {}",
             newest.time.to_rfc3339()
         );
-        let hint = format!("`ghbk restore {call_it} DEST --run {}` restores it", newest.run_id);
+        let hint = format!("`ghbk restore {called} DEST --run {}` restores it", newest.run_id);
         Some(Error::new(Exit::Partial, message, hint))
     }
 }
@@ -109,35 +113,31 @@ pub(super) fn candidates(
 /// [`Exit::Partial`] if a mirror that may hold it cannot be read: another repository that had the same name never stands in.
 pub(super) fn choose(
     store: &Store,
-    candidates: Vec<Candidate>,
+    mut candidates: Vec<Candidate>,
     point: &Point,
     (wanted, kind): (&Wanted, MirrorKind),
 ) -> Result<Chosen, Error> {
-    let usage = |message: String, hint: String| Error::new(Exit::Usage, message, hint);
     let ids: Vec<RepositoryId> = candidates.iter().map(|candidate| candidate.id).collect();
     let problem = |candidate: &Candidate| {
-        let [_] = ids.as_slice() else {
-            let error = candidate.problem(&candidate.id)?;
-            let others: Vec<String> = ids.iter().filter(|id| **id != candidate.id).map(ToString::to_string).collect();
-            let hint = format!(
-                "{}; by its id, another repository of this name can be restored: {}",
-                error.hint(),
-                others.join(", ")
-            );
-            return Some(Error::new(error.exit(), error.message(), hint));
-        };
-        candidate.problem(wanted)
+        if ids.len() == 1 {
+            return candidate.problem(wanted);
+        }
+        let error = candidate.problem(&candidate.id)?;
+        let others: Vec<String> = ids.iter().filter(|id| **id != candidate.id).map(ToString::to_string).collect();
+        let hint = format!(
+            "{}; by its id, another repository of this name can be restored: {}",
+            error.hint(),
+            others.join(", ")
+        );
+        Some(Error::new(error.exit(), error.message(), hint))
     };
     let (chosen, at) = match point {
         Point::Newest => (candidates.into_iter().next(), None),
         Point::Run(run_id) => {
-            let has_made = |candidate: &&Candidate| {
-                let history = candidate.history.as_ref();
-                history.is_ok_and(|history| history.snapshots.iter().any(|snapshot| snapshot.run_id == *run_id))
-            };
-            if let Some(id) = candidates.iter().find(has_made).map(|candidate| candidate.id) {
-                let made = candidates.into_iter().find(|candidate| candidate.id == id);
-                return taken(made, wanted, |snapshot| snapshot.run_id == *run_id);
+            let of_run = |snapshot: &Snapshot| snapshot.run_id == *run_id;
+            let made = candidates.iter().position(|candidate| candidate.snapshots().iter().any(of_run));
+            if let Some(made) = made {
+                return taken(Some(candidates.swap_remove(made)), wanted, of_run);
             }
             if let Some(error) = candidates.iter().find_map(&problem) {
                 return Err(error);
@@ -150,11 +150,10 @@ pub(super) fn choose(
                 return Err(error);
             }
             let times = |candidate: &Candidate| -> Vec<DateTime<Utc>> {
-                let snapshots = candidate.history.iter().flat_map(|history| &history.snapshots);
-                snapshots.map(|snapshot| snapshot.time).collect()
+                candidate.snapshots().iter().map(|snapshot| snapshot.time).collect()
             };
             let first = candidates.iter().flat_map(times).min();
-            let newest_before = |candidate: &Candidate| times(candidate).into_iter().filter(|time| time <= at).max();
+            let newest_before = |candidate: &Candidate| times(candidate).into_iter().find(|time| time <= at);
             let chosen = candidates.into_iter().filter(|it| newest_before(it).is_some()).max_by_key(newest_before);
             if chosen.is_none() {
                 let first = first.map_or_else(
@@ -162,7 +161,7 @@ pub(super) fn choose(
                     |first| format!("the first is of {}", first.to_rfc3339()),
                 );
                 let message = format!("{wanted} has no snapshot as early as {}; {first}", at.to_rfc3339());
-                return Err(usage(message, format!("`ghbk snapshots {wanted}` lists them")));
+                return Err(Error::new(Exit::Usage, message, format!("`ghbk snapshots {wanted}` lists them")));
             }
             (chosen, Some(*at))
         }
