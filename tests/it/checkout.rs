@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::tolerance::{oid_bytes, raw};
-use crate::world::{World, git_output, noise};
+use crate::world::{World, flip_in_the_middle, git_output, noise};
 
 /// Runs git in a working tree, with no configuration but the repository's own.
 fn in_tree(tree: &Path, arguments: &[&str]) -> String {
@@ -215,10 +215,7 @@ fn a_lost_file_is_named_and_all_others_come_back() {
     world.run_json(0);
     let mirror = world.mirror("acme/site");
     let pack = ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap().remove(0).pack;
-    let mut bytes = std::fs::read(&pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&pack, bytes).unwrap();
+    flip_in_the_middle(&pack);
 
     let (files, ended) = restore(&world, "folder", &["--path", "folder"]);
     let ended = ended.expect(1);

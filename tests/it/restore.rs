@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::{Ended, World, files_below, git, git_output, mirrored_refs};
+use crate::world::{Ended, World, files_below, flip_in_the_middle, git, git_output, mirrored_refs};
 
 /// What a repository was at some time: a copy made by git then, and the time.
 struct Copy {
@@ -235,10 +235,7 @@ fn with_a_broken_side_branch(world: &World) {
     let mirror = world.mirror("acme/site");
     let pack = ghbk::git::pack::packs_in(&mirror.join("objects/pack")).unwrap().remove(0).pack;
     // The noise is nearly all of the pack.
-    let mut bytes = std::fs::read(&pack).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&pack, bytes).unwrap();
+    flip_in_the_middle(&pack);
 }
 
 /// Seen in a trial: one damaged object, of whatever branch, and nothing of the repository came back.

@@ -234,6 +234,14 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Changes one bit in the middle of a file.
+pub(crate) fn flip_in_the_middle(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
 /// The refs that a mirror of this repository has.
 pub(crate) fn mirrored_refs(repository: &Path) -> Vec<String> {
     git(repository, &["for-each-ref", "--format=%(objectname) %(refname) %(*objectname)"])
