@@ -85,9 +85,9 @@ pub struct Session {
     ledger: Ledger,
     /// What has happened so far.
     tally: Tally,
-    /// Mirrors whose packs are to be merged though nothing is new.
     /// What may have ended earlier runs by itself, as the records tell; whether it did so though it was alone.
     suspected: BTreeMap<RepositoryId, bool>,
+    /// Mirrors whose packs are to be merged though nothing is new.
     crowded: HashSet<PathBuf>,
     /// Repositories whose wiki's mirror is not in its place.
     wikis_between: HashSet<RepositoryId>,
@@ -562,7 +562,7 @@ impl Session {
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
         if is_full {
-            self.tell_missing(&seen, tally)?;
+            self.tell_missing(&seen, tally).await?;
         }
         unlisted::note_packs(&self.store, &mut self.index, &changed, now).await;
         // Of one that vanished nothing is kept.
@@ -572,15 +572,16 @@ impl Session {
     }
 
     /// Tells of mirrors that are not there any more and of which no repository is listed, until they are back or forgotten.
-    fn tell_missing(&self, seen: &HashSet<RepositoryId>, tally: &mut Tally) -> Result<(), StoreError> {
+    async fn tell_missing(&self, seen: &HashSet<RepositoryId>, tally: &mut Tally) -> Result<(), StoreError> {
         let missing: Vec<RepositoryId> = self.index.lost.keys().filter(|id| !seen.contains(id)).copied().collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let names = recorded_names(&self.store)?;
+        let store = self.store.clone();
+        let names = apart(move || recorded_names(&store)).await?;
         for id in missing {
             let name = names.get(&id).map_or_else(|| format!("id {id}"), ToString::to_string);
-            // Told just now by whoever looked for it.
+            // The verification has just reported it.
             if tally.failures.iter().any(|failure| failure.repository == name && failure.stage == Stage::Verify) {
                 continue;
             }
