@@ -174,8 +174,8 @@ impl Outcome {
         }
     }
 
-    /// Returns whether a mirror, named as in failures, may have got packs of which nobody can tell: writing to it failed at
-    /// some step.
+    /// Returns whether a mirror, named as in failures, may hold packs that no record lists, because publishing to it failed
+    /// part of the way.
     pub fn may_have_published(&self, mirror: &str) -> bool {
         self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == mirror)
     }

@@ -119,7 +119,7 @@ pub(super) fn lost(
     lost_to(objects, left_behind, stored, advertised, WALKED_TIPS_MAX)
 }
 
-/// As [`lost`], and walks from so many tips at most.
+/// Like [`lost`], but walks from at most this many tips.
 ///
 /// # Errors
 /// As [`lost`].

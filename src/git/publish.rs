@@ -22,7 +22,7 @@ pub struct Publication<'a> {
     pub compared: Option<&'a Refs>,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
-    /// Asked when everything is written, before anything of it counts: whether nobody else may be writing.
+    /// Called when everything is written and nothing of it is in effect yet; fails if another process may be writing.
     pub may_go_on: &'a dyn Fn() -> Result<(), GitError>,
 }
 

@@ -424,9 +424,7 @@ impl Worker {
         stored: Option<Stored>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
-        let Some(stored) = stored else {
-            return Err(GitError::Damaged("it is not in its place, and GitHub no longer has the wiki".to_owned()));
-        };
+        let Some(stored) = stored else { return Err(GitError::NotFound) };
         let Inspected { mut problems, is_head_lost, packs } =
             self.inspect(part, mirror, stored.look.as_ref(), cancel).await?;
         if is_head_lost {

@@ -74,7 +74,7 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    /// Tells it all of one mirror.
+    /// Adds all of it to the outcome of a mirror's repository.
     pub(super) fn tell(self, name: &str, outcome: &mut Outcome) {
         let Changed {
             force_pushed,
@@ -103,7 +103,7 @@ impl Changed {
                 repository: name.to_owned(),
                 stage: Stage::Verify,
                 error: "its mirror was no longer in its place; it is made anew, without the snapshots and kept tips \
-                            of before"
+                        that the old one had"
                     .to_owned(),
                 hint:
                     "look for the old one in `.ghbk` and in the backups of the file system: only it has those snapshots"

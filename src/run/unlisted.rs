@@ -77,8 +77,7 @@ pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[Repo
 }
 
 fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &[MirrorKind]) -> bool {
-    kinds.iter().all(|kind| {
-        let kind = *kind;
+    kinds.iter().copied().all(|kind| {
         let (packs, head) = match kind {
             MirrorKind::Code => (&mirror.packs, &mirror.head),
             MirrorKind::Wiki => (&mirror.wiki_packs, &mirror.wiki_head),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use fuser::{Config, MountOption};
 
-/// So many operations wait side by side.
+/// How many operations can wait at the same time.
 const THREADS: usize = 256;
 
 /// Shows a folder through a file system that answers as slowly as EFS does, until it is unmounted.
