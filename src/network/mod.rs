@@ -62,7 +62,9 @@ fn died_before_answer(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// Reads a date as HTTP writes it today; the two older ways of RFC 9110 are nobody's any more.
+/// Reads a date in the format that RFC 9110 prescribes (`IMF-fixdate`), not in its two obsolete ones. The weekday is ignored: a
+/// wrong one does not make the rest of the date wrong.
 pub(crate) fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.to_utc())
+    let date = text.split_once(',').map_or(text, |(_, date)| date);
+    DateTime::parse_from_rfc2822(date.trim()).ok().map(|date| date.to_utc())
 }
