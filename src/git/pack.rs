@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use super::files::{open_file, read_at_once};
 use super::references::{OidBytes, RECENT, bytes_of};
 use super::unpacking::Unpacking;
 use super::{GitError, references};
+use crate::memory::{self, Reservation};
 use crate::text::printable;
 
 /// Names the two files of a pack.
@@ -281,10 +283,28 @@ pub(super) fn header(objects: u32) -> [u8; gix_pack::data::header::SIZE] {
     gix_pack::data::header::encode(gix_pack::data::Version::V2, objects)
 }
 
-/// Without limits each thread that looks for deltas holds ten objects at once, however large: versions of a binary of 90 MB
-/// are then more than the memory of a small machine. libgit2 reads from `deltaCacheSize` also above what size a file gets no
-/// delta at all.
-const PACKING_LIMITS: &str = "[pack]\n\twindowMemory = 64m\n\tdeltaCacheSize = 32m\n";
+/// What a thread holds at most of what it looks for deltas in: two objects, the index of one, and a delta.
+const BUFFERS: u64 = 4;
+/// Larger files get no delta anyway: git's `core.bigFileThreshold`.
+const DELTA_MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// How much larger than its pack the content of a repository of text may be.
+const UNPACKED_TIMES: u64 = 16;
+
+/// Takes memory out of the budget for looking for deltas, half of it at most, and returns it with libgit2's settings: without them
+/// each thread holds ten objects at once, however large, and versions of one binary of 90 MB are more than a small machine has.
+///
+/// libgit2 takes from `deltaCacheSize`, too, above what size a file gets no delta at all.
+fn room_for_deltas(repository: &Repository) -> Result<(Reservation, String), GitError> {
+    let packs = packs_in(&repository.path().join("objects/pack"))?;
+    let packed: u64 = packs.iter().filter_map(|pack| pack.bytes().ok()).sum();
+    let share = memory::limit() / 2;
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+    let of_buffer = (share / threads / BUFFERS).min(DELTA_MAX_BYTES);
+    let needed = share.min(packed.saturating_mul(UNPACKED_TIMES));
+    // Whoever has it gives it back when it is cancelled.
+    let reserved = memory::reserve(needed, &CancellationToken::new()).ok_or(GitError::Cancelled)?;
+    Ok((reserved, format!("[pack]\n\twindowMemory = {of_buffer}\n\tdeltaCacheSize = {of_buffer}\n")))
+}
 
 /// Builds a pack of some objects of a repository on local disk; names of files help to find good deltas.
 pub(super) fn build<'a>(
@@ -292,9 +312,10 @@ pub(super) fn build<'a>(
     objects: impl Iterator<Item = (Oid, Option<&'a str>)>,
     folder: &Path,
 ) -> Result<Pack, GitError> {
+    let (_room, settings) = room_for_deltas(repository)?;
     // As a file, because libgit2 takes them from nowhere else; above the repository's own configuration, which stays as it is.
     let limits = folder.join("packing.config");
-    fs::write(&limits, PACKING_LIMITS).map_err(GitError::io("write", &limits))?;
+    fs::write(&limits, settings).map_err(GitError::io("write", &limits))?;
     repository.config()?.add_file(&limits, ConfigLevel::App, true)?;
     let mut builder = repository.packbuilder()?;
     fs::remove_file(&limits).map_err(GitError::io("remove", &limits))?;
