@@ -22,7 +22,7 @@ use super::reader::ObjectReader;
 use super::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 use super::snapshot::{self, Occasion};
 use super::stage::Staged;
-use super::{GitError, changes, references, transport};
+use super::{GitError, changes, examine, references, transport};
 
 /// GitHub's branches in a plain clone.
 const REMOTE_BRANCHES: &str = "refs/remotes/origin/";
@@ -240,7 +240,7 @@ pub fn adopt(
     }
     let tips: HashSet<Oid> =
         of_remote.iter().map(|(_, target)| target.oid).chain(others.iter().map(|t| t.oid)).collect();
-    pack::prove(&packs, &tips, cancel)?;
+    examine::prove(&packs, &tips, cancel)?;
 
     let there = ObjectReader::open(&packs)?;
     for (name, target) in of_remote.clone().iter() {

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use super::examine::{self, Depth};
 use super::files::{is_missing, read_at_once, replace, sync_folder};
 use super::pack::{self, Pack, packs_in};
 use super::publish::{publish_pack, still_has};
@@ -147,7 +148,7 @@ fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pa
         return Err(GitError::Incomplete(*missing));
     }
     pack::check_files(&merged)?;
-    pack::examine(&merged, pack::Depth::Hash, None, cancel)?;
+    examine::stored(&merged, Depth::Hash, None, cancel)?;
     Ok(merged)
 }
 
@@ -219,7 +220,7 @@ fn rewrite(
     let needed = references::reachable(&objects, tips.iter().copied(), cancel)?;
     let named = needed.iter().map(|(oid, name)| (*oid, name.as_deref()));
     let merged = pack::build(&repository, named, folder)?;
-    pack::prove(std::slice::from_ref(&merged), &tips, cancel)?;
+    examine::prove(std::slice::from_ref(&merged), &tips, cancel)?;
     Ok(merged)
 }
 

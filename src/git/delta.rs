@@ -7,17 +7,37 @@
 #[error("a delta that does not fit its base")]
 pub(super) struct Misfit;
 
+/// What is made room for at once, whatever size a delta promises.
+const ROOM_BYTES: usize = 1024 * 1024;
+
 /// Makes an object from its base.
 ///
 /// # Errors
 /// [`Misfit`] if the delta names other sizes than it has, or bytes outside of its base.
 pub(super) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, Misfit> {
+    let mut out = Vec::new();
+    apply_into(base, delta, &mut out)?;
+    Ok(out)
+}
+
+/// Returns the size that a delta promises, in bytes.
+pub(super) fn result_size(delta: &[u8]) -> Result<usize, Misfit> {
+    let (_, delta) = size(delta)?;
+    Ok(size(delta)?.0)
+}
+
+/// Makes an object from its base in memory that was used before.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) fn apply_into(base: &[u8], delta: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {
     let (base_size, delta) = size(delta)?;
     let (result_size, mut rest) = size(delta)?;
     if base_size != base.len() {
         return Err(Misfit);
     }
-    let mut out = Vec::new();
+    out.clear();
+    out.reserve_exact(result_size.min(ROOM_BYTES));
     while let Some((instruction, arguments)) = rest.split_first() {
         rest = match instruction {
             0 => return Err(Misfit),
@@ -38,7 +58,7 @@ pub(super) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, Misfit> {
             return Err(Misfit);
         }
     }
-    if out.len() == result_size { Ok(out) } else { Err(Misfit) }
+    if out.len() == result_size { Ok(()) } else { Err(Misfit) }
 }
 
 /// Reads a size: seven bits a byte, the low ones first.

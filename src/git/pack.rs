@@ -5,28 +5,24 @@
 //! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
 
-use bytesize::ByteSize;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use git2::{ConfigLevel, ObjectType, Oid, Repository};
 use gix_hash::Kind::Sha1;
 use gix_pack::FileData;
-use gix_pack::index::traverse::{Options, SafetyCheck};
 use gix_utils::progress::Discard;
 use tokio_util::sync::CancellationToken;
 
+use super::GitError;
 use super::files::{open_file, read_at_once};
-use super::references::{OidBytes, RECENT, bytes_of};
-use super::unpacking::Unpacking;
-use super::{GitError, references};
+use super::references::{OidBytes, bytes_of};
 use crate::memory::{self, Reservation};
 use crate::text::printable;
 
@@ -238,9 +234,12 @@ pub(super) fn seal(
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(growing).map_err(failed())?;
     // A repository may hold the very file that a snapshot makes; a pack holds an object once.
-    let mut there: HashSet<OidBytes> = rows.iter().map(|row| row.oid).collect();
+    let mut missing: HashSet<OidBytes> = objects.iter().map(|object| bytes_of(object.oid)).collect();
+    for row in &rows {
+        missing.remove(&row.oid);
+    }
     let mut appended = Vec::new();
-    for object in objects.iter().filter(|object| there.insert(bytes_of(object.oid))) {
+    for object in objects.iter().filter(|object| missing.remove(&bytes_of(object.oid))) {
         rows.push(object.append_to(&mut appended, offset).map_err(failed())?);
     }
     let count = count_of(rows.len())?;
@@ -360,18 +359,18 @@ pub(super) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -
     /// Offsets from here on are a row of the second table, marked by this very bit.
     const LARGE: u64 = 1 << 31;
     rows.sort_unstable_by_key(|row| row.oid);
-    let mut bytes = Vec::with_capacity(1100 + rows.len() * 28);
-    bytes.extend_from_slice(&SIGNATURE);
+    let mut file = Hashed { inner: BufWriter::new(File::create(path)?), hasher: gix_hash::hasher(Sha1) };
+    file.write_all(&SIGNATURE)?;
     let mut reached = 0;
     for first_byte in 0..=u8::MAX {
         reached += rows[reached..].iter().take_while(|row| row.oid[0] == first_byte).count();
-        bytes.extend_from_slice(&(reached as u32).to_be_bytes());
+        file.write_all(&(reached as u32).to_be_bytes())?;
     }
     for row in &rows {
-        bytes.extend_from_slice(&row.oid);
+        file.write_all(&row.oid)?;
     }
     for row in &rows {
-        bytes.extend_from_slice(&row.crc32.to_be_bytes());
+        file.write_all(&row.crc32.to_be_bytes())?;
     }
     let mut large = Vec::new();
     for row in &rows {
@@ -381,32 +380,33 @@ pub(super) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -
             large.push(row.offset);
             LARGE as u32 | (large.len() - 1) as u32
         };
-        bytes.extend_from_slice(&cell.to_be_bytes());
+        file.write_all(&cell.to_be_bytes())?;
     }
     for offset in large {
-        bytes.extend_from_slice(&offset.to_be_bytes());
+        file.write_all(&offset.to_be_bytes())?;
     }
-    bytes.extend_from_slice(pack_checksum);
-    let checksum = hash_of(bytes.as_slice())?;
-    bytes.extend_from_slice(checksum.as_bytes());
-    fs::write(path, bytes)
+    file.write_all(pack_checksum)?;
+    let checksum = file.hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+    file.inner.write_all(checksum.as_bytes())?;
+    file.inner.flush()
 }
 
-/// Says how thoroughly the objects of a pack are examined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Every object is unpacked; the checksums of pack and index vouch for the content.
-    Unpack,
-    /// Every object is hashed, too.
-    Hash,
+/// Hashes what is written.
+struct Hashed<W> {
+    inner: W,
+    hasher: gix_hash::Hasher,
 }
 
-/// What a pack holds, and what it needs from elsewhere.
-#[derive(Debug, Default)]
-pub(super) struct Examined {
-    pub(super) objects: u64,
-    /// Objects that those of this pack refer to and that are not in it.
-    pub(super) needs: HashSet<Oid>,
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Says whether a pack holds an object, by its index.
@@ -492,125 +492,6 @@ pub(super) fn compare_checksums<T: FileData + Sync>(
         return Err(GitError::Damaged(format!("{} belongs to another pack", name_of(&pack.idx))));
     }
     Ok(())
-}
-
-/// Unpacks every object of a pack whose checksums are right, on all processors, and collects what it refers to.
-///
-/// `object_size_max` is for a pack that a server sent; what is stored has passed that once.
-///
-/// # Errors
-/// [`GitError::Damaged`] at the first object that cannot be unpacked or is not what its id says.
-pub(super) fn examine(
-    pack: &Pack,
-    depth: Depth,
-    object_size_max: Option<ByteSize>,
-    cancel: &CancellationToken,
-) -> Result<Examined, GitError> {
-    let index = pack.index()?;
-    let data = gix_pack::data::File::at(&pack.pack, Sha1).map_err(|error| damaged(&pack.pack, &error))?;
-    if index.num_objects() == 0 {
-        return Ok(Examined::default());
-    }
-    let largest_bytes = largest_of(&index, &data);
-    let Unpacking { threads, _memory } = Unpacking::begin(u64::from(index.num_objects()), largest_bytes, cancel)?;
-    let needs = Mutex::new(HashSet::new());
-    let malformed = Mutex::new(None);
-    let mut needed = Needed { index: &index, recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
-    let check = match depth {
-        Depth::Unpack => SafetyCheck::SkipFileAndObjectChecksumVerification,
-        Depth::Hash => SafetyCheck::SkipFileChecksumVerification,
-    };
-    let alloc_limit_bytes = object_size_max.and_then(|bytes| usize::try_from(bytes.as_u64()).ok());
-    let interrupt = AtomicBool::new(false);
-    let (stop, first_malformed) = (&interrupt, &malformed);
-    let outcome = index.traverse(
-        &data,
-        &mut Discard,
-        stop,
-        move |kind, bytes, entry, _| {
-            if cancel.is_cancelled() {
-                stop.store(true, Ordering::Relaxed);
-            }
-            let kind = ObjectType::from_str(std::str::from_utf8(kind.as_bytes()).unwrap_or_default());
-            if references::each(kind, bytes, |oid| needed.take(oid)).is_err() {
-                first_malformed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(entry.oid);
-                stop.store(true, Ordering::Relaxed);
-            }
-            Ok(())
-        },
-        Options { check, alloc_limit_bytes, thread_limit: Some(threads), ..Options::default() },
-    );
-    if cancel.is_cancelled() {
-        return Err(GitError::Cancelled);
-    }
-    if let Some(oid) = malformed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(GitError::Damaged(format!("object {oid} is malformed")));
-    }
-    outcome.map_err(|error| damaged(&pack.pack, &error))?;
-    let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Examined { objects: u64::from(index.num_objects()), needs })
-}
-
-/// Returns the size of the largest entry of a pack, unpacked.
-fn largest_of(index: &gix_pack::index::File, data: &gix_pack::data::File) -> u64 {
-    let size = |entry: gix_pack::index::Entry| data.entry(entry.pack_offset).map_or(0, |entry| entry.decompressed_size);
-    index.iter().map(size).max().unwrap_or_default()
-}
-
-/// Proves that some packs hold every needed object and everything that any of their objects refers to; returns how many
-/// objects were hashed for it.
-pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<u64, GitError> {
-    let mut open = needed.clone();
-    let mut objects = 0;
-    for pack in packs {
-        check_files(pack)?;
-        let examined = examine(pack, Depth::Hash, None, cancel)?;
-        objects += examined.objects;
-        open.extend(examined.needs);
-    }
-    for pack in packs {
-        let index = pack.index()?;
-        open.retain(|oid| !is_in(&index, bytes_of(*oid)));
-    }
-    match open.into_iter().next() {
-        Some(missing) => Err(GitError::Incomplete(missing)),
-        None => Ok(objects),
-    }
-}
-
-/// Collects on one thread what the pack refers to and does not hold.
-struct Needed<'a> {
-    index: &'a gix_pack::index::File,
-    recent: Vec<OidBytes>,
-    found: HashSet<Oid>,
-    all: &'a Mutex<HashSet<Oid>>,
-}
-
-impl Needed<'_> {
-    fn take(&mut self, oid: OidBytes) {
-        let slot = references::slot(oid);
-        if self.recent[slot] == oid {
-            return;
-        }
-        self.recent[slot] = oid;
-        if !is_in(self.index, oid)
-            && let Ok(oid) = Oid::from_bytes(&oid)
-        {
-            self.found.insert(oid);
-        }
-    }
-}
-
-impl Clone for Needed<'_> {
-    fn clone(&self) -> Self {
-        Self { recent: self.recent.clone(), found: HashSet::new(), ..*self }
-    }
-}
-
-impl Drop for Needed<'_> {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(self.found.drain());
-    }
 }
 
 fn damaged(path: &Path, error: &dyn std::fmt::Display) -> GitError {

@@ -19,11 +19,13 @@ use git2::{ObjectType, Oid};
 use gix_pack::data::Entry;
 use gix_pack::data::entry::Header;
 
+use super::GitError;
 use super::delta;
+use super::entries::kind_of;
+use super::examine::hash;
 use super::files::open_file;
 use super::pack::{self, OID_BYTES, Pack};
 use super::references::bytes_of;
-use super::{GitError, receive};
 use crate::text::printable;
 
 /// An object as git stores it, without its header.
@@ -214,18 +216,8 @@ fn base_of(offset: u64, distance: u64) -> Result<u64, Unread> {
     base.ok_or_else(|| unreadable(&"a delta whose base is outside of the pack"))
 }
 
-fn kind_of(header: Header) -> Option<ObjectType> {
-    match header {
-        Header::Commit => Some(ObjectType::Commit),
-        Header::Tree => Some(ObjectType::Tree),
-        Header::Blob => Some(ObjectType::Blob),
-        Header::Tag => Some(ObjectType::Tag),
-        Header::OfsDelta { .. } | Header::RefDelta { .. } => None,
-    }
-}
-
 fn checked(oid: Oid, object: Object) -> Result<Object, Unread> {
-    let hash = receive::hash(object.kind.str(), &object.data).try_finalize().map_err(|error| unreadable(&error))?;
+    let hash = hash(object.kind, &object.data).try_finalize().map_err(|error| unreadable(&error))?;
     if hash.as_bytes() == bytes_of(oid) { Ok(object) } else { Err(unreadable(&"its content does not match its id")) }
 }
 

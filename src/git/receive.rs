@@ -10,28 +10,25 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use bytesize::ByteSize;
-use git2::{ObjectType, Oid};
+use git2::Oid;
 use gix_hash::Kind::Sha1;
-use gix_pack::cache::delta::{Tree, traverse};
 use gix_pack::data::entry::Header;
 use gix_pack::data::header;
 use gix_pack::data::input::{BytesToEntriesIter, EntryDataMode, Mode};
 use gix_packetline::PacketLineRef;
 use gix_packetline::blocking_io::StreamingPeekableIter;
 use gix_packetline::read::ProgressAction;
-use gix_utils::progress::Discard;
-use tokio_util::sync::CancellationToken;
 
 use super::advertisement::{Advertisement, FLUSH, push_line};
+use super::examine::{self, Arriving, Needs};
 use super::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
-use super::references::{self, OidBytes, RECENT, bytes_of};
+use super::references::{OidBytes, bytes_of};
 use super::refs::parse_oid;
 use super::stage::{Download, Transfer};
-use super::unpacking::Unpacking;
 use super::{GitError, transport};
 use crate::text::printable;
 
@@ -81,8 +78,8 @@ pub(super) struct Arrived {
     growing: PathBuf,
     /// One for each object received, by id.
     rows: Vec<Row>,
-    /// What they refer to, sorted.
-    needs: Vec<OidBytes>,
+    /// What they refer to.
+    needs: Needs,
     entries_end: u64,
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
@@ -109,12 +106,13 @@ pub(super) fn receive(
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
     })?;
-    let Some(Received { rows, largest_bytes, entries_end, own, checksum }) = received else {
+    let Some(Received { arriving, own, checksum }) = received else {
         tracing::debug!("the pack is unusual and is received by libgit2");
         std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
         return Ok(None);
     };
-    let Examined { mut rows, needs } = examine(&growing, rows, (entries_end, largest_bytes), limit, &cancel)?;
+    let entries_end = arriving.end;
+    let (mut rows, needs) = examine::arrived(&growing, arriving, limit, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
@@ -138,12 +136,19 @@ impl Arrived {
     ) -> Result<Option<Pack>, GitError> {
         let Self { folder, growing, mut rows, needs, entries_end, own: own_rows, checksum } = self;
         let is_there = |oid: OidBytes| rows.binary_search_by_key(&oid, |row| row.oid).is_ok();
-        let needed = wanted.iter().map(|oid| bytes_of(*oid)).chain(needs);
-        for oid in needed {
-            if !is_there(oid) && !is_stored(oid) {
-                return Err(GitError::Incomplete(Oid::from_bytes(&oid)?));
-            }
+        let missing_tip = wanted.iter().map(|oid| bytes_of(*oid)).find(|oid| !is_there(*oid) && !is_stored(*oid));
+        let missing = missing_tip.or_else(|| {
+            // Both are sorted.
+            let mut reached = 0;
+            needs.iter().find(|oid| {
+                reached += rows[reached..].iter().take_while(|row| row.oid < *oid).count();
+                rows.get(reached).is_none_or(|row| row.oid != *oid) && !is_stored(*oid)
+            })
+        });
+        if let Some(missing) = missing {
+            return Err(GitError::Incomplete(Oid::from_bytes(&missing)?));
         }
+        drop(needs);
         if rows.is_empty() && own.is_empty() {
             std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
             return Ok(None);
@@ -165,12 +170,7 @@ struct Answer<R> {
 
 /// What is in scratch once everything has come.
 struct Received {
-    /// One for each object received; what they are is not known yet.
-    rows: Vec<Row>,
-    /// The size of the largest entry, unpacked.
-    largest_bytes: u64,
-    /// Where the entries received end.
-    entries_end: u64,
+    arriving: Arriving,
     /// Our own objects, behind them.
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
@@ -216,10 +216,9 @@ fn write_to(
         let all = pack::count_of(objects as usize + own.len())?;
         let mut copy = Copy::begin(file, &pack::header(all)).map_err(failed())?;
         let failure = Cell::new(None);
-        let arriving = Arriving { reader: pack, copy: &mut copy, failure: &failure };
-        let mut reader = BufReader::with_capacity(PIECE_BYTES, first.chain(arriving));
-        let mut rows = Vec::new();
-        let (mut entries_end, mut largest_bytes) = (HEADER_BYTES, 0);
+        let copied = Copied { reader: pack, copy: &mut copy, failure: &failure };
+        let mut reader = BufReader::with_capacity(PIECE_BYTES, first.chain(copied));
+        let mut arriving = Arriving { end: HEADER_BYTES, ..Arriving::default() };
         let entries = if objects == 0 {
             // gitoxide takes it for granted that there is one.
             check_empty(&mut reader)?;
@@ -244,19 +243,25 @@ fn write_to(
             if is_unusual(&entry) {
                 return Ok(None);
             }
-            largest_bytes = largest_bytes.max(entry.decompressed_size);
-            entries_end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
-            rows.push(Row { oid: [0; OID_BYTES], crc32: entry.crc32.unwrap_or_default(), offset: entry.pack_offset });
-            transfer.received_objects.store(rows.len(), Ordering::Relaxed);
+            let base_distance = match entry.header {
+                Header::OfsDelta { base_distance } => Some(base_distance),
+                _ => None,
+            };
+            if !arriving.push(entry.pack_offset, base_distance, entry.crc32.unwrap_or_default()) {
+                return Err(GitError::BrokenPack("it holds a delta of what is not in it".to_owned()));
+            }
+            arriving.largest_bytes = arriving.largest_bytes.max(entry.decompressed_size);
+            arriving.end = entry.pack_offset + u64::from(entry.header_size) + entry.compressed_size;
+            transfer.received_objects.store(arriving.entries.len(), Ordering::Relaxed);
         }
-        if copy.written_bytes != entries_end {
+        if copy.written_bytes != arriving.end {
             return Err(GitError::BrokenPack("it does not end with its checksum".to_owned()));
         }
         let mut appended = Vec::new();
-        let own = own.iter().map(|object| object.append_to(&mut appended, entries_end)).collect::<io::Result<_>>();
+        let own = own.iter().map(|object| object.append_to(&mut appended, arriving.end)).collect::<io::Result<_>>();
         let own = own.map_err(failed())?;
         let checksum = copy.end(&appended).map_err(failed())?;
-        Ok(Some(Received { rows, largest_bytes, entries_end, own, checksum }))
+        Ok(Some(Received { arriving, own, checksum }))
     })();
     match remote_error {
         Some(text) => Err(GitError::Remote(text)),
@@ -363,14 +368,14 @@ impl Copy {
 }
 
 /// Copies what is read.
-struct Arriving<'a, R> {
+struct Copied<'a, R> {
     reader: R,
     copy: &'a mut Copy,
     /// Why it could not be copied: to the reader that is no fault of the pack.
     failure: &'a Cell<Option<io::Error>>,
 }
 
-impl<R: Read> Read for Arriving<'_, R> {
+impl<R: Read> Read for Copied<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(out)?;
         self.copy.take(&out[..count]).map_err(|error| {
@@ -381,158 +386,13 @@ impl<R: Read> Read for Arriving<'_, R> {
     }
 }
 
-/// What the objects of a pack are, and what they refer to.
-struct Examined {
-    rows: Vec<Row>,
-    /// What they refer to, sorted.
-    needs: Vec<OidBytes>,
-}
-
-/// Unpacks and hashes every object, on all processors.
-fn examine(
-    growing: &Path,
-    rows: Vec<Row>,
-    (entries_end, largest_bytes): (u64, u64),
-    object_size_max: ByteSize,
-    cancel: &CancellationToken,
-) -> Result<Examined, GitError> {
-    if rows.is_empty() {
-        return Ok(Examined { rows, needs: Vec::new() });
-    }
-    let Unpacking { threads, _memory } = Unpacking::begin(rows.len() as u64, largest_bytes, cancel)?;
-    let interrupt = AtomicBool::new(false);
-    let malformed = Mutex::new(None);
-    let needs = Mutex::new(Merged::default());
-    let (stop, first_malformed) = (&interrupt, &malformed);
-    let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: Vec::new(), all: &needs };
-    let traversed = (|| {
-        let data = gix_pack::data::File::at(growing, Sha1)?;
-        let no_base = |_: &gix_hash::oid| Ok(None);
-        let offset = |row: &Row| row.offset;
-        let tree = Tree::from_offsets_in_pack(growing, rows.into_iter(), &offset, &no_base, &mut Discard, stop, Sha1)?;
-        tree.traverse(
-            |range, data: &gix_pack::data::File| data.entry_slice(range),
-            &data,
-            entries_end,
-            move |row: &mut Row, _, object| {
-                if cancel.is_cancelled() {
-                    stop.store(true, Ordering::Relaxed);
-                }
-                // A delta has the header of the object at the end of its chain of bases.
-                let kind = match object.entry.header {
-                    Header::Commit => "commit",
-                    Header::Tree => "tree",
-                    Header::Tag => "tag",
-                    _ => "blob",
-                };
-                // Fails for a collision of SHA-1, as git does.
-                row.oid.copy_from_slice(hash(kind, object.decompressed).try_finalize()?.as_bytes());
-                if references::each(ObjectType::from_str(kind), object.decompressed, |oid| references.take(oid))
-                    .is_err()
-                {
-                    first_malformed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(row.oid);
-                    stop.store(true, Ordering::Relaxed);
-                }
-                Ok(())
-            },
-            traverse::Options {
-                object_progress: Box::new(Discard),
-                size_progress: &mut Discard,
-                thread_limit: Some(threads),
-                should_interrupt: stop,
-                object_hash: Sha1,
-                alloc_limit_bytes: usize::try_from(object_size_max.as_u64()).ok(),
-            },
-        )
-    })();
-    if cancel.is_cancelled() {
-        return Err(GitError::Cancelled);
-    }
-    if let Some(oid) = malformed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(GitError::BrokenPack(format!("object {} is malformed", Oid::from_bytes(&oid)?)));
-    }
-    let traverse::Outcome { roots, children } = traversed.map_err(|error| broken(&error))?;
-    let rows = roots.into_iter().chain(children).map(|item| item.data).collect();
-    Ok(Examined { rows, needs: needs.into_inner().unwrap_or_else(PoisonError::into_inner).sorted() })
-}
-
-/// Hashes an object for its id.
-pub(super) fn hash(kind: &str, data: &[u8]) -> gix_hash::Hasher {
-    let mut hasher = gix_hash::hasher(Sha1);
-    hasher.update(format!("{kind} {}\0", data.len()).as_bytes());
-    hasher.update(data);
-    hasher
-}
-
-/// Collects on one thread what objects refer to.
-struct References<'a> {
-    recent: Vec<OidBytes>,
-    found: Vec<OidBytes>,
-    all: &'a Mutex<Merged>,
-}
-
-/// As many ids are handed on at once.
-const FOUND_MAX: usize = 1 << 16;
-
-impl References<'_> {
-    fn take(&mut self, oid: OidBytes) {
-        let slot = references::slot(oid);
-        if self.recent[slot] != oid {
-            self.recent[slot] = oid;
-            self.found.push(oid);
-            if self.found.len() >= FOUND_MAX {
-                self.hand_on();
-            }
-        }
-    }
-
-    fn hand_on(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).add(&mut self.found);
-    }
-}
-
-impl Clone for References<'_> {
-    fn clone(&self) -> Self {
-        Self { recent: self.recent.clone(), found: Vec::new(), all: self.all }
-    }
-}
-
-impl Drop for References<'_> {
-    fn drop(&mut self) {
-        self.hand_on();
-    }
-}
-
-/// Ids from all threads, each once when it is sorted: a set of millions of them would take three times the memory.
-#[derive(Default)]
-struct Merged {
-    oids: Vec<OidBytes>,
-    sorted: usize,
-}
-
-impl Merged {
-    fn add(&mut self, found: &mut Vec<OidBytes>) {
-        self.oids.append(found);
-        if self.oids.len() > 2 * self.sorted + 4 * FOUND_MAX {
-            self.sort();
-        }
-    }
-
-    fn sort(&mut self) {
-        self.oids.sort_unstable();
-        self.oids.dedup();
-        self.sorted = self.oids.len();
-    }
-
-    fn sorted(mut self) -> Vec<OidBytes> {
-        self.sort();
-        self.oids
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
+
+    use git2::ObjectType;
+
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -602,9 +462,8 @@ mod tests {
         let received = received.unwrap().unwrap();
         let growing = folder.path().join("growing.pack");
         let cancel = CancellationToken::new();
-        let Examined { mut rows, needs } =
-            examine(&growing, received.rows, (received.entries_end, received.largest_bytes), LARGE, &cancel).unwrap();
-        assert_eq!((rows.len(), needs.len()), (3, 0));
+        let (mut rows, needs) = examine::arrived(&growing, received.arriving, LARGE, &cancel).unwrap();
+        assert_eq!((rows.len(), needs.iter().count()), (3, 0));
         rows.extend(received.own);
         let pack = pack::name(&growing, rows, received.checksum, folder.path()).unwrap();
         let verified = Command::new("git").arg("verify-pack").arg(&pack.idx).output().unwrap();
@@ -671,7 +530,7 @@ mod tests {
         let pack = pack_of_git(&["--delta-base-offset"]);
         for acknowledgements in [&["NAK"][..], &[ACK], &[ACK, ACK]] {
             let written = write_after_haves(&answer_with(acknowledgements, &pack), 2, &[]).0;
-            assert_eq!(written.unwrap().unwrap().rows.len(), 3, "{acknowledgements:?}");
+            assert_eq!(written.unwrap().unwrap().arriving.entries.len(), 3, "{acknowledgements:?}");
         }
         let too_many = write_after_haves(&answer_with(&[ACK; 4], &pack), 2, &[]).0;
         assert!(matches!(too_many, Err(GitError::Protocol(_))));
@@ -685,7 +544,7 @@ mod tests {
     fn a_pack_without_objects_ends_with_its_checksum_too() {
         let empty = pack_of(&[], &["--delta-base-offset"]);
         let whole = write_after_haves(&answer_with(&[ACK], &empty), 1, &[]).0;
-        assert!(whole.unwrap().unwrap().rows.is_empty());
+        assert!(whole.unwrap().unwrap().arriving.entries.is_empty());
         for end in 0..empty.len() {
             assert!(write_after_haves(&answer_with(&[ACK], &empty[..end]), 1, &[]).0.is_err(), "cut at {end}");
         }

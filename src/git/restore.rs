@@ -22,7 +22,7 @@ use super::references::{self, Sieve};
 use super::refs::Refs;
 use super::snapshot::Content;
 use super::view::View;
-use super::{GitError, transport};
+use super::{GitError, examine, transport};
 use crate::text::printable;
 
 /// Says what a restored repository looks like.
@@ -99,10 +99,9 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     let copied = copy_all(view.mirror(), &packs, cancel)?;
     let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
     // Of a part only what is built below is proven.
-    let proven =
-        whole.and_then(
-            |copies| if is_part { Ok(None) } else { pack::prove(&copies, &tips(&content.refs), cancel).map(Some) },
-        );
+    let proven = whole.and_then(|copies| {
+        if is_part { Ok(None) } else { examine::prove(&copies, &tips(&content.refs), cancel).map(Some) }
+    });
     let mut restored = match proven {
         Ok(Some(objects)) => {
             let refs = content.refs.clone();
@@ -192,7 +191,7 @@ fn what_is_whole(
         built.moved_to(&packs)?;
     }
     remove_all(&into)?;
-    let proven = pack::prove(&packs_in(&packs)?, &tips(&whole), cancel)?;
+    let proven = examine::prove(&packs_in(&packs)?, &tips(&whole), cancel)?;
     let around_damage = !lost.is_empty();
     Ok(Restored { refs: whole, objects: proven, around_damage, lost, ..Restored::default() })
 }

@@ -18,8 +18,9 @@ use url::Url;
 use super::GitError;
 use super::advertisement::{Advertisement, WANTED_REFSPEC};
 use super::changes::{self, RefChange};
+use super::examine::{self, Depth};
 use super::objects::{Objects, StoredPacks};
-use super::pack::{self, Depth, Pack};
+use super::pack::{self, Pack};
 use super::reader::ObjectReader;
 use super::receive::{self, Wish};
 use super::references::bytes_of;
@@ -198,7 +199,7 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
         let objects = ObjectReader::of_folder(&folder)?;
         promised.extend(snapshot::targets(&objects, &snapshot::history(&objects, newest.oid)?)?);
     }
-    pack::prove(&staged.packs, &promised, &download.cancel)?;
+    examine::prove(&staged.packs, &promised, &download.cancel)?;
     Ok(staged)
 }
 
@@ -362,7 +363,7 @@ fn check_complete(
 ) -> Result<(), GitError> {
     let mut needed: HashSet<Oid> = wanted.iter().copied().collect();
     if let Some(pack) = pack {
-        let examined = pack::examine(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
+        let examined = examine::stored(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
         // Hashed: neither libgit2 nor unpacking notices an object that is shorter than its entry says.
         let examined = examined.map_err(|error| match error {
             // It is in scratch, not in the mirror.

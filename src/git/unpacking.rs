@@ -8,13 +8,13 @@ use bytesize::ByteSize;
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
+use super::resolve::KEPT_BYTES;
 use crate::memory::{self, Reservation};
 
-/// For each object: its row, its place in the tree of deltas, and what it refers to; measured with a million small ones, see
-/// `docs/performance.md`.
-const OBJECT_BYTES: u64 = 250;
-/// A thread has a base, what is made of it, and the delta in between.
-const BUFFERS: u64 = 3;
+/// A thread has the first base of a chain, the one at hand, what is made of it, and the delta in between.
+const BUFFERS: u64 = 4;
+/// So many deltas in a row git makes by default: `pack.depth`.
+const CHAIN: u64 = 50;
 
 /// The means to unpack one pack; dropping it gives them back.
 #[derive(Debug)]
@@ -25,23 +25,23 @@ pub(super) struct Unpacking {
 }
 
 impl Unpacking {
-    /// Waits until there is memory for a pack with so many objects, of which the largest has so many bytes.
+    /// Waits until there is memory for what is kept of a pack's objects, and for unpacking them: the largest has so many bytes.
     ///
     /// # Errors
     /// [`GitError::NeedsMemory`] if it takes more than twice of what there is; [`GitError::Cancelled`].
-    pub(super) fn begin(objects: u64, largest_bytes: u64, cancel: &CancellationToken) -> Result<Self, GitError> {
+    pub(super) fn begin(kept_bytes: u64, largest_bytes: u64, cancel: &CancellationToken) -> Result<Self, GitError> {
         let allowed = memory::limit();
-        let of_objects = objects.saturating_mul(OBJECT_BYTES);
-        let of_thread = largest_bytes.saturating_mul(BUFFERS).max(1);
+        let between = largest_bytes.saturating_mul(CHAIN).min(KEPT_BYTES as u64);
+        let of_thread = largest_bytes.saturating_mul(BUFFERS).saturating_add(between).max(1);
         // By default half of the machine is allowed.
-        let needed = of_objects.saturating_add(of_thread);
+        let needed = kept_bytes.saturating_add(of_thread);
         if needed > allowed.saturating_mul(2) {
             return Err(GitError::NeedsMemory { needed: ByteSize(needed), allowed: ByteSize(allowed) });
         }
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let affordable = usize::try_from(allowed.saturating_sub(of_objects) / 2 / of_thread).unwrap_or(usize::MAX);
+        let affordable = usize::try_from(allowed.saturating_sub(kept_bytes) / 2 / of_thread).unwrap_or(usize::MAX);
         let threads = affordable.clamp(1, processors);
-        let needed = of_objects.saturating_add(of_thread.saturating_mul(threads as u64));
+        let needed = kept_bytes.saturating_add(of_thread.saturating_mul(threads as u64));
         let memory = memory::reserve(needed, cancel).ok_or(GitError::Cancelled)?;
         Ok(Self { threads, _memory: memory })
     }

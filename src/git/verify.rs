@@ -13,8 +13,9 @@ use git2::Oid;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::examine::{self, Depth};
 use super::files::{read_at_once, read_text};
-use super::pack::{self, Depth};
+use super::pack;
 use super::reader::ObjectReader;
 use super::references::Sieve;
 use super::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
@@ -134,12 +135,12 @@ fn examine(
     scratch: &Path,
     depth: Depth,
     cancel: &CancellationToken,
-) -> Result<pack::Examined, GitError> {
+) -> Result<examine::Examined, GitError> {
     // One of its own, which the next run sweeps if this process is killed.
     let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
     // Only what its checksum vouches for is unpacked by many threads at once.
     let copy = copies::copy(pack, folder.path(), cancel)?.whole()?;
-    pack::examine(&copy, depth, None, cancel)
+    examine::stored(&copy, depth, None, cancel)
 }
 
 struct Findings {

@@ -53,23 +53,34 @@ fn a_change_is_one_pack_of_its_own_size() {
 
 #[test]
 fn memory_does_not_grow_with_what_is_stored() {
-    let (small_kib, small_bytes) = peak_memory_of_a_first_mirror(10);
-    let (large_kib, large_bytes) = peak_memory_of_a_first_mirror(100);
+    let (small_kib, small_bytes) = peak_memory_of_a_first_mirror(10, 500_000);
+    let (large_kib, large_bytes) = peak_memory_of_a_first_mirror(100, 500_000);
     eprintln!("{small_kib} KiB of memory for a pack of {small_bytes} bytes, {large_kib} KiB for {large_bytes} bytes");
     assert!(large_bytes > 9 * small_bytes && large_bytes > 25_000_000);
     assert!(small_kib > 0 && large_kib < small_kib + 8 * 1024);
 }
 
+#[test]
+fn an_object_costs_little_memory() {
+    let (few, many) = (10_000, 110_000);
+    let (few_kib, _) = peak_memory_of_a_first_mirror(few, 12);
+    let (many_kib, _) = peak_memory_of_a_first_mirror(many, 12);
+    // Three objects a file: it, its commit and its tree. gitoxide's tree of deltas alone takes 200 bytes each.
+    let bytes = many_kib.saturating_sub(few_kib) * 1024 / (3 * (many - few));
+    eprintln!("{few_kib} KiB of memory, {many_kib} KiB: {bytes} bytes for each object more");
+    assert!(few_kib > 0 && bytes < 110);
+}
+
 /// Returns the most memory that a run has had for itself, in KiB, and the size of the pack that it stored, in bytes.
-fn peak_memory_of_a_first_mirror(files: u64) -> (u64, u64) {
+fn peak_memory_of_a_first_mirror(files: u64, bytes: usize) -> (u64, u64) {
     let world = World::new();
     let site = world.add("acme/site");
     let mut stream = String::new();
     for number in 0..files {
-        let text = noise(number, 500_000);
+        let text = noise(number, bytes);
         let _ = write!(
             stream,
-            "commit refs/heads/big\ncommitter A <a@example.com> 1700000000 +0000\ndata 1\nc\nM 100644 inline f{number}\ndata {}\n{text}\n",
+            "commit refs/heads/big\ncommitter A <a@example.com> 1700000000 +0000\ndata 1\nc\nM 100644 inline f\ndata {}\n{text}\n",
             text.len()
         );
     }

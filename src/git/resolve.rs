@@ -1,0 +1,629 @@
+//! Resolving deltas: unpacks every entry of a pack, in eight bytes of memory an entry.
+//!
+//! Blocking; reads a pack on local disk with `pread`, on several threads. Source of the format: git's documentation,
+//! `gitformat-pack`. gitoxide does the same with a tree of deltas of 200 bytes an entry, which for ten million objects is more
+//! than a small machine has. What a newcomer would get wrong: one entry may be the base of nearly all others, so threads that
+//! have nothing left to do are given a part of what another still has before it; and what is kept for the deltas that follow
+//! has a bound, so that a base may have to be made once more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use git2::ObjectType;
+use tokio_util::sync::CancellationToken;
+
+use super::entries::{Entries, ROOM_BYTES, Unpacker, kind_of};
+use super::{GitError, delta};
+
+/// Stands for "no entry". No pack has so many: its header counts them in 32 bits, and the memory is refused before.
+pub(super) const NONE: u32 = u32::MAX;
+/// Stands in the list of siblings for an entry that is no delta.
+const ROOT: u32 = u32::MAX - 1;
+/// What a thread keeps of the bases between the first of a chain and the one at hand, in bytes.
+pub(super) const KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// A longer chain of deltas is refused; git makes none of more than 4,095.
+const CHAIN_MAX: usize = 1 << 16;
+/// So many entries a thread takes at once.
+const CHUNK: u64 = 256;
+/// So many deltas of one base are not worth giving away.
+const FEW: usize = 64;
+
+/// Says which entries of a pack are made of which, by their numbers in the order of the pack.
+pub(super) struct Deltas {
+    /// For each entry the first that is made of it.
+    first: Vec<u32>,
+    /// For each delta the next one that is made of the same base.
+    next: Vec<u32>,
+}
+
+impl Deltas {
+    /// Takes for each entry the number of its base, [`NONE`] if it is no delta.
+    pub(super) fn new(mut bases: Vec<u32>) -> Self {
+        let mut first = vec![NONE; bases.len()];
+        // From the end, so that each list ascends and is read forwards.
+        for (number, base) in bases.iter_mut().enumerate().rev() {
+            *base = match first.get_mut(*base as usize) {
+                Some(first) => std::mem::replace(first, u32::try_from(number).unwrap_or(NONE)),
+                None => ROOT,
+            };
+        }
+        Self { first, next: bases }
+    }
+
+    fn is_root(&self, number: u32) -> bool {
+        self.next[number as usize] == ROOT
+    }
+}
+
+/// An object that was unpacked.
+pub(super) struct Resolved<'a> {
+    /// Which entry of the pack it is.
+    pub(super) number: u32,
+    pub(super) kind: ObjectType,
+    pub(super) data: &'a [u8],
+    /// Of the entry's bytes in the pack.
+    pub(super) crc32: u32,
+}
+
+/// Unpacks every entry once, and calls a thread's own visitor for each.
+///
+/// # Errors
+/// What is wrong with the pack, by [`Entries::broken`], or what a visitor says; [`GitError::ObjectTooLarge`];
+/// [`GitError::Io`] if the pack cannot be read; [`GitError::Cancelled`].
+pub(super) fn resolve<O, V>(
+    entries: &Entries<'_, O>,
+    deltas: &Deltas,
+    threads: usize,
+    visitor: impl Fn() -> V + Sync,
+    cancel: &CancellationToken,
+) -> Result<(), GitError>
+where
+    O: Fn(u32) -> u64 + Sync,
+    V: FnMut(&Resolved<'_>) -> Result<(), GitError>,
+{
+    let shared = Shared { threads, ..Shared::default() };
+    let work = || {
+        let worker = Worker {
+            deltas,
+            shared: &shared,
+            cancel,
+            visit: visitor(),
+            unpacker: Unpacker::new(entries, deltas.first.len()),
+            instructions: Vec::new(),
+            spare: Vec::new(),
+        };
+        worker.run().inspect_err(|_| shared.stop())
+    };
+    let ended: Vec<Result<(), GitError>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let joined =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(joined).collect()
+    });
+    if cancel.is_cancelled() {
+        return Err(GitError::Cancelled);
+    }
+    ended.into_iter().collect::<Result<(), GitError>>()?;
+    // A delta of an entry that is itself made of that delta is never come to.
+    if shared.resolved.into_inner() != deltas.first.len() as u64 {
+        return Err((entries.broken)("it holds deltas that are made of each other".to_owned()));
+    }
+    Ok(())
+}
+
+/// What the threads have in common.
+#[derive(Default)]
+struct Shared {
+    threads: usize,
+    /// The next entry that nobody has taken.
+    next: AtomicU64,
+    resolved: AtomicU64,
+    stopped: AtomicBool,
+    /// How many threads wait for a part of another's work.
+    idle: AtomicUsize,
+    given: Mutex<Option<Base>>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Base>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        let _given = self.lock();
+        self.changed.notify_all();
+    }
+
+    /// Waits until another thread gives a part of its work away; none once all threads wait.
+    fn wait(&self) -> Option<Base> {
+        let mut given = self.lock();
+        let idle = self.idle.fetch_add(1, Ordering::Relaxed) + 1;
+        if idle == self.threads {
+            self.changed.notify_all();
+        }
+        loop {
+            if let Some(base) = given.take() {
+                self.idle.fetch_sub(1, Ordering::Relaxed);
+                return Some(base);
+            }
+            if self.stopped.load(Ordering::Relaxed) || self.idle.load(Ordering::Relaxed) == self.threads {
+                return None;
+            }
+            given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives away what is still to be made of the first base of a chain that has any of it; of the last base all but a few.
+    fn give(&self, chain: &mut [Base], deltas: &Deltas) {
+        let mut given = self.lock();
+        if given.is_some() {
+            return;
+        }
+        let Some((last, before)) = chain.split_last_mut() else { return };
+        *given = match before.iter_mut().find(|base| base.data.is_some() && !base.is_done()) {
+            Some(base) => Some(base.split_at(base.next)),
+            None => last.after(FEW, deltas).map(|next| last.split_at(next)),
+        };
+        if given.is_some() {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// An object that others are made of.
+#[derive(Clone)]
+struct Base {
+    number: u32,
+    kind: ObjectType,
+    /// None if it is to be made once more when it is needed.
+    data: Option<Vec<u8>>,
+    /// The next delta to be applied to it,
+    next: u32,
+    /// and the first one that is not.
+    end: u32,
+}
+
+impl Base {
+    fn is_done(&self) -> bool {
+        self.next == self.end
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Returns the delta that comes after so many.
+    fn after(&self, count: usize, deltas: &Deltas) -> Option<u32> {
+        let mut next = self.next;
+        for _ in 0..count {
+            if next == self.end {
+                return None;
+            }
+            next = deltas.next[next as usize];
+        }
+        (next != self.end).then_some(next)
+    }
+
+    /// Leaves what comes from a delta on to the copy that it returns.
+    fn split_at(&mut self, next: u32) -> Self {
+        let rest = Self { next, ..self.clone() };
+        self.end = next;
+        rest
+    }
+}
+
+/// Bases, each made of the one before it; the last is at hand.
+struct Chain {
+    bases: Vec<Base>,
+    /// What those between the first and the last take.
+    kept_bytes: usize,
+}
+
+impl Chain {
+    /// Adds a base. The one before it is forgotten if nothing else is made of it; and others, from the beginning on, until
+    /// what is kept is within its bound. The first stays, for those behind it to be made once more.
+    fn push(&mut self, base: Base) {
+        if let [_, .., last] = self.bases.as_mut_slice() {
+            if last.is_done() {
+                last.data = None;
+            }
+            self.kept_bytes += last.bytes();
+        }
+        self.bases.push(base);
+        let between = self.bases.len() - 1;
+        for base in self.bases[..between].iter_mut().skip(1) {
+            if self.kept_bytes <= KEPT_BYTES {
+                break;
+            }
+            self.kept_bytes -= base.bytes();
+            base.data = None;
+        }
+    }
+
+    /// Drops the last base; returns its memory.
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let last = self.bases.pop()?;
+        if let [_, .., last] = self.bases.as_slice() {
+            self.kept_bytes -= last.bytes();
+        }
+        last.data
+    }
+}
+
+struct Worker<'a, O, V> {
+    deltas: &'a Deltas,
+    shared: &'a Shared,
+    cancel: &'a CancellationToken,
+    visit: V,
+    unpacker: Unpacker<'a, O>,
+    /// The delta at hand.
+    instructions: Vec<u8>,
+    /// Memory to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// So that nobody waits for a thread that panicked.
+impl<O, V> Drop for Worker<'_, O, V> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.stop();
+        }
+    }
+}
+
+impl<O, V> Worker<'_, O, V>
+where
+    O: Fn(u32) -> u64,
+    V: FnMut(&Resolved<'_>) -> Result<(), GitError>,
+{
+    fn run(mut self) -> Result<(), GitError> {
+        let count = self.deltas.first.len() as u64;
+        loop {
+            let begin = self.shared.next.fetch_add(CHUNK, Ordering::Relaxed);
+            if begin >= count {
+                break;
+            }
+            for number in begin..count.min(begin + CHUNK) {
+                let number = u32::try_from(number).unwrap_or(NONE);
+                if self.deltas.is_root(number) {
+                    self.family_of(number)?;
+                }
+            }
+        }
+        while let Some(base) = self.shared.wait() {
+            self.descend(base)?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.shared.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Unpacks an entry that is no delta, and everything that is made of it.
+    fn family_of(&mut self, number: u32) -> Result<(), GitError> {
+        if self.is_over() {
+            return Ok(());
+        }
+        let mut data = self.spare.pop().unwrap_or_default();
+        let unpacked = self.unpacker.unpack(number, &mut data)?;
+        let Some(kind) = kind_of(unpacked.header) else {
+            return Err((self.unpacker.entries.broken)(format!("its entry {number} is no object")));
+        };
+        self.tell(&Resolved { number, kind, data: &data, crc32: unpacked.crc32 })?;
+        match self.deltas.first[number as usize] {
+            NONE => self.put_by(data),
+            next => self.descend(Base { number, kind, data: Some(data), next, end: NONE })?,
+        }
+        Ok(())
+    }
+
+    /// Makes everything that is made of a base, depth first.
+    fn descend(&mut self, base: Base) -> Result<(), GitError> {
+        let mut chain = Chain { bases: vec![base], kept_bytes: 0 };
+        while let Some(base) = chain.bases.last_mut() {
+            if self.is_over() {
+                return Ok(());
+            }
+            if base.is_done() {
+                if let Some(data) = chain.pop() {
+                    self.put_by(data);
+                }
+                continue;
+            }
+            let number = base.next;
+            base.next = self.deltas.next[number as usize];
+            let kind = base.kind;
+            self.restore(&mut chain.bases)?;
+            let crc32 = self.unpacker.unpack(number, &mut self.instructions)?.crc32;
+            let Some(base) = chain.bases.last() else { break };
+            let data = self.made_of(number, base.data.as_deref().unwrap_or_default())?;
+            self.tell(&Resolved { number, kind, data: &data, crc32 })?;
+            match self.deltas.first[number as usize] {
+                NONE => self.put_by(data),
+                _ if chain.bases.len() >= CHAIN_MAX => {
+                    return Err((self.unpacker.entries.broken)(format!("more than {CHAIN_MAX} deltas in a row")));
+                }
+                next => chain.push(Base { number, kind, data: Some(data), next, end: NONE }),
+            }
+            if self.shared.idle.load(Ordering::Relaxed) > 0 {
+                self.shared.give(&mut chain.bases, self.deltas);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, resolved: &Resolved<'_>) -> Result<(), GitError> {
+        self.shared.resolved.fetch_add(1, Ordering::Relaxed);
+        (self.visit)(resolved)
+    }
+
+    /// Applies the delta at hand.
+    fn made_of(&mut self, number: u32, base: &[u8]) -> Result<Vec<u8>, GitError> {
+        let entries = self.unpacker.entries;
+        let misfit = |error| (entries.broken)(format!("the entry at {}: {error}", (entries.offset)(number)));
+        entries.check_size(delta::result_size(&self.instructions).map_err(misfit)? as u64)?;
+        let mut data = self.spare.pop().unwrap_or_default();
+        delta::apply_into(base, &self.instructions, &mut data).map_err(misfit)?;
+        Ok(data)
+    }
+
+    /// Makes the last base of a chain once more if it was forgotten. The first is always there.
+    fn restore(&mut self, chain: &mut [Base]) -> Result<(), GitError> {
+        let Some(there) = chain.iter().rposition(|base| base.data.is_some()) else { return Ok(()) };
+        for at in there + 1..chain.len() {
+            self.unpacker.unpack(chain[at].number, &mut self.instructions)?;
+            chain[at].data = Some(self.made_of(chain[at].number, chain[at - 1].data.as_deref().unwrap_or_default())?);
+            if at - 1 > there {
+                chain[at - 1].data = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps memory to be used again, if it is little.
+    fn put_by(&mut self, data: Vec<u8>) {
+        if data.capacity() <= ROOM_BYTES && self.spare.len() < 16 {
+            self.spare.push(data);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "numbers of small packs, and bytes masked to the bits that fit")]
+mod tests {
+    use std::io::Write;
+
+    use bytesize::ByteSize;
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+
+    const LARGE: ByteSize = ByteSize::mib(64);
+
+    /// Objects that grow by a byte from the one that each is made of; `None` stands for itself.
+    struct Growing {
+        bases: Vec<Option<usize>>,
+        first_bytes: usize,
+    }
+
+    impl Growing {
+        fn content(&self, number: usize) -> Vec<u8> {
+            let Some(base) = self.bases[number] else { return vec![b'a' + (number % 7) as u8; self.first_bytes] };
+            let mut content = self.content(base);
+            content.push((number % 251) as u8);
+            content
+        }
+
+        fn sizes(&self) -> Vec<usize> {
+            let mut sizes = vec![0; self.bases.len()];
+            for number in 0..sizes.len() {
+                let mut chain = vec![number];
+                while let Some(base) = self.bases[chain[chain.len() - 1]].filter(|base| sizes[*base] == 0) {
+                    chain.push(base);
+                }
+                for number in chain.into_iter().rev() {
+                    sizes[number] = self.bases[number].map_or(self.first_bytes, |base| sizes[base] + 1);
+                }
+            }
+            sizes
+        }
+
+        /// Writes each as a blob or a delta; which base that is of, only the numbers say.
+        fn pack(&self) -> (tempfile::NamedTempFile, Vec<u64>) {
+            let sizes = self.sizes();
+            let (mut pack, mut offsets) = (b"PACK\0\0\0\x02\0\0\0\0".to_vec(), Vec::new());
+            for (number, base) in self.bases.iter().enumerate() {
+                offsets.push(pack.len() as u64);
+                match base {
+                    None => entry(&mut pack, 3, &[], &self.content(number)),
+                    Some(_) => entry(&mut pack, 6, &[1], &one_more(sizes[number] - 1, (number % 251) as u8)),
+                }
+            }
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&pack).unwrap();
+            (file, offsets)
+        }
+    }
+
+    fn entry(pack: &mut Vec<u8>, kind: u8, base: &[u8], content: &[u8]) {
+        let mut size = content.len() >> 4;
+        let mut byte = (kind << 4) | (content.len() & 15) as u8;
+        while size > 0 {
+            pack.push(byte | 0x80);
+            byte = (size & 0x7f) as u8;
+            size >>= 7;
+        }
+        pack.push(byte);
+        pack.extend_from_slice(base);
+        let mut encoder = ZlibEncoder::new(pack, Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap();
+    }
+
+    /// A delta that copies a base of less than 16 MiB and adds a byte.
+    fn one_more(base_bytes: usize, added: u8) -> Vec<u8> {
+        let mut delta = Vec::new();
+        for size in [base_bytes, base_bytes + 1] {
+            let mut rest = size;
+            while rest > 0x7f {
+                delta.push((rest & 0x7f) as u8 | 0x80);
+                rest >>= 7;
+            }
+            delta.push(rest as u8);
+        }
+        delta.push(0xf0);
+        delta.extend_from_slice(&(base_bytes as u32).to_le_bytes()[..3]);
+        delta.extend_from_slice(&[1, added]);
+        delta
+    }
+
+    fn deltas(growing: &Growing) -> Deltas {
+        Deltas::new(growing.bases.iter().map(|base| base.map_or(NONE, |base| base as u32)).collect())
+    }
+
+    fn resolve_all<V: FnMut(&Resolved<'_>) -> Result<(), GitError>>(
+        growing: &Growing,
+        deltas: &Deltas,
+        threads: usize,
+        max: ByteSize,
+        visitor: impl Fn() -> V + Sync,
+    ) -> Result<(), GitError> {
+        let (file, offsets) = growing.pack();
+        let entries = Entries {
+            path: file.path(),
+            file: file.as_file(),
+            offset: |number: u32| offsets[number as usize],
+            end: file.as_file().metadata().unwrap().len(),
+            object_size_max: max,
+            broken: &GitError::BrokenPack,
+        };
+        resolve(&entries, deltas, threads, visitor, &CancellationToken::new())
+    }
+
+    fn sum(content: &[u8]) -> u64 {
+        content.iter().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+    }
+
+    /// The numbers and sums of all objects, in order.
+    fn resolved(growing: &Growing, threads: usize) -> Vec<(u32, u64)> {
+        let seen = Mutex::new(Vec::new());
+        let visitor = || {
+            |object: &Resolved<'_>| {
+                seen.lock().unwrap().push((object.number, sum(object.data)));
+                Ok(())
+            }
+        };
+        resolve_all(growing, &deltas(growing), threads, LARGE, visitor).unwrap();
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        seen
+    }
+
+    fn expected(growing: &Growing) -> Vec<(u32, u64)> {
+        (0..growing.bases.len()).map(|number| (number as u32, sum(&growing.content(number)))).collect()
+    }
+
+    /// Pseudo-random bases: one in `roots` stands for itself, the others are made of one of the last few.
+    fn bushy(count: usize, roots: usize, near: usize) -> Vec<Option<usize>> {
+        let mut dice = 1_usize;
+        let mut roll = |sides: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        (0..count).map(|number| (number > 0 && roll(roots) > 0).then(|| number - 1 - roll(near.min(number)))).collect()
+    }
+
+    #[test]
+    fn every_object_comes_once_whatever_is_made_of_what() {
+        let shapes = [
+            vec![None; 300],
+            bushy(2_000, 40, 8),
+            bushy(2_000, 100_000, 1),
+            // All of one base: shared out among the threads.
+            (0..2_000).map(|number| (number > 0).then_some(0)).collect(),
+            // A base may come after what is made of it, if it is named by its id.
+            (0..50).map(|number| (number < 49).then_some(number + 1)).collect(),
+        ];
+        for bases in shapes {
+            let growing = Growing { bases, first_bytes: 500 };
+            for threads in [1, 2, 8] {
+                assert!(resolved(&growing, threads) == expected(&growing), "{threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_is_made_once_more() {
+        // Each level has two, of which the first is gone into: all bases before it are still needed.
+        let mut bases = vec![None];
+        for level in 0..30 {
+            let base = if level == 0 { 0 } else { 2 * level - 1 };
+            bases.extend([Some(base), Some(base)]);
+        }
+        let growing = Growing { bases, first_bytes: KEPT_BYTES / 8 };
+        assert!(resolved(&growing, 1) == expected(&growing));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_room_for() {
+        let base = |number, next| Base {
+            number,
+            kind: ObjectType::Blob,
+            data: Some(vec![0; KEPT_BYTES / 8]),
+            next,
+            end: NONE,
+        };
+        let mut chain = Chain { bases: vec![base(0, 1)], kept_bytes: 0 };
+        let kept = |chain: &Chain| -> usize {
+            let [_, between @ .., _] = chain.bases.as_slice() else { return 0 };
+            between.iter().map(Base::bytes).sum()
+        };
+        for number in 1..40 {
+            chain.push(base(number, if number % 3 == 0 { NONE } else { 99 }));
+            assert_eq!(kept(&chain), chain.kept_bytes);
+            assert!(chain.kept_bytes <= KEPT_BYTES);
+        }
+        while chain.bases.len() > 1 {
+            assert!(chain.bases[0].data.is_some());
+            chain.pop();
+            assert_eq!(kept(&chain), chain.kept_bytes);
+        }
+    }
+
+    #[test]
+    fn deltas_of_each_other_are_no_objects() {
+        let growing = Growing { bases: vec![None, Some(0), Some(0), Some(0)], first_bytes: 9 };
+        let ended = resolve_all(&growing, &Deltas::new(vec![NONE, 0, 3, 2]), 2, LARGE, || |_: &Resolved<'_>| Ok(()));
+        assert!(matches!(ended, Err(GitError::BrokenPack(what)) if what.contains("made of each other")));
+    }
+
+    #[test]
+    fn a_chain_too_long_and_an_object_too_large_are_refused() {
+        let growing =
+            Growing { bases: (0..CHAIN_MAX + 9).map(|number| number.checked_sub(1)).collect(), first_bytes: 9 };
+        let ended = resolve_all(&growing, &deltas(&growing), 1, LARGE, || |_: &Resolved<'_>| Ok(()));
+        assert!(matches!(ended, Err(GitError::BrokenPack(what)) if what.contains("in a row")));
+        let ended = resolve_all(&growing, &deltas(&growing), 1, ByteSize(99), || |_: &Resolved<'_>| Ok(()));
+        assert!(matches!(ended, Err(GitError::ObjectTooLarge { .. })));
+    }
+
+    #[test]
+    fn an_error_and_a_panic_end_all_threads() {
+        let growing = Growing { bases: bushy(2_000, 40, 8), first_bytes: 500 };
+        let fails = |object: &Resolved<'_>| if object.number == 777 { Err(GitError::NotFound) } else { Ok(()) };
+        let ended = resolve_all(&growing, &deltas(&growing), 4, LARGE, || fails);
+        assert!(matches!(ended, Err(GitError::NotFound)));
+        let panics = |object: &Resolved<'_>| {
+            assert_ne!(object.number, 777);
+            Ok(())
+        };
+        let caught =
+            std::panic::catch_unwind(|| resolve_all(&growing, &deltas(&growing), 4, LARGE, || panics).is_err());
+        assert!(caught.is_err());
+    }
+}
