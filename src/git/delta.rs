@@ -7,8 +7,8 @@
 #[error("a delta that does not fit its base")]
 pub(super) struct Misfit;
 
-/// What is made room for at once, whatever size a delta promises.
-const ROOM_BYTES: usize = 1024 * 1024;
+/// The first allocation, whatever size a delta promises.
+const FIRST_BYTES: usize = 1024 * 1024;
 
 /// Makes an object from its base.
 ///
@@ -37,7 +37,7 @@ pub(super) fn apply_into(base: &[u8], delta: &[u8], out: &mut Vec<u8>) -> Result
         return Err(Misfit);
     }
     out.clear();
-    out.reserve_exact(result_size.min(ROOM_BYTES));
+    out.reserve_exact(result_size.min(FIRST_BYTES));
     while let Some((instruction, arguments)) = rest.split_first() {
         rest = match instruction {
             0 => return Err(Misfit),

@@ -23,8 +23,10 @@ use crate::text::printable;
 const WINDOW_BYTES: u64 = 16 * 1024;
 /// An entry's header is shorter: at most ten bytes of size and twenty of a base's id.
 const HEADER_MAX: u64 = 32;
-/// What is made room for before more has come.
-pub(super) const ROOM_BYTES: usize = 64 * 1024;
+/// The first allocation, whatever size an entry claims.
+const FIRST_BYTES: usize = 64 * 1024;
+/// A chain of so many deltas is refused; git makes none of more than 4,095.
+pub(super) const CHAIN_MAX: usize = 1 << 16;
 
 /// A pack whose entries are known.
 pub(super) struct Entries<'a, O> {
@@ -94,7 +96,7 @@ impl<'a, O: Fn(u32) -> u64> Unpacker<'a, O> {
         entries.check_size(entry.decompressed_size)?;
         let size = usize::try_from(entry.decompressed_size).map_err(|_| broken("its size"))?;
         // One byte more, so that too many are noticed and the end of the stream is come to.
-        let room = |filled: usize| (size - filled + 1).min(filled.max(ROOM_BYTES));
+        let room = |filled: usize| (size - filled + 1).min(filled.max(FIRST_BYTES));
         out.clear();
         out.reserve_exact(room(0));
         self.inflater.reset(true);

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::entries::{Entries, Window};
 use super::files::open_file;
-use super::pack::{OID_BYTES, Pack, Row, check_files, is_in, name_of};
-use super::references::{OidBytes, RECENT, bytes_of};
+use super::needs::{Gathered, Needed, Needs, References};
+use super::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, name_of};
+use super::references::bytes_of;
 use super::resolve::{Deltas, NONE, Resolved, resolve};
-use super::unpacking::Unpacking;
+use super::unpacking::{Foreseen, Unpacking};
 use super::{GitError, references};
 use crate::text::printable;
 
@@ -55,18 +57,19 @@ pub(super) fn stored(
     cancel: &CancellationToken,
 ) -> Result<Examined, GitError> {
     let index = pack.index()?;
-    if index.num_objects() == 0 {
-        return Ok(Examined::default());
-    }
     let broken = |what: String| GitError::Damaged(format!("{}: {}", name_of(&pack.pack), printable(&what, 200)));
     let (file, length) = open_file(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
     let end = length.saturating_sub(OID_BYTES as u64);
     let mut rows: Vec<(u64, u32)> =
         (0..index.num_objects()).map(|row| (index.pack_offset_at_index(row), row)).collect();
     rows.sort_unstable();
+    let begins_at = rows.first().map_or(end, |(offset, _)| *offset);
+    check_header(&pack.pack, &file, index.num_objects(), begins_at)?.map_err(&broken)?;
     let Outline { bases, largest_bytes } = outline(pack, &index, &rows, (&file, end), &broken)?;
+    let has_deltas = bases.iter().any(|base| *base != NONE);
+    let kept_bytes = rows.len() as u64 * STORED_BYTES;
+    let unpacking = Unpacking::begin(Foreseen { kept_bytes, largest_bytes, has_deltas }, cancel)?;
     let deltas = Deltas::new(bases);
-    let Unpacking { threads, _memory } = Unpacking::begin(rows.len() as u64 * STORED_BYTES, largest_bytes, cancel)?;
     let entries = Entries {
         path: &pack.pack,
         file: &file,
@@ -77,16 +80,17 @@ pub(super) fn stored(
     };
     let needs = Mutex::new(HashSet::new());
     let visitor = || {
-        let mut needed =
-            Needed { index: &index, recent: vec![[0; OID_BYTES]; RECENT], found: HashSet::new(), all: &needs };
+        let mut needed = Needed::new(&index, &needs);
         let (index, rows, broken) = (&index, &rows, &broken);
         move |object: &Resolved<'_>| {
             let row = rows[object.number as usize].1;
             let oid = index.oid_at_index(row);
+            if index.crc32_at_index(row).is_some_and(|crc32| crc32 != object.crc32) {
+                return Err(broken(format!("the checksum of object {oid} in its index is wrong")));
+            }
             if depth == Depth::Hash {
                 let hashed = hash(object.kind, object.data).try_finalize();
-                let hashed = hashed.map_err(|error| broken(format!("object {oid}: {error}")))?;
-                if hashed != oid || index.crc32_at_index(row).is_some_and(|crc32| crc32 != object.crc32) {
+                if hashed.map_err(|error| broken(format!("object {oid}: {error}")))? != oid {
                     return Err(broken(format!("the content of object {oid} does not match its id")));
                 }
             }
@@ -94,7 +98,7 @@ pub(super) fn stored(
             referred.map_err(|_| broken(format!("object {oid} is malformed")))
         }
     };
-    resolve(&entries, &deltas, threads, visitor, cancel)?;
+    resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
     let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Examined { objects: rows.len() as u64, needs })
 }
@@ -118,6 +122,18 @@ pub(super) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
         Some(missing) => Err(GitError::Incomplete(missing)),
         None => Ok(objects),
     }
+}
+
+/// Checks that a pack begins as one, with as many entries as its index has, of which the first one follows at once.
+fn check_header(path: &Path, file: &File, count: u32, begins_at: u64) -> Result<Result<(), String>, GitError> {
+    let mut header = [0; gix_pack::data::header::SIZE];
+    file.read_exact_at(&mut header, 0).map_err(GitError::io("read", path))?;
+    Ok(match gix_pack::data::header::decode(&header) {
+        Err(error) => Err(error.to_string()),
+        Ok((_, counted)) if counted != count => Err(format!("it has {counted} objects, and its index {count}")),
+        Ok(_) if begins_at != HEADER_BYTES => Err("its first object is not in its index".to_owned()),
+        Ok(_) => Ok(()),
+    })
 }
 
 /// What the headers of a pack's entries say.
@@ -221,18 +237,33 @@ impl Arriving {
     }
 }
 
-/// Unpacks and hashes every object of a pack that has come; returns their rows, and what they refer to.
+/// What the objects of a pack that has come are, and what they refer to.
+pub(super) struct Known {
+    /// One for each object, in the order of the pack.
+    pub(super) rows: Vec<Row>,
+    pub(super) needs: Needs,
+    /// The memory that both take.
+    pub(super) memory: Option<Unpacking>,
+}
+
+/// Unpacks and hashes every object of a pack that has come.
+///
+/// # Errors
+/// [`GitError::BrokenPack`] at the first object that cannot be unpacked or is none; [`GitError::ObjectTooLarge`];
+/// [`GitError::NeedsMemory`]; [`GitError::Cancelled`].
 pub(super) fn arrived(
     path: &Path,
     arriving: Arriving,
     object_size_max: ByteSize,
     cancel: &CancellationToken,
-) -> Result<(Vec<Row>, Needs), GitError> {
+) -> Result<Known, GitError> {
     let Arriving { entries: arrived, bases, largest_bytes, end } = arriving;
     if arrived.is_empty() {
-        return Ok((Vec::new(), Needs::default()));
+        return Ok(Known { rows: Vec::new(), needs: Needs::default(), memory: None });
     }
-    let Unpacking { threads, _memory } = Unpacking::begin(arrived.len() as u64 * ARRIVED_BYTES, largest_bytes, cancel)?;
+    let has_deltas = bases.iter().any(|base| *base != NONE);
+    let kept_bytes = arrived.len() as u64 * ARRIVED_BYTES;
+    let unpacking = Unpacking::begin(Foreseen { kept_bytes, largest_bytes, has_deltas }, cancel)?;
     let (file, _) = open_file(path).map_err(GitError::io("open", path))?;
     let deltas = Deltas::new(bases);
     let entries = Entries {
@@ -245,20 +276,25 @@ pub(super) fn arrived(
     };
     let needs = Gathered::default();
     let visitor = || {
-        let mut references = References { recent: vec![[0; OID_BYTES]; RECENT], found: Vec::new(), all: &needs };
+        let mut references = References::new(&needs);
         let arrived = &arrived;
         move |object: &Resolved<'_>| {
             // Fails for a collision of SHA-1, as git does.
             let oid = hash(object.kind, object.data).try_finalize();
             let oid = oid.map_err(|error| GitError::BrokenPack(printable(&error.to_string(), 200)))?;
-            arrived[object.number as usize].name(oid.as_bytes());
+            let entry: &Entry = &arrived[object.number as usize];
+            if entry.crc32 != object.crc32 {
+                return Err(GitError::BrokenPack(format!("object {oid} changed on its way to scratch")));
+            }
+            entry.name(oid.as_bytes());
             let referred = references::each(Some(object.kind), object.data, |oid| references.take(oid));
             referred.map_err(|_| GitError::BrokenPack(format!("object {oid} is malformed")))
         }
     };
-    resolve(&entries, &deltas, threads, visitor, cancel)?;
+    resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
     drop(deltas);
-    Ok((arrived.into_iter().map(Entry::into_row).collect(), needs.sorted()))
+    let rows = arrived.into_iter().map(Entry::into_row).collect();
+    Ok(Known { rows, needs: needs.sorted(), memory: Some(unpacking) })
 }
 
 /// Hashes an object for its id.
@@ -269,126 +305,154 @@ pub(super) fn hash(kind: ObjectType, data: &[u8]) -> gix_hash::Hasher {
     hasher
 }
 
-/// Collects on one thread what a stored pack refers to and does not hold.
-struct Needed<'a> {
-    index: &'a gix_pack::index::File,
-    recent: Vec<OidBytes>,
-    found: HashSet<Oid>,
-    all: &'a Mutex<HashSet<Oid>>,
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
-impl Needed<'_> {
-    fn take(&mut self, oid: OidBytes) {
-        let slot = references::slot(oid);
-        if self.recent[slot] == oid {
-            return;
+    use super::*;
+    use crate::git::pack::{packs_in, rows_of, write_idx};
+
+    fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> String {
+        let mut git = Command::new("git");
+        git.arg("--git-dir").arg(folder).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut git = git.env("GIT_CONFIG_GLOBAL", "/dev/null").stderr(Stdio::null()).spawn().unwrap();
+        git.stdin.take().unwrap().write_all(input).unwrap();
+        String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+    }
+
+    /// Makes a pack of two files, one of them far larger than what is read at once, and of what the arguments ask for.
+    fn packed(objects: &[(&str, &[u8])]) -> (tempfile::TempDir, Pack) {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare"], b"");
+        let oids: Vec<String> = objects
+            .iter()
+            .map(|(kind, data)| git(folder.path(), &["hash-object", "-w", "--literally", "--stdin", "-t", kind], data))
+            .collect();
+        let packs = folder.path().join("objects/pack");
+        let name = packs.join("pack");
+        git(folder.path(), &["pack-objects", "--quiet", name.to_str().unwrap()], oids.join("\n").as_bytes());
+        let pack = packs_in(&packs).unwrap().remove(0);
+        for file in [&pack.pack, &pack.idx] {
+            fs::remove_file(file.with_extension("rev")).ok();
+            let mut writable = fs::metadata(file).unwrap().permissions();
+            std::os::unix::fs::PermissionsExt::set_mode(&mut writable, 0o600);
+            fs::set_permissions(file, writable).unwrap();
         }
-        self.recent[slot] = oid;
-        if !is_in(self.index, oid)
-            && let Ok(oid) = Oid::from_bytes(&oid)
-        {
-            self.found.insert(oid);
+        (folder, pack)
+    }
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        (0..bytes as u64 / 8)
+            .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes())
+            .collect()
+    }
+
+    type Change = fn(&mut Vec<u8>, &mut Vec<Row>);
+
+    /// Changes a pack and its rows, and gives both the checksums of what they are then.
+    fn changed(pack: &Pack, change: impl Fn(&mut Vec<u8>, &mut Vec<Row>)) {
+        let mut rows = rows_of(&pack.index().unwrap());
+        let mut bytes = fs::read(&pack.pack).unwrap();
+        bytes.truncate(bytes.len() - OID_BYTES);
+        change(&mut bytes, &mut rows);
+        let mut hasher = gix_hash::hasher(Sha1);
+        hasher.update(&bytes);
+        let checksum = hasher.try_finalize().unwrap();
+        bytes.extend_from_slice(checksum.as_bytes());
+        fs::write(&pack.pack, bytes).unwrap();
+        write_idx(&pack.idx, rows, checksum.as_bytes()).unwrap();
+    }
+
+    fn examined(pack: &Pack, depth: Depth) -> Result<Examined, GitError> {
+        check_files(pack)?;
+        stored(pack, depth, None, &CancellationToken::new())
+    }
+
+    #[test]
+    fn a_pack_that_git_does_not_take_is_damaged() {
+        let large = noise(200_000);
+        let objects: [(&str, &[u8]); 3] = [("blob", &large), ("blob", b"two\n"), ("blob", b"three\n")];
+        let (_folder, pack) = packed(&objects);
+        assert_eq!(examined(&pack, Depth::Hash).unwrap().objects, 3);
+        let changes: [(&str, Change); 8] = [
+            ("header is not one", |bytes, _| bytes[..4].copy_from_slice(b"JUNK")),
+            ("wrong count", |bytes, _| bytes[11] += 1),
+            ("the first one is not in the index", |bytes, rows| {
+                bytes[11] -= 1;
+                rows.retain(|row| row.offset != HEADER_BYTES);
+            }),
+            ("none is in the index", |bytes, rows| {
+                bytes[11] = 0;
+                rows.clear();
+            }),
+            ("the last one is not in the index", |bytes, rows| {
+                bytes[11] -= 1;
+                let last = rows.iter().map(|row| row.offset).max();
+                rows.retain(|row| Some(row.offset) != last);
+            }),
+            ("bytes behind the last one", |bytes, _| bytes.extend_from_slice(b"more")),
+            ("a wrong checksum in the index", |_, rows| rows[1].crc32 ^= 1),
+            ("a wrong id in the index", |_, rows| rows[1].oid[19] ^= 1),
+        ];
+        for (what, change) in changes {
+            let (_folder, pack) = packed(&objects);
+            changed(&pack, change);
+            let verified = Command::new("git").args(["verify-pack"]).arg(&pack.idx).stderr(Stdio::null()).status();
+            assert!(!verified.unwrap().success(), "git takes it: {what}");
+            assert!(matches!(examined(&pack, Depth::Hash), Err(GitError::Damaged(_))), "{what}");
         }
     }
-}
 
-impl Drop for Needed<'_> {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).extend(self.found.drain());
-    }
-}
-
-/// Collects on one thread what objects refer to that have come.
-struct References<'a> {
-    recent: Vec<OidBytes>,
-    found: Vec<OidBytes>,
-    all: &'a Gathered,
-}
-
-/// So many ids are handed on at once.
-const FOUND_MAX: usize = 1 << 16;
-
-impl References<'_> {
-    fn take(&mut self, oid: OidBytes) {
-        let slot = references::slot(oid);
-        if self.recent[slot] != oid {
-            self.recent[slot] = oid;
-            self.found.push(oid);
-            if self.found.len() >= FOUND_MAX {
-                self.all.take(&mut self.found);
-            }
-        }
-    }
-}
-
-impl Drop for References<'_> {
-    fn drop(&mut self) {
-        self.all.take(&mut self.found);
-    }
-}
-
-/// Ids from all threads, by their first bytes, each once when it is sorted: a set of millions of them would take three times
-/// the memory, and one list of them twice while it is sorted.
-struct Gathered {
-    by_first_byte: Vec<Mutex<Bucket>>,
-}
-
-/// Ids with the same first byte.
-#[derive(Default)]
-struct Bucket {
-    oids: Vec<OidBytes>,
-    /// How many of them are sorted.
-    sorted: usize,
-}
-
-impl Bucket {
-    #[expect(clippy::stable_sort_primitive, reason = "it merges sorted runs, of which the ids consist")]
-    fn sort(&mut self) {
-        self.oids.sort();
-        self.oids.dedup();
-        self.sorted = self.oids.len();
-    }
-}
-
-impl Default for Gathered {
-    fn default() -> Self {
-        Self { by_first_byte: (0..=u8::MAX).map(|_| Mutex::default()).collect() }
-    }
-}
-
-impl Gathered {
-    fn take(&self, found: &mut Vec<OidBytes>) {
-        found.sort_unstable();
-        found.dedup();
-        for same in found.chunk_by(|a, b| a[0] == b[0]) {
-            let mut bucket = self.by_first_byte[usize::from(same[0][0])].lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.oids.extend_from_slice(same);
-            if bucket.oids.len() > bucket.sorted + bucket.sorted / 4 + FOUND_MAX / 64 {
-                bucket.sort();
-            }
-        }
-        found.clear();
+    #[test]
+    fn what_is_unpacked_only_is_held_to_its_checksum() {
+        let (_folder, pack) = packed(&[("blob", b"one\n"), ("blob", b"two\n")]);
+        changed(&pack, |_, rows| rows[1].crc32 ^= 1);
+        assert!(matches!(examined(&pack, Depth::Unpack), Err(GitError::Damaged(what)) if what.contains("checksum")));
     }
 
-    fn sorted(self) -> Needs {
-        let sorted = |bucket: Mutex<Bucket>| {
-            let mut bucket = bucket.into_inner().unwrap_or_else(PoisonError::into_inner);
-            bucket.sort();
-            bucket.oids
-        };
-        Needs { by_first_byte: self.by_first_byte.into_iter().map(sorted).collect() }
+    #[test]
+    fn the_null_id_is_no_object_that_is_there() {
+        let null = "0".repeat(40);
+        let commit = format!("tree {null}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\nc\n");
+        let (_folder, pack) = packed(&[("commit", commit.as_bytes())]);
+        let needs = examined(&pack, Depth::Hash).unwrap().needs;
+        assert_eq!(needs.into_iter().collect::<Vec<_>>(), [Oid::ZERO_SHA1]);
+        let proven = prove(std::slice::from_ref(&pack), &HashSet::new(), &CancellationToken::new());
+        assert!(matches!(proven, Err(GitError::Incomplete(_))));
+        let entry = |row: &Row| (row.offset, row.crc32);
+        let (offset, crc32) = rows_of(&pack.index().unwrap()).iter().map(entry).next().unwrap();
+        let mut arriving = Arriving { end: fs::metadata(&pack.pack).unwrap().len() - 20, ..Arriving::default() };
+        assert!(arriving.push(offset, None, crc32));
+        let known = arrived(&pack.pack, arriving, ByteSize::mib(1), &CancellationToken::new()).unwrap();
+        assert_eq!(known.needs.iter().collect::<Vec<_>>(), [[0; OID_BYTES]]);
     }
-}
 
-/// What objects refer to, each id once.
-#[derive(Debug, Default)]
-pub(super) struct Needs {
-    by_first_byte: Vec<Vec<OidBytes>>,
-}
+    #[test]
+    fn what_was_not_written_as_it_came_is_broken() {
+        let (_folder, pack) = packed(&[("blob", b"one\n")]);
+        let mut arriving = Arriving { end: fs::metadata(&pack.pack).unwrap().len() - 20, ..Arriving::default() };
+        assert!(arriving.push(HEADER_BYTES, None, 7));
+        let known = arrived(&pack.pack, arriving, ByteSize::mib(1), &CancellationToken::new());
+        assert!(matches!(known, Err(GitError::BrokenPack(_))));
+        let mut arriving = Arriving::default();
+        assert!(!arriving.push(100, Some(50), 0) && !Arriving::default().push(100, Some(200), 0));
+    }
 
-impl Needs {
-    /// Goes through them in their order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = OidBytes> {
-        self.by_first_byte.iter().flatten().copied()
+    #[test]
+    fn deltas_by_id_have_their_base_in_the_pack() {
+        let (one, two) = (noise(4_000), [noise(4_000), b"more".to_vec()].concat());
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare"], b"");
+        let oids = [&one, &two].map(|data| git(folder.path(), &["hash-object", "-w", "--stdin"], data));
+        let name = folder.path().join("objects/pack/pack");
+        git(
+            folder.path(),
+            &["-c", "repack.useDeltaBaseOffset=false", "pack-objects", "--quiet", name.to_str().unwrap()],
+            oids.join("\n").as_bytes(),
+        );
+        let pack = packs_in(&folder.path().join("objects/pack")).unwrap().remove(0);
+        assert_eq!(examined(&pack, Depth::Hash).unwrap().objects, 2);
     }
 }

@@ -17,6 +17,7 @@ mod examine;
 pub mod extract;
 pub mod files;
 mod history;
+mod needs;
 mod objects;
 pub mod pack;
 pub mod pack_list;

@@ -1,8 +1,7 @@
-//! Pack files on local disk: adding objects to one, writing its index, examining every object in it.
+//! Pack files on local disk: listing them, checking their files, adding objects to one, writing its index.
 //!
-//! Reading and checking is gitoxide's; what is ours is the way to add a few objects to a pack that has just come, so that a
-//! run publishes one pack and not two. Source of the formats: git's documentation,
-//! `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
+//! Reading an index is gitoxide's work; what is ours is the way to add a few objects to a pack that has just come, so that a
+//! run publishes one pack and not two. Source of the formats: git's documentation, `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or more is a row of a second table.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -425,7 +424,9 @@ pub(super) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitErr
         return Err(GitError::Damaged(format!("{} is not a file", name_of(&pack.pack))));
     }
     check_within(pack, &index, there.len())?;
-    Ok(index)
+    drop(index);
+    // Mapped afresh: of a large index few pages are needed, and those that the check has read would count as memory in use.
+    pack.index()
 }
 
 fn missing_or(pack: &Pack, doing: &'static str, error: io::Error) -> GitError {

@@ -21,7 +21,7 @@ use gix_pack::data::entry::Header;
 
 use super::GitError;
 use super::delta;
-use super::entries::kind_of;
+use super::entries::{CHAIN_MAX, kind_of};
 use super::examine::hash;
 use super::files::open_file;
 use super::pack::{self, OID_BYTES, Pack};
@@ -56,9 +56,6 @@ pub struct ObjectReader {
     loose: Option<PathBuf>,
     bases: RefCell<Bases>,
 }
-
-/// A chain of deltas that is longer than this leads in a circle; git makes none of more than 4,095.
-const CHAIN_MAX: usize = 1 << 16;
 
 impl ObjectReader {
     /// Opens packs whose indexes lie on local disk and whose offsets are checked.

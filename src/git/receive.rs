@@ -1,8 +1,7 @@
 //! Receive: what a mirror lacks in one pack, indexed and examined at once.
 //!
-//! Blocking; reads the network through [`transport`], writes to scratch. libgit2 is not asked: gitoxide unpacks on all
-//! processors what libgit2 unpacks on one, what every object refers to is noted while it is hashed, and no object of the
-//! mirror is read. Objects of our own go into the same file as it arrives. Source of the formats: git's documentation,
+//! Blocking; reads the network through [`transport`], writes to scratch. libgit2 is not asked: it would unpack on one
+//! processor and read objects of the mirror. Objects of our own go into the same file as it arrives. Source of the formats: git's documentation,
 //! `gitprotocol-pack` ("Packfile Negotiation") and `gitformat-pack`. What a newcomer would get wrong: the pack is asked for
 //! without `thin-pack`, so each delta has its base in it, and nothing has to be added from packs on a slow store.
 
@@ -24,11 +23,13 @@ use gix_packetline::blocking_io::StreamingPeekableIter;
 use gix_packetline::read::ProgressAction;
 
 use super::advertisement::{Advertisement, FLUSH, push_line};
-use super::examine::{self, Arriving, Needs};
+use super::examine::{self, Arriving, Known};
+use super::needs::Needs;
 use super::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
 use super::references::{OidBytes, bytes_of};
 use super::refs::parse_oid;
 use super::stage::{Download, Transfer};
+use super::unpacking::Unpacking;
 use super::{GitError, transport};
 use crate::text::printable;
 
@@ -80,6 +81,8 @@ pub(super) struct Arrived {
     rows: Vec<Row>,
     /// What they refer to.
     needs: Needs,
+    /// The memory that both take.
+    memory: Option<Unpacking>,
     entries_end: u64,
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
@@ -112,12 +115,12 @@ pub(super) fn receive(
         return Ok(None);
     };
     let entries_end = arriving.end;
-    let (mut rows, needs) = examine::arrived(&growing, arriving, limit, &cancel)?;
+    let Known { mut rows, needs, memory } = examine::arrived(&growing, arriving, limit, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
     }
-    Ok(Some(Arrived { folder, growing, rows, needs, entries_end, own, checksum }))
+    Ok(Some(Arrived { folder, growing, rows, needs, memory, entries_end, own, checksum }))
 }
 
 impl Arrived {
@@ -134,7 +137,7 @@ impl Arrived {
         own: &[NewObject],
         is_stored: impl Fn(OidBytes) -> bool,
     ) -> Result<Option<Pack>, GitError> {
-        let Self { folder, growing, mut rows, needs, entries_end, own: own_rows, checksum } = self;
+        let Self { folder, growing, mut rows, needs, memory: _memory, entries_end, own: own_rows, checksum } = self;
         let is_there = |oid: OidBytes| rows.binary_search_by_key(&oid, |row| row.oid).is_ok();
         let missing_tip = wanted.iter().map(|oid| bytes_of(*oid)).find(|oid| !is_there(*oid) && !is_stored(*oid));
         let missing = missing_tip.or_else(|| {
@@ -462,7 +465,7 @@ mod tests {
         let received = received.unwrap().unwrap();
         let growing = folder.path().join("growing.pack");
         let cancel = CancellationToken::new();
-        let (mut rows, needs) = examine::arrived(&growing, received.arriving, LARGE, &cancel).unwrap();
+        let Known { mut rows, needs, .. } = examine::arrived(&growing, received.arriving, LARGE, &cancel).unwrap();
         assert_eq!((rows.len(), needs.iter().count()), (3, 0));
         rows.extend(received.own);
         let pack = pack::name(&growing, rows, received.checksum, folder.path()).unwrap();

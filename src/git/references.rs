@@ -249,12 +249,24 @@ pub(super) fn reachable(
     Ok(found)
 }
 
-/// Trees of neighbouring commits refer to the same objects again and again; so many of them are remembered.
-pub(super) const RECENT: usize = 1 << 14;
+/// Remembers what was referred to lately: trees of neighbouring commits refer to the same objects again and again.
+pub(super) struct Recent(Vec<Option<OidBytes>>);
 
-/// Says where an object is remembered.
-pub(super) fn slot(oid: OidBytes) -> usize {
-    usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT
+/// So many objects are remembered.
+const RECENT: usize = 1 << 14;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self(vec![None; RECENT])
+    }
+}
+
+impl Recent {
+    /// Remembers an object; returns whether it was not remembered.
+    pub(super) fn is_new(&mut self, oid: OidBytes) -> bool {
+        let slot = usize::from(u16::from_le_bytes([oid[0], oid[1]])) % RECENT;
+        self.0[slot].replace(oid) != Some(oid)
+    }
 }
 
 /// Reads one `name OID` line, returns what follows.

@@ -12,21 +12,20 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use git2::ObjectType;
 use tokio_util::sync::CancellationToken;
 
-use super::entries::{Entries, ROOM_BYTES, Unpacker, kind_of};
+use super::entries::{CHAIN_MAX, Entries, Unpacker, kind_of};
+use super::unpacking::{Beyond, Unpacking};
 use super::{GitError, delta};
 
-/// Stands for "no entry". No pack has so many: its header counts them in 32 bits, and the memory is refused before.
+/// Stands for "no entry".
 pub(super) const NONE: u32 = u32::MAX;
 /// Stands in the list of siblings for an entry that is no delta.
 const ROOT: u32 = u32::MAX - 1;
-/// What a thread keeps of the bases between the first of a chain and the one at hand, in bytes.
+/// How much a thread keeps of the bases before the one at hand, in bytes.
 pub(super) const KEPT_BYTES: usize = 16 * 1024 * 1024;
-/// A longer chain of deltas is refused; git makes none of more than 4,095.
-const CHAIN_MAX: usize = 1 << 16;
 /// So many entries a thread takes at once.
 const CHUNK: u64 = 256;
-/// So many deltas of one base are not worth giving away.
-const FEW: usize = 64;
+/// A thread keeps this many deltas of its last base for itself; giving fewer away is not worth a copy of the base.
+const KEPT_DELTAS: usize = 64;
 
 /// Says which entries of a pack are made of which, by their numbers in the order of the pack.
 pub(super) struct Deltas {
@@ -38,14 +37,25 @@ pub(super) struct Deltas {
 
 impl Deltas {
     /// Takes for each entry the number of its base, [`NONE`] if it is no delta.
+    ///
+    /// What nothing else is made of comes first among what is made of a base: the base is then often done with before the
+    /// chain goes on, and need not be kept.
     pub(super) fn new(mut bases: Vec<u32>) -> Self {
+        let mut is_base = vec![false; bases.len()];
+        for base in &bases {
+            if let Some(is_base) = is_base.get_mut(*base as usize) {
+                *is_base = true;
+            }
+        }
         let mut first = vec![NONE; bases.len()];
-        // From the end, so that each list ascends and is read forwards.
-        for (number, base) in bases.iter_mut().enumerate().rev() {
-            *base = match first.get_mut(*base as usize) {
-                Some(first) => std::mem::replace(first, u32::try_from(number).unwrap_or(NONE)),
-                None => ROOT,
-            };
+        for goes_on in [true, false] {
+            // From the end, so that each list ascends and the pack is read forwards.
+            for number in (0..bases.len()).rev().filter(|number| is_base[*number] == goes_on) {
+                bases[number] = match first.get_mut(bases[number] as usize) {
+                    Some(first) => std::mem::replace(first, u32::try_from(number).unwrap_or(NONE)),
+                    None => ROOT,
+                };
+            }
         }
         Self { first, next: bases }
     }
@@ -73,7 +83,7 @@ pub(super) struct Resolved<'a> {
 pub(super) fn resolve<O, V>(
     entries: &Entries<'_, O>,
     deltas: &Deltas,
-    threads: usize,
+    unpacking: &Unpacking,
     visitor: impl Fn() -> V + Sync,
     cancel: &CancellationToken,
 ) -> Result<(), GitError>
@@ -81,7 +91,10 @@ where
     O: Fn(u32) -> u64 + Sync,
     V: FnMut(&Resolved<'_>) -> Result<(), GitError>,
 {
-    let shared = Shared { threads, ..Shared::default() };
+    if deltas.first.len() >= ROOT as usize {
+        return Err((entries.broken)("it holds too many entries".to_owned()));
+    }
+    let shared = Shared::default();
     let work = || {
         let worker = Worker {
             deltas,
@@ -89,13 +102,27 @@ where
             cancel,
             visit: visitor(),
             unpacker: Unpacker::new(entries, deltas.first.len()),
+            unpacking,
+            beyond: None,
             instructions: Vec::new(),
-            spare: Vec::new(),
+            leaf: Vec::new(),
         };
         worker.run().inspect_err(|_| shared.stop())
     };
     let ended: Vec<Result<(), GitError>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        shared.threads.store(1, Ordering::Relaxed);
+        let mut others = Vec::new();
+        for _ in 1..unpacking.threads {
+            shared.threads.fetch_add(1, Ordering::Relaxed);
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(other) => others.push(other),
+                Err(error) => {
+                    tracing::debug!("no further thread to unpack with: {error}");
+                    shared.is_one_fewer();
+                    break;
+                }
+            }
+        }
         let own = work();
         let joined =
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -104,8 +131,13 @@ where
     if cancel.is_cancelled() {
         return Err(GitError::Cancelled);
     }
-    ended.into_iter().collect::<Result<(), GitError>>()?;
-    // A delta of an entry that is itself made of that delta is never come to.
+    // A thread that ended because another one failed says that it was cancelled.
+    let mut errors: Vec<GitError> = ended.into_iter().filter_map(Result::err).collect();
+    errors.sort_by_key(|error| matches!(error, GitError::Cancelled));
+    if let Some(first) = errors.into_iter().next() {
+        return Err(first);
+    }
+    // A delta of an entry that is itself made of that delta is never reached.
     if shared.resolved.into_inner() != deltas.first.len() as u64 {
         return Err((entries.broken)("it holds deltas that are made of each other".to_owned()));
     }
@@ -115,7 +147,7 @@ where
 /// What the threads have in common.
 #[derive(Default)]
 struct Shared {
-    threads: usize,
+    threads: AtomicUsize,
     /// The next entry that nobody has taken.
     next: AtomicU64,
     resolved: AtomicU64,
@@ -137,11 +169,18 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn is_one_fewer(&self) {
+        let _given = self.lock();
+        self.threads.fetch_sub(1, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
     /// Waits until another thread gives a part of its work away; none once all threads wait.
     fn wait(&self) -> Option<Base> {
         let mut given = self.lock();
-        let idle = self.idle.fetch_add(1, Ordering::Relaxed) + 1;
-        if idle == self.threads {
+        self.idle.fetch_add(1, Ordering::Relaxed);
+        let is_over = || self.idle.load(Ordering::Relaxed) == self.threads.load(Ordering::Relaxed);
+        if is_over() {
             self.changed.notify_all();
         }
         loop {
@@ -149,7 +188,7 @@ impl Shared {
                 self.idle.fetch_sub(1, Ordering::Relaxed);
                 return Some(base);
             }
-            if self.stopped.load(Ordering::Relaxed) || self.idle.load(Ordering::Relaxed) == self.threads {
+            if self.stopped.load(Ordering::Relaxed) || is_over() {
                 return None;
             }
             given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +204,7 @@ impl Shared {
         let Some((last, before)) = chain.split_last_mut() else { return };
         *given = match before.iter_mut().find(|base| base.data.is_some() && !base.is_done()) {
             Some(base) => Some(base.split_at(base.next)),
-            None => last.after(FEW, deltas).map(|next| last.split_at(next)),
+            None => last.after(KEPT_DELTAS, deltas).map(|next| last.split_at(next)),
         };
         if given.is_some() {
             self.changed.notify_one();
@@ -178,12 +217,16 @@ impl Shared {
 struct Base {
     number: u32,
     kind: ObjectType,
-    /// None if it is to be made once more when it is needed.
+    /// None if it has to be made again before it is needed.
     data: Option<Vec<u8>>,
-    /// The next delta to be applied to it,
+    /// The next delta to apply to it.
     next: u32,
-    /// and the first one that is not.
+    /// The first delta that is left to another thread; [`NONE`] if none is.
     end: u32,
+    /// How many deltas it is made of.
+    depth: usize,
+    /// Whether another thread gave it. What it was made of is not known here, so it cannot be made again.
+    is_given: bool,
 }
 
 impl Base {
@@ -191,8 +234,9 @@ impl Base {
         self.next == self.end
     }
 
-    fn bytes(&self) -> usize {
-        self.data.as_ref().map_or(0, Vec::len)
+    /// How much could be freed.
+    fn spare_bytes(&self) -> usize {
+        if self.is_given { 0 } else { self.data.as_ref().map_or(0, Vec::capacity) }
     }
 
     /// Returns the delta that comes after so many.
@@ -207,9 +251,9 @@ impl Base {
         (next != self.end).then_some(next)
     }
 
-    /// Leaves what comes from a delta on to the copy that it returns.
+    /// Returns a copy for another thread, to which what comes from a delta on is left.
     fn split_at(&mut self, next: u32) -> Self {
-        let rest = Self { next, ..self.clone() };
+        let rest = Self { next, is_given: true, ..self.clone() };
         self.end = next;
         rest
     }
@@ -218,38 +262,51 @@ impl Base {
 /// Bases, each made of the one before it; the last is at hand.
 struct Chain {
     bases: Vec<Base>,
-    /// What those between the first and the last take.
+    /// How much could be freed of those before the last.
     kept_bytes: usize,
+    /// None before this one has anything to free.
+    first_kept: usize,
 }
 
 impl Chain {
-    /// Adds a base. The one before it is forgotten if nothing else is made of it; and others, from the beginning on, until
-    /// what is kept is within its bound. The first stays, for those behind it to be made once more.
+    fn new(base: Base) -> Self {
+        Self { bases: vec![base], kept_bytes: 0, first_kept: 0 }
+    }
+
+    /// Adds a base. The one before it is freed if nothing else is made of it, and others from the beginning on until what is
+    /// kept is within its bound.
     fn push(&mut self, base: Base) {
-        if let [_, .., last] = self.bases.as_mut_slice() {
-            if last.is_done() {
+        if let Some(last) = self.bases.last_mut() {
+            if last.is_done() && !last.is_given {
                 last.data = None;
             }
-            self.kept_bytes += last.bytes();
+            self.kept_bytes += last.spare_bytes();
         }
         self.bases.push(base);
-        let between = self.bases.len() - 1;
-        for base in self.bases[..between].iter_mut().skip(1) {
-            if self.kept_bytes <= KEPT_BYTES {
-                break;
+        while self.kept_bytes > KEPT_BYTES && self.first_kept + 1 < self.bases.len() {
+            let base = &mut self.bases[self.first_kept];
+            self.kept_bytes -= base.spare_bytes();
+            if !base.is_given {
+                base.data = None;
             }
-            self.kept_bytes -= base.bytes();
-            base.data = None;
+            self.first_kept += 1;
         }
     }
 
-    /// Drops the last base; returns its memory.
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let last = self.bases.pop()?;
-        if let [_, .., last] = self.bases.as_slice() {
-            self.kept_bytes -= last.bytes();
+    /// Drops the last base.
+    fn pop(&mut self) {
+        self.bases.pop();
+        self.kept_bytes -= self.bases.last().map_or(0, Base::spare_bytes);
+        self.first_kept = self.first_kept.min(self.bases.len().saturating_sub(1));
+    }
+
+    /// Takes in a base before the last that was made again, if there is room.
+    fn keep(&mut self, at: usize, data: Vec<u8>) {
+        if self.kept_bytes + data.capacity() <= KEPT_BYTES {
+            self.kept_bytes += data.capacity();
+            self.bases[at].data = Some(data);
+            self.first_kept = self.first_kept.min(at);
         }
-        last.data
     }
 }
 
@@ -259,10 +316,13 @@ struct Worker<'a, O, V> {
     cancel: &'a CancellationToken,
     visit: V,
     unpacker: Unpacker<'a, O>,
+    unpacking: &'a Unpacking,
+    /// Held while objects are larger than was foreseen.
+    beyond: Option<Beyond>,
     /// The delta at hand.
     instructions: Vec<u8>,
-    /// Memory to be used again.
-    spare: Vec<Vec<u8>>,
+    /// The memory for objects that nothing is made of.
+    leaf: Vec<u8>,
 }
 
 /// So that nobody waits for a thread that panicked.
@@ -303,55 +363,75 @@ where
         self.cancel.is_cancelled() || self.shared.stopped.load(Ordering::Relaxed)
     }
 
+    fn is_base(&self, number: u32) -> bool {
+        self.deltas.first[number as usize] != NONE
+    }
+
+    fn broken(&self, what: String) -> GitError {
+        (self.unpacker.entries.broken)(what)
+    }
+
     /// Unpacks an entry that is no delta, and everything that is made of it.
     fn family_of(&mut self, number: u32) -> Result<(), GitError> {
         if self.is_over() {
             return Ok(());
         }
-        let mut data = self.spare.pop().unwrap_or_default();
-        let unpacked = self.unpacker.unpack(number, &mut data)?;
-        let Some(kind) = kind_of(unpacked.header) else {
-            return Err((self.unpacker.entries.broken)(format!("its entry {number} is no object")));
-        };
-        self.tell(&Resolved { number, kind, data: &data, crc32: unpacked.crc32 })?;
-        match self.deltas.first[number as usize] {
-            NONE => self.put_by(data),
-            next => self.descend(Base { number, kind, data: Some(data), next, end: NONE })?,
+        let mut data = if self.is_base(number) { Vec::new() } else { std::mem::take(&mut self.leaf) };
+        let (kind, crc32) = self.unpack_whole(number, &mut data)?;
+        self.tell(&Resolved { number, kind, data: &data, crc32 })?;
+        if self.is_base(number) {
+            let next = self.deltas.first[number as usize];
+            self.descend(Base { number, kind, data: Some(data), next, end: NONE, depth: 0, is_given: false })?;
+        } else {
+            self.leaf = data;
         }
         Ok(())
     }
 
+    fn unpack_whole(&mut self, number: u32, data: &mut Vec<u8>) -> Result<(ObjectType, u32), GitError> {
+        let unpacked = self.unpacker.unpack(number, data)?;
+        let kind = kind_of(unpacked.header).ok_or_else(|| self.broken(format!("its entry {number} is no object")))?;
+        Ok((kind, unpacked.crc32))
+    }
+
     /// Makes everything that is made of a base, depth first.
     fn descend(&mut self, base: Base) -> Result<(), GitError> {
-        let mut chain = Chain { bases: vec![base], kept_bytes: 0 };
+        let mut chain = Chain::new(base);
         while let Some(base) = chain.bases.last_mut() {
             if self.is_over() {
-                return Ok(());
+                break;
             }
             if base.is_done() {
-                if let Some(data) = chain.pop() {
-                    self.put_by(data);
-                }
+                chain.pop();
                 continue;
             }
             let number = base.next;
             base.next = self.deltas.next[number as usize];
-            let kind = base.kind;
-            self.restore(&mut chain.bases)?;
+            let (kind, depth) = (base.kind, base.depth + 1);
+            if depth >= CHAIN_MAX {
+                return Err(self.broken(format!("{CHAIN_MAX} deltas in a row")));
+            }
+            if base.data.is_none() && !self.remake(&mut chain)? {
+                break;
+            }
             let crc32 = self.unpacker.unpack(number, &mut self.instructions)?.crc32;
-            let Some(base) = chain.bases.last() else { break };
-            let data = self.made_of(number, base.data.as_deref().unwrap_or_default())?;
+            let base = chain.bases.last().and_then(|base| base.data.as_deref()).unwrap_or_default();
+            let mut data = if self.is_base(number) { Vec::new() } else { std::mem::take(&mut self.leaf) };
+            self.make(number, base, &mut data)?;
             self.tell(&Resolved { number, kind, data: &data, crc32 })?;
-            match self.deltas.first[number as usize] {
-                NONE => self.put_by(data),
-                _ if chain.bases.len() >= CHAIN_MAX => {
-                    return Err((self.unpacker.entries.broken)(format!("more than {CHAIN_MAX} deltas in a row")));
-                }
-                next => chain.push(Base { number, kind, data: Some(data), next, end: NONE }),
+            if self.is_base(number) {
+                let next = self.deltas.first[number as usize];
+                chain.push(Base { number, kind, data: Some(data), next, end: NONE, depth, is_given: false });
+            } else {
+                self.leaf = data;
             }
             if self.shared.idle.load(Ordering::Relaxed) > 0 {
                 self.shared.give(&mut chain.bases, self.deltas);
             }
+        }
+        drop(chain);
+        if self.beyond.is_some() {
+            (self.leaf, self.beyond) = (Vec::new(), None);
         }
         Ok(())
     }
@@ -362,33 +442,46 @@ where
     }
 
     /// Applies the delta at hand.
-    fn made_of(&mut self, number: u32, base: &[u8]) -> Result<Vec<u8>, GitError> {
+    fn make(&mut self, number: u32, base: &[u8], data: &mut Vec<u8>) -> Result<(), GitError> {
         let entries = self.unpacker.entries;
         let misfit = |error| (entries.broken)(format!("the entry at {}: {error}", (entries.offset)(number)));
-        entries.check_size(delta::result_size(&self.instructions).map_err(misfit)? as u64)?;
-        let mut data = self.spare.pop().unwrap_or_default();
-        delta::apply_into(base, &self.instructions, &mut data).map_err(misfit)?;
-        Ok(data)
+        let bytes = delta::result_size(&self.instructions).map_err(misfit)? as u64;
+        entries.check_size(bytes)?;
+        if self.beyond.is_none() {
+            self.beyond = self.unpacking.beyond(bytes, || self.is_over())?;
+        }
+        delta::apply_into(base, &self.instructions, data).map_err(misfit)
     }
 
-    /// Makes the last base of a chain once more if it was forgotten. The first is always there.
-    fn restore(&mut self, chain: &mut [Base]) -> Result<(), GitError> {
-        let Some(there) = chain.iter().rposition(|base| base.data.is_some()) else { return Ok(()) };
-        for at in there + 1..chain.len() {
-            self.unpacker.unpack(chain[at].number, &mut self.instructions)?;
-            chain[at].data = Some(self.made_of(chain[at].number, chain[at - 1].data.as_deref().unwrap_or_default())?);
-            if at - 1 > there {
-                chain[at - 1].data = None;
+    /// Makes the last base of a chain again; returns whether there was time for it.
+    fn remake(&mut self, chain: &mut Chain) -> Result<bool, GitError> {
+        let last = chain.bases.len() - 1;
+        let there = chain.bases.iter().rposition(|base| base.data.is_some());
+        let mut data = None;
+        if there.is_none() {
+            let mut first = Vec::new();
+            self.unpack_whole(chain.bases[0].number, &mut first)?;
+            data = Some(first);
+        }
+        let mut at = there.unwrap_or_default();
+        while at < last {
+            if self.is_over() {
+                return Ok(false);
             }
+            let number = chain.bases[at + 1].number;
+            self.unpacker.unpack(number, &mut self.instructions)?;
+            let mut made = Vec::new();
+            let base = data.as_deref().or(chain.bases[at].data.as_deref()).unwrap_or_default();
+            self.make(number, base, &mut made)?;
+            if let Some(data) = data.replace(made) {
+                chain.keep(at, data);
+            }
+            at += 1;
         }
-        Ok(())
-    }
-
-    /// Keeps memory to be used again, if it is little.
-    fn put_by(&mut self, data: Vec<u8>) {
-        if data.capacity() <= ROOM_BYTES && self.spare.len() < 16 {
-            self.spare.push(data);
+        if data.is_some() {
+            chain.bases[last].data = data;
         }
+        Ok(true)
     }
 }
 
@@ -402,6 +495,7 @@ mod tests {
     use flate2::write::ZlibEncoder;
 
     use super::*;
+    use crate::git::unpacking::Foreseen;
 
     const LARGE: ByteSize = ByteSize::mib(64);
 
@@ -502,7 +596,11 @@ mod tests {
             object_size_max: max,
             broken: &GitError::BrokenPack,
         };
-        resolve(&entries, deltas, threads, visitor, &CancellationToken::new())
+        let none = CancellationToken::new();
+        let foreseen = Foreseen { largest_bytes: growing.first_bytes as u64, has_deltas: true, ..Foreseen::default() };
+        let mut unpacking = Unpacking::begin(foreseen, &none).unwrap();
+        unpacking.threads = threads;
+        resolve(&entries, deltas, &unpacking, visitor, &none)
     }
 
     fn sum(content: &[u8]) -> u64 {
@@ -569,30 +667,81 @@ mod tests {
         assert!(resolved(&growing, 1) == expected(&growing));
     }
 
+    fn base(number: u32, next: u32, bytes: usize) -> Base {
+        let data = Some(vec![0; bytes]);
+        Base { number, kind: ObjectType::Blob, data, next, end: NONE, depth: 0, is_given: false }
+    }
+
     #[test]
     fn no_more_is_kept_than_there_is_room_for() {
-        let base = |number, next| Base {
-            number,
-            kind: ObjectType::Blob,
-            data: Some(vec![0; KEPT_BYTES / 8]),
-            next,
-            end: NONE,
-        };
-        let mut chain = Chain { bases: vec![base(0, 1)], kept_bytes: 0 };
         let kept = |chain: &Chain| -> usize {
-            let [_, between @ .., _] = chain.bases.as_slice() else { return 0 };
-            between.iter().map(Base::bytes).sum()
+            let (_, before) = chain.bases.split_last().unwrap();
+            before.iter().map(Base::spare_bytes).sum()
         };
+        let mut chain = Chain::new(base(0, 1, KEPT_BYTES / 8));
         for number in 1..40 {
-            chain.push(base(number, if number % 3 == 0 { NONE } else { 99 }));
+            chain.push(base(number, if number % 3 == 0 { NONE } else { 99 }, KEPT_BYTES / 8));
             assert_eq!(kept(&chain), chain.kept_bytes);
             assert!(chain.kept_bytes <= KEPT_BYTES);
         }
+        chain.pop();
+        chain.keep(5, vec![0; 9]);
+        assert!(chain.bases[5].data.is_some() && kept(&chain) == chain.kept_bytes);
         while chain.bases.len() > 1 {
-            assert!(chain.bases[0].data.is_some());
             chain.pop();
             assert_eq!(kept(&chain), chain.kept_bytes);
         }
+    }
+
+    #[test]
+    fn memory_that_is_reserved_and_not_used_counts() {
+        let mut chain = Chain::new(base(0, 1, 1));
+        for number in 1..=20 {
+            chain.push(Base { data: Some(Vec::with_capacity(KEPT_BYTES / 8)), ..base(number, 99, 0) });
+        }
+        assert!(chain.bases.iter().filter(|base| base.data.is_some()).count() <= 10);
+    }
+
+    #[test]
+    fn what_is_given_away_is_done_by_one_of_two() {
+        // Two hundred deltas of the first entry, one of which has one of its own.
+        let mut bases = vec![NONE];
+        bases.extend([0; 200]);
+        bases.push(200);
+        let deltas = Deltas::new(bases);
+        let order = |base: &Base| -> Vec<u32> {
+            let next = |next: u32| (next != base.end).then_some(next);
+            std::iter::successors(next(base.next), |number| next(deltas.next[*number as usize])).collect()
+        };
+        let mut first = base(0, deltas.first[0], 9);
+        let all = order(&first);
+        assert_eq!((all.len(), all[199]), (200, 200));
+        let shared = Shared::default();
+        shared.give(std::slice::from_mut(&mut first), &deltas);
+        let mut given = shared.lock().take().unwrap();
+        assert!(given.is_given && given.data == first.data);
+        let rest = given.split_at(given.after(KEPT_DELTAS, &deltas).unwrap());
+        assert_eq!([order(&first), order(&given), order(&rest)].concat(), all);
+        // Few deltas of the last base stay; what is left of one before it is given whole.
+        let mut chain = vec![rest, base(200, 201, 9)];
+        shared.give(&mut chain[1..], &deltas);
+        assert!(shared.lock().is_none());
+        shared.give(&mut chain, &deltas);
+        assert!(chain[0].is_done() && shared.lock().as_ref().is_some_and(|given| given.number == 0));
+    }
+
+    #[test]
+    fn what_is_larger_than_foreseen_waits_for_its_turn() {
+        let growing = Growing { bases: bushy(60, 4, 8), first_bytes: 300 * 1024 };
+        let (none, few) = (CancellationToken::new(), Foreseen { has_deltas: true, ..Foreseen::default() });
+        let unpacking = Unpacking::begin(few, &none).unwrap();
+        let right = unpacking.beyond(1 << 20, || false).unwrap();
+        assert!(right.is_some() && unpacking.beyond(1 << 10, || false).unwrap().is_none());
+        assert!(matches!(unpacking.beyond(1 << 20, || true), Err(GitError::Cancelled)));
+        assert!(matches!(unpacking.beyond(1 << 40, || false), Err(GitError::NeedsMemory { .. })));
+        drop(right);
+        assert!(unpacking.beyond(1 << 20, || true).unwrap().is_some());
+        assert!(resolved(&growing, 4) == expected(&growing));
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(crate) fn what_is_wrong_with(loose_ref: &str) -> String {
     format!("{} is a loose ref, which ghbk did not write; it hides the stored one", printable(loose_ref, 200))
 }
 
-/// Unpacks every object of a pack from a copy on local disk, for an unreadable block of one that is mapped ends the process.
+/// Unpacks every object of a pack from a copy on local disk: deltas are read again and again, which the store is too slow for.
 fn examine(
     pack: &pack::Pack,
     scratch: &Path,
