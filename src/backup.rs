@@ -12,8 +12,9 @@ use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
 use crate::names::RunId;
 use crate::outcome::{Failure, Happened, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
+use crate::outside::Outside;
 use crate::report::slack as slack_report;
-use crate::run::{Outside, Progress, Request, Session};
+use crate::run::{Progress, Request, Session};
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
 

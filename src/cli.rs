@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::DEFAULT_CONFIG_PATH;
-use crate::git::extract::tree_path;
+use crate::git::mirror::extract::tree_path;
 use crate::moment::Moment;
 use crate::names::{FullName, RunId, Wanted};
 

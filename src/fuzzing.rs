@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::config::{Overrides, load_text};
-use crate::git::advertisement::{Advertisement, ReceiverAdvertisement, report_lines};
 use crate::git::refs::{RefFilter, Refs};
+use crate::git::wire::advertisement::{Advertisement, ReceiverAdvertisement, report_lines};
 use crate::github::read_listing;
 use crate::limits::Refusal;
 use crate::moment::Moment;

@@ -17,6 +17,7 @@ pub mod secrets;
 
 pub mod github;
 pub mod limits;
+pub mod outside;
 
 pub mod plan;
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::git::pack_list::PackList;
+use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 
 pub use sums::{Happened, RunEnd, RunHeader};

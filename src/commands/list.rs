@@ -5,9 +5,9 @@ use crate::blocking::on_store;
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::github::http_client;
+use crate::outside::{Outside, take_inventory};
 use crate::plan::{known, plan};
 use crate::report::list;
-use crate::run::{Outside, take_inventory};
 use crate::secrets::{self, env_var};
 use crate::store::{Index, StoreError, host_of};
 

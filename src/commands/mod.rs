@@ -49,7 +49,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::ReportFailure { unit } => return report_failure::report_failure(&cli.global, &unit).await,
         _ => {}
     }
-    crate::git::transport::set_up_libgit2();
+    crate::git::wire::transport::set_up_libgit2();
     let config = load_config(&cli.global)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::find_mirrors;
 use crate::error::{Error, Exit};
-use crate::git::snapshot::Snapshot;
-use crate::git::view::View;
+use crate::git::mirror::snapshot::Snapshot;
+use crate::git::pack::view::View;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, State};
 use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};

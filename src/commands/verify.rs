@@ -14,7 +14,7 @@ use crate::cli::VerifyArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
-use crate::git::verify::{Damage, Thoroughness, Verification};
+use crate::git::mirror::verify::{Damage, Thoroughness, Verification};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
 use crate::report::verify::{NotVerified, Verified, text};

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{count, duration};
-use crate::git::extract::Extracted;
-use crate::git::restore::LostRef;
+use crate::git::mirror::extract::Extracted;
+use crate::git::mirror::restore::LostRef;
 use crate::names::{RepositoryId, RunId};
 
 /// What `ghbk restore --json` prints; a contract with scripts.

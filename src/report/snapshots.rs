@@ -6,8 +6,8 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::count;
-use crate::git::changes::{ChangeKind, RefChange};
-use crate::git::snapshot::Snapshot;
+use crate::git::mirror::changes::{ChangeKind, RefChange};
+use crate::git::mirror::snapshot::Snapshot;
 use crate::names::RepositoryId;
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{count, size};
-use crate::git::verify::Verification;
+use crate::git::mirror::verify::Verification;
 use crate::names::RepositoryId;
 use crate::outcome::repair_hint;
 
@@ -107,7 +107,7 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::verify::Damage;
+    use crate::git::mirror::verify::Damage;
 
     #[test]
     fn damage_is_named_with_what_to_do() {

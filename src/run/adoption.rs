@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
-use crate::git::adopt::{ForeignClone, adopt};
-use crate::git::pack_list::PackList;
-use crate::git::publish::Publication;
-use crate::git::snapshot::Occasion;
-use crate::git::stage::Transfer;
+use crate::git::mirror::adopt::{ForeignClone, adopt};
+use crate::git::mirror::publish::Publication;
+use crate::git::mirror::snapshot::Occasion;
+use crate::git::mirror::stage::Transfer;
+use crate::git::pack::list::PackList;
 use crate::git::{GitError, temporary_folder};
 use crate::github::Repository;
 use crate::outcome::{AdoptedClone, Failure, Outcome, RunEnd, RunSummary, Stage, State};

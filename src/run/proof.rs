@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::git::restore::{Form, Order, Restored, restore};
-use crate::git::snapshot::content;
-use crate::git::verify::{Thoroughness, Verification};
+use crate::git::mirror::restore::{Form, Order, Restored, restore};
+use crate::git::mirror::snapshot::content;
+use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};

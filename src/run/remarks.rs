@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use crate::git::GitError;
-use crate::git::advertisement::Advertisement;
-use crate::git::consolidate::Consolidated;
+use crate::git::mirror::consolidate::Consolidated;
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE};
+use crate::git::wire::advertisement::Advertisement;
 use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
 
 /// What is unusual about the refs that the server advertised.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 
 use super::{READ_AHEAD_MIN, apart};
-use crate::git::pack_list::PackList;
+use crate::git::pack::list::PackList;
 use crate::names::RepositoryId;
 use crate::outcome::Outcome;
 use crate::store::{Index, IndexedMirror, MirrorKind, Store};

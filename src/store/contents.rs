@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, Timespec, Timestamps};
 use super::Mirror;
 use crate::git::GitError;
 use crate::git::files::metadata;
-use crate::git::pack_list::PackList;
-use crate::git::verify::{NO_CONFIG, NO_REFS_FOLDER, loose_refs, what_is_wrong_with};
+use crate::git::mirror::verify::{NO_CONFIG, NO_REFS_FOLDER, loose_refs, what_is_wrong_with};
+use crate::git::pack::list::PackList;
 
 /// What a look at a mirror told.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use super::ledger::{RunRecord, names_of_records, read};
 use super::mirror::of_git;
 use super::{Store, StoreError, layout};
 use crate::git::files::{read_at_once, replace};
-use crate::git::pack_list::PackList;
+use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 

@@ -17,7 +17,7 @@ use super::ledger::{Forgotten, RunRecord, Verified, all_runs, latest};
 use super::mirror::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
 use crate::git::files::{read_at_once, replace};
-use crate::git::pack_list::PackList;
+use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
 

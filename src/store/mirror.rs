@@ -14,15 +14,15 @@ use super::contents::mark_untouched;
 use super::layout::{MOVING, MirrorKind, REPLACING};
 use super::{Index, Store, StoreError};
 use crate::git::GitError;
-use crate::git::adopt::ForeignClone;
 use crate::git::files::{is_missing, metadata, read_at_once, replace, sync_folder};
-use crate::git::publish::{self, Publication};
+use crate::git::mirror::adopt::ForeignClone;
+use crate::git::mirror::publish::{self, Publication};
+use crate::git::mirror::salvage::find_snapshots;
+use crate::git::mirror::snapshot::Snapshot;
+use crate::git::mirror::verify::{Damage, Thoroughness, Verification, verify};
+use crate::git::pack::view::View;
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
-use crate::git::salvage::find_snapshots;
-use crate::git::snapshot::Snapshot;
-use crate::git::transport::set_up_libgit2;
-use crate::git::verify::{Damage, Thoroughness, Verification, verify};
-use crate::git::view::View;
+use crate::git::wire::transport::set_up_libgit2;
 use crate::names::{FullName, RepositoryId, check_owner};
 
 /// Stands for one bare repository of the store, there or not.

@@ -16,7 +16,7 @@ use super::mirror::{Mirror, foreign_clone, names_in, of_git};
 use super::{Store, StoreError, ends_the_run};
 use crate::git::GitError;
 use crate::git::files::{TEMPORARY_PREFIX, sync_folder};
-use crate::git::verify::{Thoroughness, verify};
+use crate::git::mirror::verify::{Thoroughness, verify};
 use crate::names::RepositoryId;
 
 /// What a sweep did and found.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use ghbk::git::restore::{Form, Order, Restored, restore};
-use ghbk::git::snapshot;
-use ghbk::git::view::View;
+use ghbk::git::mirror::restore::{Form, Order, Restored, restore};
+use ghbk::git::mirror::snapshot;
+use ghbk::git::pack::view::View;
 use tokio_util::sync::CancellationToken;
 
 use crate::recovery::interrupt;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ghbk::git::verify::{Thoroughness, verify};
+use ghbk::git::mirror::verify::{Thoroughness, verify};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, finish, git, mirrored_refs};

@@ -1,0 +1,459 @@
+//! Examining: what every object of a pack is, and what it refers to.
+//!
+//! Blocking; reads packs on local disk, on all processors. What is kept for each object is little, because a repository may
+//! have tens of millions: see `docs/performance.md`. What a newcomer would get wrong: a pack that has just come does not say
+//! what its objects are called, so what they refer to can be looked up only when all of them are hashed.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytesize::ByteSize;
+use git2::{ObjectType, Oid};
+use gix_hash::Kind::Sha1;
+use gix_pack::data::entry::Header;
+use tokio_util::sync::CancellationToken;
+
+use crate::git::GitError;
+use crate::git::files::open_file;
+use crate::git::pack::entries::{Entries, Window};
+use crate::git::pack::links;
+use crate::git::pack::links::bytes_of;
+use crate::git::pack::needs::{Gathered, Needed, Needs, References};
+use crate::git::pack::resolve::{Deltas, NONE, Resolved, resolve};
+use crate::git::pack::unpacking::{Foreseen, Unpacking};
+use crate::git::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, name_of};
+use crate::text::printable;
+
+/// Says how thoroughly the objects of a pack are examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Every object is unpacked; the checksums of pack and index vouch for the content.
+    Unpack,
+    /// Every object is hashed, too.
+    Hash,
+}
+
+/// What a pack holds, and what it needs from elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    pub(crate) objects: u64,
+    /// Objects that those of this pack refer to and that are not in it.
+    pub(crate) needs: HashSet<Oid>,
+}
+
+/// Unpacks every object of a pack whose checksums are right, and collects what it refers to.
+///
+/// `object_size_max` is for a pack that a server sent; what is stored has passed that once.
+///
+/// # Errors
+/// [`GitError::Damaged`] at the first object that cannot be unpacked or is not what its id says.
+pub(crate) fn stored(
+    pack: &Pack,
+    depth: Depth,
+    object_size_max: Option<ByteSize>,
+    cancel: &CancellationToken,
+) -> Result<Examined, GitError> {
+    let index = pack.index()?;
+    let broken = |what: String| GitError::Damaged(format!("{}: {}", name_of(&pack.pack), printable(&what, 200)));
+    let (file, length) = open_file(&pack.pack).map_err(GitError::io("open", &pack.pack))?;
+    let end = length.saturating_sub(OID_BYTES as u64);
+    let mut rows: Vec<(u64, u32)> =
+        (0..index.num_objects()).map(|row| (index.pack_offset_at_index(row), row)).collect();
+    rows.sort_unstable();
+    let begins_at = rows.first().map_or(end, |(offset, _)| *offset);
+    check_header(&pack.pack, &file, index.num_objects(), begins_at)?.map_err(&broken)?;
+    let Outline { bases, largest_bytes } = outline(pack, &index, &rows, (&file, end), &broken)?;
+    let has_deltas = bases.iter().any(|base| *base != NONE);
+    let kept_bytes = rows.len() as u64 * STORED_BYTES;
+    let unpacking = Unpacking::begin(Foreseen { kept_bytes, largest_bytes, has_deltas }, cancel)?;
+    let deltas = Deltas::new(bases);
+    let entries = Entries {
+        path: &pack.pack,
+        file: &file,
+        offset: |number: u32| rows[number as usize].0,
+        end,
+        object_size_max: object_size_max.unwrap_or(ByteSize(u64::MAX)),
+        broken: &broken,
+    };
+    let needs = Mutex::new(HashSet::new());
+    let visitor = || {
+        let mut needed = Needed::new(&index, &needs);
+        let (index, rows, broken) = (&index, &rows, &broken);
+        move |object: &Resolved<'_>| {
+            let row = rows[object.number as usize].1;
+            let oid = index.oid_at_index(row);
+            if index.crc32_at_index(row).is_some_and(|crc32| crc32 != object.crc32) {
+                return Err(broken(format!("the checksum of object {oid} in its index is wrong")));
+            }
+            if depth == Depth::Hash {
+                let hashed = hash(object.kind, object.data).try_finalize();
+                if hashed.map_err(|error| broken(format!("object {oid}: {error}")))? != oid {
+                    return Err(broken(format!("the content of object {oid} does not match its id")));
+                }
+            }
+            let referred = links::each(Some(object.kind), object.data, |oid| needed.take(oid));
+            referred.map_err(|_| broken(format!("object {oid} is malformed")))
+        }
+    };
+    resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
+    let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Examined { objects: rows.len() as u64, needs })
+}
+
+/// Proves that some packs hold every needed object and everything that any of their objects refers to; returns how many
+/// objects were hashed for it.
+pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<u64, GitError> {
+    let mut open = needed.clone();
+    let mut objects = 0;
+    for pack in packs {
+        check_files(pack)?;
+        let examined = stored(pack, Depth::Hash, None, cancel)?;
+        objects += examined.objects;
+        open.extend(examined.needs);
+    }
+    for pack in packs {
+        let index = pack.index()?;
+        open.retain(|oid| !is_in(&index, bytes_of(*oid)));
+    }
+    match open.into_iter().next() {
+        Some(missing) => Err(GitError::Incomplete(missing)),
+        None => Ok(objects),
+    }
+}
+
+/// Checks that a pack begins as one, with as many entries as its index has, of which the first one follows at once.
+fn check_header(path: &Path, file: &File, count: u32, begins_at: u64) -> Result<Result<(), String>, GitError> {
+    let mut header = [0; gix_pack::data::header::SIZE];
+    file.read_exact_at(&mut header, 0).map_err(GitError::io("read", path))?;
+    Ok(match gix_pack::data::header::decode(&header) {
+        Err(error) => Err(error.to_string()),
+        Ok((_, counted)) if counted != count => Err(format!("it has {counted} objects, and its index {count}")),
+        Ok(_) if begins_at != HEADER_BYTES => Err("its first object is not in its index".to_owned()),
+        Ok(_) => Ok(()),
+    })
+}
+
+/// What the headers of a pack's entries say.
+struct Outline {
+    /// For each entry the number of its base.
+    bases: Vec<u32>,
+    /// The size of the largest entry, unpacked.
+    largest_bytes: u64,
+}
+
+fn outline(
+    pack: &Pack,
+    index: &gix_pack::index::File,
+    rows: &[(u64, u32)],
+    (file, end): (&File, u64),
+    broken: &dyn Fn(String) -> GitError,
+) -> Result<Outline, GitError> {
+    let mut window = Window::new(file, end);
+    let mut outline = Outline { bases: Vec::with_capacity(rows.len()), largest_bytes: 0 };
+    for (offset, _) in rows {
+        let header = window.at(&(*offset..end)).map_err(GitError::io("read", &pack.pack))?;
+        let entry = gix_pack::data::Entry::from_bytes(header, *offset, Sha1)
+            .map_err(|error| broken(format!("the entry at {offset}: {error}")))?;
+        let base = match entry.header {
+            Header::OfsDelta { base_distance } => Some(offset.checked_sub(base_distance)),
+            Header::RefDelta { base_id } => Some(index.lookup(base_id).map(|row| index.pack_offset_at_index(row))),
+            _ => None,
+        };
+        let number = match base {
+            None => NONE,
+            Some(base) => base
+                .and_then(|base| rows.binary_search_by_key(&base, |row| row.0).ok())
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(|| broken(format!("the base of the delta at {offset} is not in it")))?,
+        };
+        outline.bases.push(number);
+        outline.largest_bytes = outline.largest_bytes.max(entry.decompressed_size);
+    }
+    Ok(outline)
+}
+
+/// What is kept for an object of a stored pack: its place, its row in the index, and which are made of it.
+const STORED_BYTES: u64 = 24;
+/// What is kept for an object that has come: its row, which are made of it, and what refers to it, with room to sort.
+const ARRIVED_BYTES: u64 = 72;
+
+/// An entry that has come; what it is called is not known yet.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) offset: u64,
+    pub(crate) crc32: u32,
+    /// Written by whichever thread unpacks it.
+    oid: [AtomicU32; OID_BYTES / 4],
+}
+
+impl Entry {
+    fn new(offset: u64, crc32: u32) -> Self {
+        Self { offset, crc32, oid: Default::default() }
+    }
+
+    fn name(&self, oid: &[u8]) {
+        for (part, bytes) in self.oid.iter().zip(oid.as_chunks().0) {
+            part.store(u32::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    fn into_row(self) -> Row {
+        let mut oid = [0; OID_BYTES];
+        for (bytes, part) in oid.as_chunks_mut().0.iter_mut().zip(self.oid) {
+            *bytes = part.into_inner().to_ne_bytes();
+        }
+        Row { oid, crc32: self.crc32, offset: self.offset }
+    }
+}
+
+/// A pack that has come: its entries in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Arriving {
+    pub(crate) entries: Vec<Entry>,
+    /// For each the number of its base.
+    pub(crate) bases: Vec<u32>,
+    /// The size of the largest entry, unpacked.
+    pub(crate) largest_bytes: u64,
+    /// Where the entries end.
+    pub(crate) end: u64,
+}
+
+impl Arriving {
+    /// Adds an entry, which may be a delta of one that came so many bytes before it; says whether that one is there.
+    pub(crate) fn push(&mut self, offset: u64, base_distance: Option<u64>, crc32: u32) -> bool {
+        let base = match base_distance {
+            None => Some(NONE),
+            Some(distance) => offset
+                .checked_sub(distance)
+                .and_then(|base| self.entries.binary_search_by_key(&base, |entry| entry.offset).ok())
+                .and_then(|number| u32::try_from(number).ok()),
+        };
+        self.entries.push(Entry::new(offset, crc32));
+        self.bases.push(base.unwrap_or(NONE));
+        base.is_some()
+    }
+}
+
+/// What the objects of a pack that has come are, and what they refer to.
+pub(crate) struct Known {
+    /// One for each object, in the order of the pack.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) needs: Needs,
+    /// The memory that both take.
+    pub(crate) memory: Option<Unpacking>,
+}
+
+/// Unpacks and hashes every object of a pack that has come.
+///
+/// # Errors
+/// [`GitError::BrokenPack`] at the first object that cannot be unpacked or is none; [`GitError::ObjectTooLarge`];
+/// [`GitError::NeedsMemory`]; [`GitError::Cancelled`].
+pub(crate) fn arrived(
+    path: &Path,
+    arriving: Arriving,
+    object_size_max: ByteSize,
+    cancel: &CancellationToken,
+) -> Result<Known, GitError> {
+    let Arriving { entries: arrived, bases, largest_bytes, end } = arriving;
+    if arrived.is_empty() {
+        return Ok(Known { rows: Vec::new(), needs: Needs::default(), memory: None });
+    }
+    let has_deltas = bases.iter().any(|base| *base != NONE);
+    let kept_bytes = arrived.len() as u64 * ARRIVED_BYTES;
+    let unpacking = Unpacking::begin(Foreseen { kept_bytes, largest_bytes, has_deltas }, cancel)?;
+    let (file, _) = open_file(path).map_err(GitError::io("open", path))?;
+    let deltas = Deltas::new(bases);
+    let entries = Entries {
+        path,
+        file: &file,
+        offset: |number: u32| arrived[number as usize].offset,
+        end,
+        object_size_max,
+        broken: &|what| GitError::BrokenPack(printable(&what, 200)),
+    };
+    let needs = Gathered::default();
+    let visitor = || {
+        let mut references = References::new(&needs);
+        let arrived = &arrived;
+        move |object: &Resolved<'_>| {
+            // Fails for a collision of SHA-1, as git does.
+            let oid = hash(object.kind, object.data).try_finalize();
+            let oid = oid.map_err(|error| GitError::BrokenPack(printable(&error.to_string(), 200)))?;
+            let entry: &Entry = &arrived[object.number as usize];
+            if entry.crc32 != object.crc32 {
+                return Err(GitError::BrokenPack(format!("object {oid} changed on its way to scratch")));
+            }
+            entry.name(oid.as_bytes());
+            let referred = links::each(Some(object.kind), object.data, |oid| references.take(oid));
+            referred.map_err(|_| GitError::BrokenPack(format!("object {oid} is malformed")))
+        }
+    };
+    resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
+    drop(deltas);
+    let rows = arrived.into_iter().map(Entry::into_row).collect();
+    Ok(Known { rows, needs: needs.sorted(), memory: Some(unpacking) })
+}
+
+/// Hashes an object for its id.
+pub(crate) fn hash(kind: ObjectType, data: &[u8]) -> gix_hash::Hasher {
+    let mut hasher = gix_hash::hasher(Sha1);
+    hasher.update(format!("{} {}\0", kind.str(), data.len()).as_bytes());
+    hasher.update(data);
+    hasher
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::git::pack::{packs_in, rows_of, write_idx};
+
+    fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> String {
+        let mut git = Command::new("git");
+        git.arg("--git-dir").arg(folder).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut git = git.env("GIT_CONFIG_GLOBAL", "/dev/null").stderr(Stdio::null()).spawn().unwrap();
+        git.stdin.take().unwrap().write_all(input).unwrap();
+        String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+    }
+
+    /// Makes a pack of two files, one of them far larger than what is read at once, and of what the arguments ask for.
+    fn packed(objects: &[(&str, &[u8])]) -> (tempfile::TempDir, Pack) {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare"], b"");
+        let oids: Vec<String> = objects
+            .iter()
+            .map(|(kind, data)| git(folder.path(), &["hash-object", "-w", "--literally", "--stdin", "-t", kind], data))
+            .collect();
+        let packs = folder.path().join("objects/pack");
+        let name = packs.join("pack");
+        git(folder.path(), &["pack-objects", "--quiet", name.to_str().unwrap()], oids.join("\n").as_bytes());
+        let pack = packs_in(&packs).unwrap().remove(0);
+        for file in [&pack.pack, &pack.idx] {
+            fs::remove_file(file.with_extension("rev")).ok();
+            let mut writable = fs::metadata(file).unwrap().permissions();
+            std::os::unix::fs::PermissionsExt::set_mode(&mut writable, 0o600);
+            fs::set_permissions(file, writable).unwrap();
+        }
+        (folder, pack)
+    }
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        (0..bytes as u64 / 8)
+            .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes())
+            .collect()
+    }
+
+    type Change = fn(&mut Vec<u8>, &mut Vec<Row>);
+
+    /// Changes a pack and its rows, and gives both the checksums of what they are then.
+    fn changed(pack: &Pack, change: impl Fn(&mut Vec<u8>, &mut Vec<Row>)) {
+        let mut rows = rows_of(&pack.index().unwrap());
+        let mut bytes = fs::read(&pack.pack).unwrap();
+        bytes.truncate(bytes.len() - OID_BYTES);
+        change(&mut bytes, &mut rows);
+        let mut hasher = gix_hash::hasher(Sha1);
+        hasher.update(&bytes);
+        let checksum = hasher.try_finalize().unwrap();
+        bytes.extend_from_slice(checksum.as_bytes());
+        fs::write(&pack.pack, bytes).unwrap();
+        write_idx(&pack.idx, rows, checksum.as_bytes()).unwrap();
+    }
+
+    fn examined(pack: &Pack, depth: Depth) -> Result<Examined, GitError> {
+        check_files(pack)?;
+        stored(pack, depth, None, &CancellationToken::new())
+    }
+
+    #[test]
+    fn a_pack_that_git_does_not_take_is_damaged() {
+        let large = noise(200_000);
+        let objects: [(&str, &[u8]); 3] = [("blob", &large), ("blob", b"two\n"), ("blob", b"three\n")];
+        let (_folder, pack) = packed(&objects);
+        assert_eq!(examined(&pack, Depth::Hash).unwrap().objects, 3);
+        let changes: [(&str, Change); 8] = [
+            ("header is not one", |bytes, _| bytes[..4].copy_from_slice(b"JUNK")),
+            ("wrong count", |bytes, _| bytes[11] += 1),
+            ("the first one is not in the index", |bytes, rows| {
+                bytes[11] -= 1;
+                rows.retain(|row| row.offset != HEADER_BYTES);
+            }),
+            ("none is in the index", |bytes, rows| {
+                bytes[11] = 0;
+                rows.clear();
+            }),
+            ("the last one is not in the index", |bytes, rows| {
+                bytes[11] -= 1;
+                let last = rows.iter().map(|row| row.offset).max();
+                rows.retain(|row| Some(row.offset) != last);
+            }),
+            ("bytes behind the last one", |bytes, _| bytes.extend_from_slice(b"more")),
+            ("a wrong checksum in the index", |_, rows| rows[1].crc32 ^= 1),
+            ("a wrong id in the index", |_, rows| rows[1].oid[19] ^= 1),
+        ];
+        for (what, change) in changes {
+            let (_folder, pack) = packed(&objects);
+            changed(&pack, change);
+            let verified = Command::new("git").args(["verify-pack"]).arg(&pack.idx).stderr(Stdio::null()).status();
+            assert!(!verified.unwrap().success(), "git takes it: {what}");
+            assert!(matches!(examined(&pack, Depth::Hash), Err(GitError::Damaged(_))), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_unpacked_only_is_held_to_its_checksum() {
+        let (_folder, pack) = packed(&[("blob", b"one\n"), ("blob", b"two\n")]);
+        changed(&pack, |_, rows| rows[1].crc32 ^= 1);
+        assert!(matches!(examined(&pack, Depth::Unpack), Err(GitError::Damaged(what)) if what.contains("checksum")));
+    }
+
+    #[test]
+    fn the_null_id_is_no_object_that_is_there() {
+        let null = "0".repeat(40);
+        let commit = format!("tree {null}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\nc\n");
+        let (_folder, pack) = packed(&[("commit", commit.as_bytes())]);
+        let needs = examined(&pack, Depth::Hash).unwrap().needs;
+        assert_eq!(needs.into_iter().collect::<Vec<_>>(), [Oid::ZERO_SHA1]);
+        let proven = prove(std::slice::from_ref(&pack), &HashSet::new(), &CancellationToken::new());
+        assert!(matches!(proven, Err(GitError::Incomplete(_))));
+        let entry = |row: &Row| (row.offset, row.crc32);
+        let (offset, crc32) = rows_of(&pack.index().unwrap()).iter().map(entry).next().unwrap();
+        let mut arriving = Arriving { end: fs::metadata(&pack.pack).unwrap().len() - 20, ..Arriving::default() };
+        assert!(arriving.push(offset, None, crc32));
+        let known = arrived(&pack.pack, arriving, ByteSize::mib(1), &CancellationToken::new()).unwrap();
+        assert_eq!(known.needs.iter().collect::<Vec<_>>(), [[0; OID_BYTES]]);
+    }
+
+    #[test]
+    fn what_was_not_written_as_it_came_is_broken() {
+        let (_folder, pack) = packed(&[("blob", b"one\n")]);
+        let mut arriving = Arriving { end: fs::metadata(&pack.pack).unwrap().len() - 20, ..Arriving::default() };
+        assert!(arriving.push(HEADER_BYTES, None, 7));
+        let known = arrived(&pack.pack, arriving, ByteSize::mib(1), &CancellationToken::new());
+        assert!(matches!(known, Err(GitError::BrokenPack(_))));
+        let mut arriving = Arriving::default();
+        assert!(!arriving.push(100, Some(50), 0) && !Arriving::default().push(100, Some(200), 0));
+    }
+
+    #[test]
+    fn deltas_by_id_have_their_base_in_the_pack() {
+        let (one, two) = (noise(4_000), [noise(4_000), b"more".to_vec()].concat());
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare"], b"");
+        let oids = [&one, &two].map(|data| git(folder.path(), &["hash-object", "-w", "--stdin"], data));
+        let name = folder.path().join("objects/pack/pack");
+        git(
+            folder.path(),
+            &["-c", "repack.useDeltaBaseOffset=false", "pack-objects", "--quiet", name.to_str().unwrap()],
+            oids.join("\n").as_bytes(),
+        );
+        let pack = packs_in(&folder.path().join("objects/pack")).unwrap().remove(0);
+        assert_eq!(examined(&pack, Depth::Hash).unwrap().objects, 2);
+    }
+}

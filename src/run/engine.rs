@@ -1,0 +1,297 @@
+//! The engine: what a session does with a plan, concurrently and within limits.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::session::Session;
+use super::tally::Tally;
+use super::turns::Turns;
+use super::{Progress, READ_AHEAD_MIN, apart, mirror, proof, unlisted};
+use crate::github::Repository;
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::{Failure, Outcome, RunEnd, RunSummary, Stage, State};
+use crate::outside::{Outside, take_inventory};
+use crate::plan::{Action, Plan, Step, plan};
+use crate::scratch::Scratch;
+use crate::store::{Record, StoreError, layout, recorded_names};
+
+impl Session {
+    /// Runs to the end, whatever fails on the way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be written; then nothing that the run did is known to be recorded.
+    pub async fn execute(
+        mut self,
+        outside: &Outside,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+    ) -> Result<RunSummary, StoreError> {
+        let mut tally = std::mem::take(&mut self.tally);
+        let ledger = self.ledger.clone();
+        let proven = tokio::task::spawn_blocking(move || ledger.prove());
+        let known = crate::plan::known(&self.index);
+        let inventory = tokio::select! {
+            inventory = take_inventory(&self.config, outside, &self.request.selection, &known) => Some(inventory),
+            () = cancel.cancelled() => None,
+        };
+        // Nothing else is written before.
+        proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        let Some(inventory) = inventory else { return self.close_apart(tally, RunEnd::Cancelled).await };
+        let schedule = &self.config.schedule;
+        tally.warnings.extend(outside.expiry(schedule));
+        let hopeless = tally.take_inventory(inventory.clone(), &self.index);
+        if hopeless {
+            return self.close_apart(tally, RunEnd::Stopped).await;
+        }
+        let mut plan = plan(&inventory, &self.index);
+        tally.failures.append(&mut plan.conflicts);
+        let plan = apart(move || {
+            self.refuse_linked_owners(&mut plan, &mut tally);
+            self.warn_of_clones(&plan, &mut tally);
+            if !plan.moves.is_empty() {
+                self.lock.confirm()?;
+            }
+            self.move_mirrors(&mut plan, &mut tally);
+            tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
+            let left_out = plan.set_apart(&self.index.suspects, !self.request.selection.is_empty());
+            Ok((self, plan, tally, left_out))
+        });
+        let (mut this, plan, mut tally, left_out) = plan.await?;
+        this.ledger.write_apart(Record::Plan { repositories: plan.steps.len() as u64 }).await?;
+        progress.planned(plan.steps.len());
+
+        for step in left_out {
+            this.leave_out(&step, &mut tally).await?;
+        }
+        let stopped = this.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
+        this.settle(&plan, &mut tally);
+        if stopped.is_none() && !cancel.is_cancelled() {
+            this.prove(cancel, &mut tally).await?;
+        }
+        let end = match stopped {
+            Some(failure) => {
+                tally.failures.insert(0, failure);
+                RunEnd::Stopped
+            }
+            None if cancel.is_cancelled() => RunEnd::Cancelled,
+            None => RunEnd::Finished,
+        };
+        this.close_apart(tally, end).await
+    }
+
+    /// Records that a repository is not touched in this run, because the last one ended without a word while it fetched nothing
+    /// else.
+    pub(super) async fn leave_out(&self, step: &Step, tally: &mut Tally) -> Result<(), StoreError> {
+        let Repository { id, full_name, .. } = &step.repository;
+        let mut outcome = Outcome::new(*id, full_name.clone(), State::Failed, self.clock.now());
+        outcome.left_out = true;
+        outcome.failures.push(Failure {
+            repository: full_name.to_string(),
+            stage: Stage::Stage,
+            error: "it is left out of this run: the last one ended without a word while it fetched this repository alone"
+                .to_owned(),
+            hint: format!(
+                "see `journalctl -u ghbk` and `dmesg` for why (out of memory?); the next run tries it last, `ghbk run {full_name}` at \
+                 once"
+            ),
+        });
+        self.ledger.write_apart(Record::Outcome(outcome.clone())).await?;
+        tally.take(outcome);
+        Ok(())
+    }
+
+    /// Leaves out owners whose folder is a symbolic link: somebody else decides where that leads.
+    pub(super) fn refuse_linked_owners(&self, plan: &mut Plan, tally: &mut Tally) {
+        let owners: BTreeSet<String> =
+            plan.steps.iter().map(|step| step.repository.full_name.owner().to_owned()).collect();
+        for owner in owners {
+            let Err(error) = self.store.refuse_link(Path::new(&owner)) else { continue };
+            plan.steps.retain(|step| step.repository.full_name.owner() != owner);
+            plan.moves.retain(|step| !step.from.starts_with(&owner) && !step.to.starts_with(&owner));
+            let (hint, error) = (error.hint(), error.to_string());
+            tally.failures.push(Failure { repository: owner, stage: Stage::Setup, error, hint });
+        }
+    }
+
+    /// Says that what is about to be fetched may be there already, as a clone of another tool.
+    pub(super) fn warn_of_clones(&self, plan: &Plan, tally: &mut Tally) {
+        if !plan.steps.iter().any(|step| step.action == Action::Create) {
+            return;
+        }
+        match self.store.foreign_clones(&self.index) {
+            Ok(clones) => {
+                if let Some(first) = clones.first() {
+                    let (count, first) = (clones.len(), first.folder.display());
+                    tally.warnings.push(format!(
+                        "clones of another tool lie on the store ({count}, such as {first}); `ghbk adopt` makes mirrors \
+                         of them without fetching"
+                    ));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "clones of other tools are not looked for"),
+        }
+    }
+
+    /// Goes through all steps; returns what ended the run early, if anything did.
+    pub(super) async fn go_through(
+        &mut self,
+        steps: Vec<Step>,
+        outside: &Outside,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+        tally: &mut Tally,
+    ) -> Result<Option<Failure>, StoreError> {
+        let stop = cancel.child_token();
+        let scratch = match Scratch::create(&self.config.store.scratch) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                return Ok(Some(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error)));
+            }
+        };
+        let worker = mirror::Worker {
+            config: Arc::clone(&self.config),
+            run_id: self.run_id.clone(),
+            repair: self.request.repair,
+            crowded: self.crowded.clone(),
+            wikis_between: self.wikis_between.clone(),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            server: Arc::clone(outside.server()),
+            gate: Arc::clone(outside.gate()),
+            scratch: scratch.path().to_owned(),
+            ledger: self.ledger.clone(),
+            lock: Arc::clone(&self.lock),
+            turns: Turns::new(self.config.limits.concurrency),
+            inspecting: tokio::sync::Mutex::default(),
+        };
+        let (mut stopped, mut unrecorded) = (None, None);
+        let at_most = worker.turns.at_most();
+        let outcomes = futures_util::stream::iter(steps)
+            // Begun as soon as the step is taken from the list: a future would wait until somebody polls it.
+            .map(|step| std::future::ready(worker.read_ahead(step)))
+            .buffered(at_most.max(READ_AHEAD_MIN))
+            .take_until(stop.cancelled())
+            .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
+            .buffer_unordered(at_most);
+        tokio::pin!(outcomes);
+        while let Some(done) = outcomes.next().await {
+            let Some(done) = done else { continue }; // cancelled before it was done
+            progress.finished(&done.outcome);
+            if let Err(error) = self.ledger.write_apart(Record::Outcome(done.outcome.clone())).await {
+                // What is being published is finished before the lock is given back.
+                unrecorded.get_or_insert(error);
+                stop.cancel();
+            }
+            tally.take(done.outcome);
+            if let Some(failure) = done.ends_the_run {
+                stopped.get_or_insert(failure);
+                stop.cancel();
+            }
+        }
+        unrecorded.map_or(Ok(stopped), Err)
+    }
+
+    /// Proves a share of the store, and that a repository can be restored.
+    pub(super) async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let is_full = self.is_full();
+        let mut changed = Vec::new();
+        let due = if is_full {
+            let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
+            let mut due = proof::due(&self.index, since_last_run, self.config.verify.full_every, now);
+            let looked_at = unlisted::LookedAt::by(&tally.outcomes);
+            changed = unlisted::changed(&self.store, &self.index, &looked_at).await;
+            due.extend(changed.iter().filter(|id| !due.contains(id)).copied().collect::<Vec<_>>());
+            due
+        } else {
+            tally.outcomes.iter().filter(|outcome| outcome.repaired).map(|outcome| outcome.id).collect()
+        };
+        let candidates: Vec<RepositoryId> = if is_full {
+            self.index.mirrors.keys().copied().collect()
+        } else {
+            tally.outcomes.iter().filter(|outcome| outcome.is_complete()).map(|outcome| outcome.id).collect()
+        };
+        // What may have ended an earlier run by itself has its rest from proof, too.
+        let mut left_out: HashSet<RepositoryId> =
+            tally.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| outcome.id).collect();
+        let seen: HashSet<RepositoryId> = tally.outcomes.iter().map(|outcome| outcome.id).collect();
+        for (id, _) in self.suspected.iter().filter(|(id, was_alone)| **was_alone && is_full && !seen.contains(id)) {
+            let Some(mirror) = self.index.mirrors.get(id) else { continue };
+            left_out.insert(*id);
+            tally.failures.push(Failure {
+                repository: mirror.full_name.to_string(),
+                stage: Stage::Verify,
+                error: "its mirror is not verified: to read it has ended two runs".to_owned(),
+                hint: format!("try `ghbk verify {id}` on a machine with more memory, and report this"),
+            });
+        }
+        let due = due.into_iter().filter(|id| !left_out.contains(id)).collect();
+        let candidates: Vec<RepositoryId> = candidates.into_iter().filter(|id| !left_out.contains(id)).collect();
+        let prover = proof::Prover {
+            config: &self.config,
+            store: &self.store,
+            clock: &self.clock,
+            ledger: &self.ledger,
+            lock: &self.lock,
+            suspected: &self.suspected,
+            cancel,
+        };
+        let mut found = prover.prove(&mut self.index, due, &candidates).await?;
+        tally.failures.append(&mut found.failures);
+        tally.proof = found.proof;
+        if is_full {
+            self.tell_missing(&seen, tally).await?;
+        }
+        unlisted::note_packs(&self.store, &mut self.index, &changed, now).await;
+        // Of one that vanished nothing is kept.
+        let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
+        tally.gone.retain(|name| kept.contains(name));
+        Ok(())
+    }
+
+    /// Tells of mirrors that are not there any more and of which no repository is listed, until they are back or forgotten.
+    pub(super) async fn tell_missing(&self, seen: &HashSet<RepositoryId>, tally: &mut Tally) -> Result<(), StoreError> {
+        let missing: Vec<RepositoryId> = self.index.lost.keys().filter(|id| !seen.contains(id)).copied().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let store = self.store.clone();
+        let names = apart(move || recorded_names(&store)).await?;
+        for id in missing {
+            let name = names.get(&id).map_or_else(|| format!("id {id}"), ToString::to_string);
+            // The verification has just reported it.
+            if tally.failures.iter().any(|failure| failure.repository == name && failure.stage == Stage::Verify) {
+                continue;
+            }
+            tally.failures.push(Failure {
+                repository: name,
+                stage: Stage::Verify,
+                error: "its mirror is not in its place".to_owned(),
+                hint: format!(
+                    "put it back, from `.ghbk` or the backups of the file system; if it is meant to be gone: `ghbk forget \
+                     {id}`"
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// Brings the index up to what happened.
+    pub(super) fn settle(&mut self, plan: &Plan, tally: &mut Tally) {
+        for outcome in &tally.outcomes {
+            self.index.record(outcome, &layout::place(&outcome.full_name));
+        }
+        for (id, name) in &plan.gone {
+            if let Some(mirror) = self.index.mirrors.get_mut(id) {
+                mirror.gone = true;
+            }
+            tally.gone.push(name.clone());
+        }
+        tally.moved_away.extend(plan.moved_away.iter().map(|(_, moved)| moved.clone()));
+    }
+}

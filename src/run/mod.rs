@@ -1,0 +1,72 @@
+//! The engine: plan in, outcomes out, concurrently and within limits.
+//!
+//! Knows neither Slack nor the command line. A run begins with [`Session::begin`], which takes the lock and opens
+//! the record, and ends with a summary that is written before it is returned. What a newcomer would get wrong: one
+//! repository's failure is an outcome, never an error of the run; only a bad token or a store that takes no more
+//! writes ends it early.
+
+mod adoption;
+mod engine;
+mod forgetting;
+mod mirror;
+mod moves;
+mod proof;
+mod remarks;
+mod session;
+mod standing;
+mod tally;
+mod turns;
+mod unlisted;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::git::mirror::stage::Transfer;
+use crate::names::FullName;
+use crate::outcome::{Outcome, Trigger};
+use crate::store::ends_the_run;
+
+pub use adoption::Adoption;
+pub use forgetting::Forgetting;
+pub use session::Session;
+
+/// How many mirrors are being read ahead at least: a store that answers in milliseconds answers many questions at once. Their refs
+/// are in memory until their turn comes.
+const READ_AHEAD_MIN: usize = 16;
+
+/// Says what to back up and who asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What started the run.
+    pub trigger: Trigger,
+    /// The repositories asked for by name; empty: all.
+    pub selection: Vec<FullName>,
+    /// Whether their mirrors are made anew from GitHub and from what can be read of the old ones.
+    pub repair: bool,
+}
+
+/// Hears how a run goes, to show it.
+pub trait Progress: Send + Sync {
+    /// The run will go through so many repositories.
+    fn planned(&self, repositories: usize);
+    /// Work on a repository began; the transfer counts what it brings.
+    fn started(&self, name: &FullName, transfer: &Arc<Transfer>);
+    /// A repository is done.
+    fn finished(&self, outcome: &Outcome);
+}
+
+/// Does what may wait for the store on a thread of its own.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // As every other panic, it is the run's end.
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Says whether an error of a mirror means that no other can be written either.
+fn is_fatal(error: &crate::git::GitError, root: &Path) -> bool {
+    match error {
+        crate::git::GitError::Unauthorized | crate::git::GitError::LockLost(_) => true,
+        crate::git::GitError::Credentials(error) => error.ends_the_run(),
+        crate::git::GitError::Io { source, path, .. } => path.starts_with(root) && ends_the_run(source.kind()),
+        _ => false,
+    }
+}
