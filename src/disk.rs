@@ -1,4 +1,4 @@
-//! Files of a mirror, read and written in as few operations as there can be: EFS answers each in milliseconds.
+//! Files of the store, read and written in as few operations as there can be: EFS answers each in milliseconds.
 //!
 //! What is written is synced and read back past the cache before anybody can find it. What a newcomer would get wrong:
 //! `fs::read` and `fs::copy` ask a file system three times as often as they need to.
@@ -15,7 +15,33 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::GitError;
+/// Says why a file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The system refuses.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file read back from where it was written is not what was written.
+    #[error("{} is read back as something else than what was written", .0.display())]
+    ReadBackDiffers(PathBuf),
+    /// A thread that read or wrote files ended unexpectedly.
+    #[error("a thread on files panicked")]
+    Panicked,
+}
+
+impl DiskError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
 
 /// Waits until everything that was written to the file system of a folder is on it.
 ///
@@ -157,14 +183,14 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
 /// Writes a file of a folder so that it is there whole or not at all; [`sync_folder`] makes it durable.
 ///
 /// # Errors
-/// [`GitError::Io`] or [`GitError::ReadBackDiffers`]; the file is as it was.
-pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), GitError> {
+/// [`DiskError::Io`] or [`DiskError::ReadBackDiffers`]; the file is as it was.
+pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), DiskError> {
     replace_all(&[&[Draft::new(folder, name, content)]], |_| Ok(()))
 }
 
 /// A file that is to be in a folder.
 #[derive(Debug)]
-pub(super) struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     folder: &'a Path,
     /// Where it lies until it is whole.
     written_in: &'a Path,
@@ -180,18 +206,18 @@ enum Content<'a> {
 
 impl<'a> Draft<'a> {
     /// Describes a file by its content.
-    pub(super) fn new(folder: &'a Path, name: &str, content: impl Into<Cow<'a, [u8]>>) -> Self {
+    pub(crate) fn new(folder: &'a Path, name: &str, content: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { folder, written_in: folder, name: name.into(), content: Content::Bytes(content.into()) }
     }
 
     /// Describes a copy of a file, under the same name.
-    pub(super) fn copy(folder: &'a Path, of: &'a Path) -> Self {
+    pub(crate) fn copy(folder: &'a Path, of: &'a Path) -> Self {
         let name = of.file_name().unwrap_or_default().to_owned();
         Self { folder, written_in: folder, name, content: Content::CopyOf(of) }
     }
 
     /// Has it written in another folder of the same file system: files are made in one folder one after the other.
-    pub(super) fn written_in(self, folder: &'a Path) -> Self {
+    pub(crate) fn written_in(self, folder: &'a Path) -> Self {
         Self { written_in: folder, ..self }
     }
 
@@ -207,7 +233,7 @@ impl<'a> Draft<'a> {
         self.written_in.join(name)
     }
 
-    fn write(&self, path: &Path) -> Result<(), GitError> {
+    fn write(&self, path: &Path) -> Result<(), DiskError> {
         match &self.content {
             Content::Bytes(bytes) => create(path, bytes),
             Content::CopyOf(from) => copy(from, path),
@@ -221,15 +247,16 @@ impl<'a> Draft<'a> {
 /// All are written before any is put in its place, side by side: each waits for the file system a few times.
 ///
 /// # Errors
-/// [`GitError`]; of the groups, some of the first ones are there whole, and of the next one, some of the first files.
-pub(super) fn replace_all(
+/// [`DiskError`], or what `between` says; of the groups, some of the first ones are there whole, and of the next one, some of the first files.
+pub(crate) fn replace_all<E: From<DiskError>>(
     groups: &[&[Draft<'_>]],
-    between: impl Fn(usize) -> Result<(), GitError>,
-) -> Result<(), GitError> {
+    between: impl Fn(usize) -> Result<(), E>,
+) -> Result<(), E> {
     let place =
-        |draft: &Draft<'_>| fs::rename(draft.temporary(), draft.path()).map_err(GitError::io("write", &draft.path()));
+        |draft: &Draft<'_>| fs::rename(draft.temporary(), draft.path()).map_err(DiskError::io("write", &draft.path()));
     let drafts = || groups.iter().copied().flatten();
     write_side_by_side(drafts().map(|draft| (draft, draft.temporary())))
+        .map_err(E::from)
         .and_then(|()| {
             groups.iter().enumerate().try_for_each(|(number, group)| {
                 group.iter().try_for_each(place)?;
@@ -242,18 +269,18 @@ pub(super) fn replace_all(
 /// Writes files that nobody looks for yet, side by side.
 ///
 /// # Errors
-/// [`GitError`]; some of the files are there.
-pub(super) fn create_all(drafts: &[Draft<'_>]) -> Result<(), GitError> {
+/// [`DiskError`]; some of the files are there.
+pub(crate) fn create_all(drafts: &[Draft<'_>]) -> Result<(), DiskError> {
     write_side_by_side(drafts.iter().map(|draft| (draft, draft.path())))
 }
 
 /// As many as a publication has files; a clone of another tool may have thousands of packs.
 const WRITERS_MAX: usize = 5;
 
-fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send) -> Result<(), GitError> {
+fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> + Send) -> Result<(), DiskError> {
     let files = Mutex::new(files.fuse());
     let next = || files.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let write = || -> Result<(), GitError> {
+    let write = || -> Result<(), DiskError> {
         while let Some((draft, path)) = next() {
             draft.write(&path)?;
         }
@@ -263,7 +290,7 @@ fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> 
 }
 
 /// Does the same on some threads, which share out the work among them.
-fn on_threads(threads: usize, work: impl Fn() -> Result<(), GitError> + Sync) -> Result<(), GitError> {
+fn on_threads(threads: usize, work: impl Fn() -> Result<(), DiskError> + Sync) -> Result<(), DiskError> {
     let work = &work;
     std::thread::scope(|scope| {
         // This thread is one of them, and enough if there can be no others.
@@ -271,7 +298,7 @@ fn on_threads(threads: usize, work: impl Fn() -> Result<(), GitError> + Sync) ->
             (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut all = work();
         for other in others {
-            let done = other.join().unwrap_or_else(|_| Err(GitError::Task("a thread on files panicked".to_owned())));
+            let done = other.join().unwrap_or(Err(DiskError::Panicked));
             all = all.and(done);
         }
         all
@@ -279,8 +306,8 @@ fn on_threads(threads: usize, work: impl Fn() -> Result<(), GitError> + Sync) ->
 }
 
 /// Writes a file: one write, synced by the file system before it returns.
-fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
-    let failed = || GitError::io("write", path);
+fn create(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    let failed = || DiskError::io("write", path);
     let mut file = writable(OFlags::DSYNC).open(path).map_err(failed())?;
     if content.is_empty() {
         check_regular(&file).map_err(failed())?;
@@ -291,9 +318,9 @@ fn create(path: &Path, content: &[u8]) -> Result<(), GitError> {
 
 /// Names what was there before in place of the file, if that is why it cannot be written: asked only then, because each
 /// question costs milliseconds. A FIFO or a device takes no write at a position, so what is read back always fails.
-fn explain(error: GitError, file: &File, path: &Path) -> GitError {
+fn explain(error: DiskError, file: &File, path: &Path) -> DiskError {
     match check_regular(file) {
-        Err(instead) if instead.kind() == io::ErrorKind::InvalidInput => GitError::io("write", path)(instead),
+        Err(instead) if instead.kind() == io::ErrorKind::InvalidInput => DiskError::io("write", path)(instead),
         _ => error,
     }
 }
@@ -301,22 +328,22 @@ fn explain(error: GitError, file: &File, path: &Path) -> GitError {
 /// Makes renames in a folder durable.
 ///
 /// # Errors
-/// [`GitError::Io`].
-pub fn sync_folder(folder: &Path) -> Result<(), GitError> {
+/// [`DiskError::Io`].
+pub fn sync_folder(folder: &Path) -> Result<(), DiskError> {
     // Through a symbolic link, too: what must not be one is refused before.
     let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    opened.map_err(io::Error::from).and_then(|file| File::from(file).sync_all()).map_err(GitError::io("sync", folder))
+    opened.map_err(io::Error::from).and_then(|file| File::from(file).sync_all()).map_err(DiskError::io("sync", folder))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
-    let failed = || GitError::io("write", to);
-    let mut source = open_regular(from).map_err(GitError::io("open", from))?;
+fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let failed = || DiskError::io("write", to);
+    let mut source = open_regular(from).map_err(DiskError::io("open", from))?;
     let mut target = writable(OFlags::empty()).open(to).map_err(failed())?;
     let mut piece = vec![0; PIECE_BYTES];
     let mut written_bytes = 0;
-    let mut write = || -> Result<(), GitError> {
+    let mut write = || -> Result<(), DiskError> {
         loop {
-            match source.read(&mut piece).map_err(GitError::io("read", from))? {
+            match source.read(&mut piece).map_err(DiskError::io("read", from))? {
                 0 => break,
                 count => {
                     target.write_all(&piece[..count]).map_err(failed())?;
@@ -340,7 +367,7 @@ fn writable(flags: OFlags) -> OpenOptions {
 }
 
 /// Compares a file that was just written with what it is to hold, as the file system stores it.
-fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), GitError> {
+fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), DiskError> {
     forget(file);
     let mut piece = vec![0; PIECE_BYTES.min(expected.len())];
     for (number, expected) in expected.chunks(PIECE_BYTES).enumerate() {
@@ -353,12 +380,12 @@ fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), GitErr
 const READERS_MAX: u64 = 4;
 
 /// Compares a copy that was just written with its source, as the file system stores it.
-fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Result<(), GitError> {
+fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Result<(), DiskError> {
     forget(copy);
     let next = AtomicU64::new(0);
     // Nobody need look any further.
-    let stop = |_: &GitError| next.store(length_bytes, Ordering::Relaxed);
-    let check = || -> Result<(), GitError> {
+    let stop = |_: &DiskError| next.store(length_bytes, Ordering::Relaxed);
+    let check = || -> Result<(), DiskError> {
         let (mut expected, mut piece) = (Vec::new(), Vec::new());
         loop {
             let offset = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
@@ -370,7 +397,7 @@ fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Res
             expected.resize(count, 0);
             piece.resize(count, 0);
             let source_read = source.read_exact_at(&mut expected, offset);
-            source_read.map_err(GitError::io("read what is copied to", path)).inspect_err(stop)?;
+            source_read.map_err(DiskError::io("read what is copied to", path)).inspect_err(stop)?;
             compare(copy, path, &expected, offset, &mut piece).inspect_err(stop)?;
         }
     };
@@ -383,9 +410,9 @@ fn forget(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
-fn compare(file: &File, path: &Path, expected: &[u8], offset: u64, piece: &mut [u8]) -> Result<(), GitError> {
-    file.read_exact_at(piece, offset).map_err(GitError::io("read back", path))?;
-    if piece == expected { Ok(()) } else { Err(GitError::ReadBackDiffers(path.to_owned())) }
+fn compare(file: &File, path: &Path, expected: &[u8], offset: u64, piece: &mut [u8]) -> Result<(), DiskError> {
+    file.read_exact_at(piece, offset).map_err(DiskError::io("read back", path))?;
+    if piece == expected { Ok(()) } else { Err(DiskError::ReadBackDiffers(path.to_owned())) }
 }
 
 #[cfg(test)]
@@ -402,9 +429,9 @@ mod tests {
         check_written(&file, &path, content.as_slice()).unwrap();
         *content.last_mut().unwrap() = 8;
         let differs = check_written(&file, &path, content.as_slice());
-        assert!(matches!(differs, Err(GitError::ReadBackDiffers(_))), "{differs:?}");
+        assert!(matches!(differs, Err(DiskError::ReadBackDiffers(_))), "{differs:?}");
         content.push(7);
-        assert!(matches!(check_written(&file, &path, content.as_slice()), Err(GitError::Io { .. })));
+        assert!(matches!(check_written(&file, &path, content.as_slice()), Err(DiskError::Io { .. })));
     }
 
     #[test]
@@ -425,7 +452,7 @@ mod tests {
             let checked = check_copy(&File::open(&copy).unwrap(), &copy, &source, length as u64);
             match wrong {
                 None => checked.unwrap(),
-                Some(at) => assert!(matches!(checked, Err(GitError::ReadBackDiffers(_))), "{at}: {checked:?}"),
+                Some(at) => assert!(matches!(checked, Err(DiskError::ReadBackDiffers(_))), "{at}: {checked:?}"),
             }
         }
     }
@@ -473,7 +500,7 @@ mod tests {
         fs::write(folder.path().join("a"), "old").unwrap();
         let (first, second) =
             ([Draft::new(folder.path(), "a", b"new".as_slice())], [Draft::copy(folder.path(), &missing)]);
-        replace_all(&[&first, &second], |_| Ok(())).unwrap_err();
+        replace_all(&[&first, &second], |_| Ok::<_, DiskError>(())).unwrap_err();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -31,6 +31,7 @@ pub mod slack;
 
 pub mod backup;
 mod blocking;
+pub mod disk;
 pub mod memory;
 mod scratch;
 

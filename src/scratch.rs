@@ -11,7 +11,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::git::files::open_folder;
+use crate::disk::open_folder;
 use crate::outcome::{Failure, Stage};
 
 const PREFIX: &str = "ghbk-scratch-";

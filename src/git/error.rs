@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 
+use crate::disk::DiskError;
 use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 use crate::network::Failure;
@@ -231,6 +232,16 @@ impl GitError {
 pub(crate) fn temporary_folder(prefix: &str, parent: &std::path::Path) -> Result<tempfile::TempDir, GitError> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
     folder.map_err(GitError::io("create a folder in", parent))
+}
+
+impl From<DiskError> for GitError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Io { doing, path, source } => Self::Io { doing, path, source },
+            DiskError::ReadBackDiffers(path) => Self::ReadBackDiffers(path),
+            DiskError::Panicked => Self::Task(error.to_string()),
+        }
+    }
 }
 
 impl From<git2::Error> for GitError {

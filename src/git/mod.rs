@@ -4,7 +4,6 @@
 //! Data flows from [`wire`] through [`pack`] to [`mirror`]. [`refs`] is pure.
 
 mod error;
-pub mod files;
 pub mod mirror;
 pub mod pack;
 pub mod refs;

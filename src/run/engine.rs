@@ -59,7 +59,7 @@ impl Session {
             self.move_mirrors(&mut plan, &mut tally);
             tally.refuse_all_but(plan.steps.iter().map(|step| step.repository.id));
             let left_out = plan.set_apart(&self.index.suspects, !self.request.selection.is_empty());
-            Ok((self, plan, tally, left_out))
+            Ok::<_, StoreError>((self, plan, tally, left_out))
         });
         let (mut this, plan, mut tally, left_out) = plan.await?;
         this.ledger.write_apart(Record::Plan { repositories: plan.steps.len() as u64 }).await?;

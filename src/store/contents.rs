@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use super::Mirror;
+use crate::disk::metadata;
 use crate::git::GitError;
-use crate::git::files::metadata;
 use crate::git::mirror::verify::{NO_CONFIG, NO_REFS_FOLDER, loose_refs, what_is_wrong_with};
 use crate::git::pack::list::PackList;
 

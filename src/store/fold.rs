@@ -11,9 +11,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{RunRecord, names_of_records, read};
-use super::mirror::of_git;
 use super::{Store, StoreError, layout};
-use crate::git::files::{read_at_once, replace};
+use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
@@ -230,7 +229,7 @@ impl Folded {
         let folder = store.root().join(layout::OWN_FOLDER);
         let path = folder.join(FILE);
         let bytes = serde_json::to_vec(self).map_err(|error| StoreError::io("write", &path)(error.into()))?;
-        replace(&folder, FILE, &bytes).map_err(|error| of_git(error, "write", &path))
+        replace(&folder, FILE, &bytes).map_err(StoreError::from)
     }
 }
 

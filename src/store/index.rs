@@ -16,7 +16,7 @@ use super::layout::MirrorKind;
 use super::ledger::{Forgotten, RunRecord, Verified, all_runs, latest};
 use super::mirror::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
-use crate::git::files::{read_at_once, replace};
+use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, RunStatus, RunSummary, State};
@@ -606,9 +606,6 @@ impl Index {
             Ok(bytes) => bytes,
             Err(source) => return Err(error(source.into())),
         };
-        replace(&folder, FILE, &bytes).map_err(|failure| match failure {
-            crate::git::GitError::Io { source, .. } => error(source),
-            other => error(std::io::Error::other(other)),
-        })
+        replace(&folder, FILE, &bytes).map_err(StoreError::from)
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Folded;
 use super::{Lost, Store, StoreError};
-use crate::git::files::read_at_once;
+use crate::disk::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Happened, Outcome, RunEnd, RunHeader, RunStatus, RunSummary, Trigger};
 

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
-use crate::git::files::{check_regular, open_regular};
+use crate::disk::{check_regular, open_regular};
 
 /// Holds the right to run; dropping it gives it back.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::contents::mark_untouched;
 use super::layout::{MOVING, MirrorKind, REPLACING};
 use super::{Index, Store, StoreError};
+use crate::disk::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::GitError;
-use crate::git::files::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::mirror::adopt::ForeignClone;
 use crate::git::mirror::publish::{self, Publication};
 use crate::git::mirror::salvage::find_snapshots;
@@ -252,7 +252,7 @@ impl Mirror {
             .and_then(|mut config| config.set_str(name, value))
             .map_err(|error| failed("edit")(io::Error::other(error.message().to_owned())))?;
         let edited = fs::read(&copy).map_err(failed("copy"))?;
-        replace(&self.path, "config", &edited).map_err(|error| of_git(error, "write", &path))
+        replace(&self.path, "config", &edited).map_err(StoreError::from)
     }
 }
 
@@ -302,7 +302,7 @@ impl Store {
             renamed = fs::rename(path, &target.path);
         }
         renamed.map_err(GitError::io("create", &target.path))?;
-        sync_folder(parent)
+        Ok(sync_folder(parent)?)
     }
 
     /// Makes a new mirror whole at `building`, sets `old` aside, and puts the new one in its place, where `old` may have

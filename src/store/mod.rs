@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::StoreConfig;
+use crate::disk::DiskError;
 use crate::git::GitError;
 
 pub use contents::Look;
@@ -157,6 +158,21 @@ impl StoreError {
     }
 }
 
+impl From<DiskError> for StoreError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Io { doing, path, source } => Self::Io { doing, path, source },
+            DiskError::ReadBackDiffers(path) => {
+                let source = io::Error::other("what is read back is not what was written");
+                Self::Io { doing: "write", path, source }
+            }
+            DiskError::Panicked => {
+                Self::Io { doing: "write files in", path: PathBuf::from("the store"), source: io::Error::other(error) }
+            }
+        }
+    }
+}
+
 /// Words a failure of the store as one of a mirror.
 impl From<StoreError> for GitError {
     fn from(error: StoreError) -> Self {
@@ -277,7 +293,7 @@ impl Store {
                     self.refuse_link(&place)
                 })
             }
-            Err(errno) if crate::git::files::is_missing(&errno.into()) => Ok(()),
+            Err(errno) if crate::disk::is_missing(&errno.into()) => Ok(()),
             Err(errno) => Err(examined()(errno.into())),
         }
     }

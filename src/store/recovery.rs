@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::layout::{self, INCOMING, MOVING, MirrorKind, REPLACING};
 use super::mirror::{Mirror, foreign_clone, names_in, of_git};
 use super::{Store, StoreError, ends_the_run};
+use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;
-use crate::git::files::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::mirror::verify::{Thoroughness, verify};
 use crate::names::RepositoryId;
 
@@ -274,7 +274,7 @@ fn put(from: &Path, to: &Path) -> Result<(), StoreError> {
         }
         _ => StoreError::io("move", from)(error),
     })?;
-    sync_folder(parent).map_err(|error| of_git(error, "sync", parent))
+    sync_folder(parent).map_err(StoreError::from)
 }
 
 /// Finds a name that nothing in a folder has.

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::mirror::of_git;
 use super::{Index, Store, StoreError, layout};
-use crate::git::files::{read_at_once, replace};
+use crate::disk::{read_at_once, replace};
 
 /// The format of the stores that this version of ghbk makes, and the newest that it understands.
 pub(super) const FORMAT: u32 = 1;
@@ -60,7 +59,7 @@ impl Store {
         let path = self.statement_path();
         let bytes = match read_at_once(&path) {
             Ok(bytes) => bytes,
-            Err(error) if crate::git::files::is_missing(&error) => return Ok(None),
+            Err(error) if crate::disk::is_missing(&error) => return Ok(None),
             Err(error) => return Err(StoreError::io("read", &path)(error)),
         };
         let text = String::from_utf8_lossy(&bytes);
@@ -139,6 +138,6 @@ impl Store {
              # `host`, and `formerly = [\"…\"]` lists those that it had before.\n{text}"
         );
         let folder = self.root().join(layout::OWN_FOLDER);
-        replace(&folder, FILE, text.as_bytes()).map_err(|error| of_git(error, "write", &path))
+        replace(&folder, FILE, text.as_bytes()).map_err(StoreError::from)
     }
 }

@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use git2::{Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::{is_missing, metadata, read_at_once, read_text};
 use crate::git::GitError;
-use crate::git::files::{is_missing, metadata, read_at_once, read_text};
 use crate::git::mirror::changes;
 use crate::git::mirror::snapshot::{self, Occasion};
 use crate::git::mirror::stage::Staged;

@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use git2::{ObjectType, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::{is_missing, read_at_once, replace, sync_folder};
 use crate::git::GitError;
-use crate::git::files::{is_missing, read_at_once, replace, sync_folder};
 use crate::git::mirror::changes;
 use crate::git::mirror::publish::{publish_pack, still_has};
 use crate::git::mirror::snapshot;
@@ -243,7 +243,7 @@ fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
             remove(&pack.pack.with_extension(extension))?;
         }
     }
-    sync_folder(&folder)
+    Ok(sync_folder(&folder)?)
 }
 
 /// Removes what `git gc` and `git maintenance` derive from packs, because it names packs and commits that are about to go. git makes
@@ -275,5 +275,5 @@ fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
         }
     }
     // A power cut must not bring them back when the packs are gone.
-    changed.into_iter().try_for_each(sync_folder)
+    Ok(changed.into_iter().try_for_each(sync_folder)?)
 }

@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::disk::{Draft, create_all, read_at_once, replace_all, sync_folder};
 use crate::git::GitError;
-use crate::git::files::{Draft, create_all, read_at_once, replace_all, sync_folder};
 use crate::git::pack::Pack;
 use crate::git::refs::Refs;
 
@@ -43,7 +43,7 @@ pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitEr
     let packs = drafts_of_packs(publication.packs, &objects, &folder);
     replace_all(&[&packs, &publication.drafts_of_refs(mirror)], |group| {
         if group > 0 {
-            return sync_folder(mirror);
+            return Ok(sync_folder(mirror)?);
         }
         sync_folder(&folder)?;
         (publication.may_go_on)()?;
@@ -72,7 +72,7 @@ pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Resu
     drafts.extend(publication.drafts_of_refs(folder));
     create_all(&drafts)?;
     sync_folder(&packs)?;
-    sync_folder(folder)
+    Ok(sync_folder(folder)?)
 }
 
 /// Publishes a pack that nothing refers to yet.
@@ -82,7 +82,7 @@ pub fn build(folder: &Path, config: &str, publication: &Publication<'_>) -> Resu
 pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
     let (objects, folder) = (mirror.join("objects"), mirror.join("objects/pack"));
     let packs = drafts_of_packs(std::slice::from_ref(staged), &objects, &folder);
-    replace_all(&[&packs], |_| sync_folder(&folder))?;
+    replace_all(&[&packs], |_| sync_folder(&folder)).map_err(GitError::from)?;
     Ok(staged.within(&folder))
 }
 

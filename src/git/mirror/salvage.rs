@@ -12,8 +12,8 @@ use std::path::Path;
 use git2::{ObjectType, Oid};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::{is_missing, read_at_once};
 use crate::git::GitError;
-use crate::git::files::{is_missing, read_at_once};
 use crate::git::mirror::changes;
 use crate::git::mirror::snapshot::{self, Snapshot};
 use crate::git::mirror::verify::loose_refs;

@@ -13,8 +13,8 @@ use git2::Oid;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::{read_at_once, read_text};
 use crate::git::GitError;
-use crate::git::files::{read_at_once, read_text};
 use crate::git::mirror::changes;
 use crate::git::mirror::snapshot;
 use crate::git::pack;

@@ -9,8 +9,8 @@ use gix_pack::FileData;
 use gix_utils::progress::Discard;
 
 use super::{HEADER_BYTES, OID_BYTES, Pack, TRAILER_BYTES, damaged, hash_of, name_of};
+use crate::disk::{open_file, read_at_once};
 use crate::git::GitError;
-use crate::git::files::{open_file, read_at_once};
 
 /// Opens an index on local disk and checks that every offset in it lies within its pack, which most readers rely on.
 ///

@@ -11,8 +11,8 @@ use std::path::Path;
 use gix_hash::Kind::Sha1;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::{open_file, read_at_once};
 use crate::git::GitError;
-use crate::git::files::{open_file, read_at_once};
 use crate::git::pack::{self, OID_BYTES, Pack, name_of};
 
 /// A pack on local disk.

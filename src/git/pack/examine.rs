@@ -17,8 +17,8 @@ use gix_hash::Kind::Sha1;
 use gix_pack::data::entry::Header;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::open_file;
 use crate::git::GitError;
-use crate::git::files::open_file;
 use crate::git::pack::entries::{Entries, Window};
 use crate::git::pack::links;
 use crate::git::pack::links::bytes_of;

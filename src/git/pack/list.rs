@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::metadata;
 use crate::git::GitError;
-use crate::git::files::metadata;
 use crate::git::pack::{Pack, packs_in};
 
 /// Maps the checksum in a pack's name to the sizes of the pack and of its index, in bytes.

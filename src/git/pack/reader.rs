@@ -19,8 +19,8 @@ use git2::{ObjectType, Oid};
 use gix_pack::data::Entry;
 use gix_pack::data::entry::Header;
 
+use crate::disk::open_file;
 use crate::git::GitError;
-use crate::git::files::open_file;
 use crate::git::pack::delta;
 use crate::git::pack::entries::{CHAIN_MAX, kind_of};
 use crate::git::pack::examine::hash;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::read_at_once;
 use crate::git::GitError;
-use crate::git::files::read_at_once;
 use crate::git::pack::copies::{self, Copied, copy_all, copy_loose};
 use crate::git::pack::reader::{ObjectReader, ReadPack};
 use crate::git::pack::{self, Pack};
