@@ -34,6 +34,7 @@ mod blocking;
 pub mod disk;
 pub mod memory;
 mod scratch;
+mod threads;
 
 pub mod cli;
 pub mod commands;

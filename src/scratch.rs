@@ -12,7 +12,6 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::disk::open_folder;
-use crate::outcome::{Failure, Stage};
 
 const PREFIX: &str = "ghbk-scratch-";
 /// Beside what is being restored, where it should not catch the eye.
@@ -54,16 +53,6 @@ impl Scratch {
             if is_at(&lock, folder.path())? {
                 return Ok(Self { folder, _lock: lock });
             }
-        }
-    }
-
-    /// Says why there is none, as a failure of a run.
-    pub(crate) fn failure(parent: &Path, stage: Stage, error: &io::Error) -> Failure {
-        Failure {
-            repository: "scratch".to_owned(),
-            stage,
-            error: format!("cannot create a folder in {}: {error}", parent.display()),
-            hint: "set store.scratch to a folder on local disk that ghbk may write to".to_owned(),
         }
     }
 

@@ -7,6 +7,10 @@ use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 use crate::network::Failure;
 
+/// What to do when the lock is lost.
+pub(crate) const LOCK_LOST_HINT: &str = "never remove `.ghbk/lock`, a run that has ended does not keep it; another run may be under way \
+                                         now: `ghbk status` shows it; run again when it has ended";
+
 /// Says what went wrong between the git server and the store.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -213,7 +217,7 @@ impl GitError {
             Self::Overtaken => {
                 "look for another ghbk that uses this store; never remove `.ghbk/lock`; the next run compares anew"
             }
-            Self::LockLost(_) => crate::store::LOCK_LOST_HINT,
+            Self::LockLost(_) => LOCK_LOST_HINT,
             Self::PushedDiffers => "push again to a new, empty repository",
             Self::Emptied(_) => {
                 "if it was emptied on purpose, exclude it, or move its mirror away and `ghbk forget` it"
@@ -232,6 +236,17 @@ impl GitError {
 pub(crate) fn temporary_folder(prefix: &str, parent: &std::path::Path) -> Result<tempfile::TempDir, GitError> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
     folder.map_err(GitError::io("create a folder in", parent))
+}
+
+impl From<GitHubError> for GitError {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::Unauthorized => Self::Unauthorized,
+            GitHubError::Unreachable(failure) => Self::Unreachable(failure),
+            GitHubError::LimitExhausted(exhausted) => Self::LimitExhausted(exhausted),
+            other => Self::Credentials(other),
+        }
+    }
 }
 
 impl From<DiskError> for GitError {

@@ -10,4 +10,4 @@ pub mod refs;
 pub mod wire;
 
 pub use error::GitError;
-pub(crate) use error::temporary_folder;
+pub(crate) use error::{LOCK_LOST_HINT, temporary_folder};

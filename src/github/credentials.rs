@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use super::GitHubError;
 use super::api::{Answer, Api};
 use super::client::refused;
-use crate::git::GitError;
 use crate::limits::{Retry, Retryable};
 use crate::network::http_date;
 use crate::text::keep_secret;
@@ -159,15 +158,4 @@ fn good_for(answer: &Answer, expires: Option<DateTime<Utc>>) -> Duration {
     let now = answer.headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date).unwrap_or_else(Utc::now);
     let lifetime = expires.map_or(LIFETIME, |expires| (expires - now).to_std().unwrap_or_default());
     lifetime.min(LIFETIME) * 5 / 6
-}
-
-impl From<GitHubError> for GitError {
-    fn from(error: GitHubError) -> Self {
-        match error {
-            GitHubError::Unauthorized => Self::Unauthorized,
-            GitHubError::Unreachable(failure) => Self::Unreachable(failure),
-            GitHubError::LimitExhausted(exhausted) => Self::LimitExhausted(exhausted),
-            other => Self::Credentials(other),
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::git::mirror::stage::Transfer;
+use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
 use crate::outcome::{Outcome, State};
 use crate::run::Progress;

@@ -13,8 +13,8 @@ use crate::blocking::unblock;
 use crate::git::mirror::adopt::{ForeignClone, adopt};
 use crate::git::mirror::publish::Publication;
 use crate::git::mirror::snapshot::Occasion;
-use crate::git::mirror::stage::Transfer;
 use crate::git::pack::list::PackList;
+use crate::git::wire::transfer::Transfer;
 use crate::git::{GitError, temporary_folder};
 use crate::github::Repository;
 use crate::outcome::{AdoptedClone, Failure, Outcome, RunEnd, RunSummary, Stage, State};
@@ -59,7 +59,7 @@ impl Session {
         let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => Arc::new(scratch),
             Err(error) => {
-                tally.failures.push(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error));
+                tally.failures.push(super::no_scratch(&self.config.store.scratch, Stage::Setup, &error));
                 return self.close(tally, RunEnd::Stopped);
             }
         };

@@ -150,7 +150,7 @@ impl Session {
         let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => scratch,
             Err(error) => {
-                return Ok(Some(Scratch::failure(&self.config.store.scratch, Stage::Setup, &error)));
+                return Ok(Some(super::no_scratch(&self.config.store.scratch, Stage::Setup, &error)));
             }
         };
         let worker = mirror::Worker {

@@ -21,9 +21,9 @@ mod unlisted;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::git::mirror::stage::Transfer;
+use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
-use crate::outcome::{Outcome, Trigger};
+use crate::outcome::{Failure, Outcome, Stage, Trigger};
 use crate::store::ends_the_run;
 
 pub use adoption::Adoption;
@@ -53,6 +53,16 @@ pub trait Progress: Send + Sync {
     fn started(&self, name: &FullName, transfer: &Arc<Transfer>);
     /// A repository is done.
     fn finished(&self, outcome: &Outcome);
+}
+
+/// Says why there is no folder in scratch.
+fn no_scratch(parent: &Path, stage: Stage, error: &std::io::Error) -> Failure {
+    Failure {
+        repository: "scratch".to_owned(),
+        stage,
+        error: format!("cannot create a folder in {}: {error}", parent.display()),
+        hint: "set store.scratch to a folder on local disk that ghbk may write to".to_owned(),
+    }
 }
 
 /// Does what may wait for the store on a thread of its own.

@@ -60,7 +60,7 @@ impl Prover<'_> {
         let scratch = match Scratch::create(&self.config.store.scratch) {
             Ok(scratch) => scratch,
             Err(error) => {
-                proven.failures.push(Scratch::failure(&self.config.store.scratch, Stage::Verify, &error));
+                proven.failures.push(super::no_scratch(&self.config.store.scratch, Stage::Verify, &error));
                 return Ok(proven);
             }
         };

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::tally::Tally;
 use super::{Request, apart, standing};
-use crate::blocking::side_by_side;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::names::{RepositoryId, RunId};
@@ -19,6 +18,7 @@ use crate::outcome::{Failure, RunEnd, RunHeader, RunStatus, RunSummary, Stage, T
 use crate::store::{
     Broom, Index, Ledger, Lock, Record, Store, StoreError, Swept, Verified, fold, host_of, is_due, latest,
 };
+use crate::threads::side_by_side;
 
 /// A run that holds the lock and has an open record.
 #[derive(Debug)]

@@ -115,10 +115,6 @@ pub enum StoreError {
     },
 }
 
-/// What to do when the lock is lost.
-pub(crate) const LOCK_LOST_HINT: &str = "never remove `.ghbk/lock`, a run that has ended does not keep it; another run may be under way \
-                                         now: `ghbk status` shows it; run again when it has ended";
-
 impl StoreError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
@@ -137,7 +133,7 @@ impl StoreError {
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
             Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
             Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
-            Self::LockLost(_) => LOCK_LOST_HINT.to_owned(),
+            Self::LockLost(_) => crate::git::LOCK_LOST_HINT.to_owned(),
             Self::OtherHost { path, stored, wanted } => format!(
                 "give each GitHub a store.root of its own; if {wanted} is a new name of {stored}, write into {}: \
                  format = 1, host = \"{wanted}\", formerly = [\"{stored}\"], a line each",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use ghbk::git::mirror::stage::Transfer;
+use ghbk::git::wire::transfer::Transfer;
 use ghbk::names::FullName;
 use ghbk::outcome::Outcome;
 use ghbk::run::Progress;

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -15,7 +15,6 @@ use git2::{FetchOptions, Oid, RemoteCallbacks, Repository};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::blocking::side_by_side;
 use crate::git::GitError;
 use crate::git::mirror::changes::{self, RefChange};
 use crate::git::mirror::reach::{Objects, StoredPacks};
@@ -27,23 +26,11 @@ use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::{self, Pack};
 use crate::git::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use crate::git::wire::advertisement::{Advertisement, WANTED_REFSPEC};
-use crate::git::wire::receive::{self, Wish};
+use crate::git::wire::receive::{self, Scratch, Wish};
 use crate::git::wire::server::GitServer;
+use crate::git::wire::transfer::Transfer;
 use crate::git::wire::transport::{self, Session};
-use crate::limits::Waited;
-
-/// Counts what a transfer has brought so far, for whoever shows it.
-#[derive(Debug, Default)]
-pub struct Transfer {
-    /// Bytes of packs received from the server, protocol included.
-    pub received_bytes: Arc<AtomicU64>,
-    /// Objects received.
-    pub received_objects: AtomicUsize,
-    /// Objects that the pack announces.
-    pub total_objects: AtomicUsize,
-    /// The time spent waiting until the server may be asked.
-    pub waited: Arc<Waited>,
-}
+use crate::threads::side_by_side;
 
 /// Describes one download.
 #[derive(Debug)]
@@ -126,7 +113,7 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
     let (snapshot, objects) = snapshot::make(None, &refs, download.head, &[], download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
     let session = session(download, Bytes::new(), download.cancel.clone());
-    let Some(arrived) = receive::receive(download, session, Wish { wanted, haves: &[] }, &objects)? else {
+    let Some(arrived) = receive::receive(&into(download), session, Wish { wanted, haves: &[] }, &objects)? else {
         return Ok(None);
     };
     let pack = arrived.prove(wanted, &objects, |_| false)?;
@@ -138,6 +125,15 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
         kept: 0,
         lost: Vec::new(),
     }))
+}
+
+/// Returns where a pack is received into.
+fn into<'a>(download: &'a Download<'_>) -> Scratch<'a> {
+    Scratch {
+        folder: download.scratch.join("objects/pack"),
+        object_size_max: download.object_size_max,
+        transfer: &download.transfer,
+    }
 }
 
 /// Lists what is advertised and not stored.
@@ -247,7 +243,7 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
         || index_stored(download).inspect_err(|_| stop.cancel()),
         || {
             let session = session(download, Bytes::new(), stop.clone());
-            receive::receive(download, session, Wish { wanted, haves: &haves }, &[])
+            receive::receive(&into(download), session, Wish { wanted, haves: &haves }, &[])
         },
     );
     if download.cancel.is_cancelled() {

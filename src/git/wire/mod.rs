@@ -1,10 +1,11 @@
 //! What goes over the network between here and a git server.
 //!
 //! [`server`] speaks HTTP, [`advertisement`] is pure, [`transport`] hands on what the server sends, `receive` makes a pack of it,
-//! [`push`] sends refs and objects to a new repository.
+//! [`transfer`] counts how far it is, [`push`] sends refs and objects to a new repository.
 
 pub mod advertisement;
 pub mod push;
 pub(crate) mod receive;
 pub mod server;
+pub mod transfer;
 pub mod transport;

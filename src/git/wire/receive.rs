@@ -23,7 +23,6 @@ use gix_packetline::blocking_io::StreamingPeekableIter;
 use gix_packetline::read::ProgressAction;
 
 use crate::git::GitError;
-use crate::git::mirror::stage::{Download, Transfer};
 use crate::git::pack::examine::{self, Arriving, Known};
 use crate::git::pack::links::{OidBytes, bytes_of};
 use crate::git::pack::needs::Needs;
@@ -31,6 +30,7 @@ use crate::git::pack::unpacking::Unpacking;
 use crate::git::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
 use crate::git::refs::parse_oid;
 use crate::git::wire::advertisement::{Advertisement, FLUSH, push_line};
+use crate::git::wire::transfer::Transfer;
 use crate::git::wire::transport;
 use crate::text::printable;
 
@@ -74,6 +74,16 @@ impl Wish<'_> {
     }
 }
 
+/// Where a pack is received into.
+pub(crate) struct Scratch<'a> {
+    /// A folder for packs on local disk.
+    pub(crate) folder: PathBuf,
+    /// How large an object may be, unpacked.
+    pub(crate) object_size_max: ByteSize,
+    /// Where progress is counted.
+    pub(crate) transfer: &'a Transfer,
+}
+
 /// A pack in scratch whose objects are known, and not yet whether others are missing.
 pub(crate) struct Arrived {
     folder: PathBuf,
@@ -96,17 +106,17 @@ pub(crate) struct Arrived {
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
 pub(crate) fn receive(
-    download: &Download<'_>,
+    into: &Scratch<'_>,
     session: transport::Session,
     wish: Wish<'_>,
     own: &[NewObject],
 ) -> Result<Option<Arrived>, GitError> {
     let (failure, cancel) = (session.failure.clone(), session.cancel.clone());
-    let folder = download.scratch.join("objects/pack");
+    let folder = into.folder.clone();
     let growing = folder.join("growing.pack");
-    let limit = download.object_size_max;
+    let limit = into.object_size_max;
     let answer = Answer { bytes: transport::exchange(session, wish.request()), haves: wish.haves.len() };
-    let received = write(answer, own, &growing, &download.transfer, limit).map_err(|error| {
+    let received = write(answer, own, &growing, into.transfer, limit).map_err(|error| {
         let network = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if cancel.is_cancelled() { GitError::Cancelled } else { network.unwrap_or(error) }
     })?;
