@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
-use super::{Progress, READ_AHEAD_MIN, apart, mirror, proof, unlisted};
+use super::{Progress, READ_AHEAD_MIN, apart, proof, repository, unlisted};
 use crate::github::Repository;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Outcome, RunEnd, RunSummary, Stage, State};
@@ -153,7 +153,7 @@ impl Session {
                 return Ok(Some(super::no_scratch(&self.config.store.scratch, Stage::Setup, &error)));
             }
         };
-        let worker = mirror::Worker {
+        let worker = repository::Worker {
             config: Arc::clone(&self.config),
             run_id: self.run_id.clone(),
             repair: self.request.repair,

@@ -6,12 +6,15 @@
 //! writes ends it early.
 
 mod adoption;
+mod attempt;
 mod engine;
 mod forgetting;
-mod mirror;
 mod moves;
+mod part;
 mod proof;
+mod publication;
 mod remarks;
+mod repository;
 mod session;
 mod standing;
 mod tally;

@@ -1,0 +1,280 @@
+//! One attempt at a part: what GitHub and the store say of it, compared; what is new is downloaded.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::part::{Part, blocking, joined};
+use super::remarks::Remarks;
+use super::repository::{ReadAhead, Worker};
+use crate::git::mirror::snapshot::Occasion;
+use crate::git::mirror::stage::{Download, Staged, stage, stage_repair};
+use crate::git::mirror::verify::{Thoroughness, verify};
+use crate::git::pack::list::PackList;
+use crate::git::refs::{Refs, SNAPSHOTS_REF};
+use crate::git::wire::advertisement::Advertisement;
+use crate::git::wire::transfer::Transfer;
+use crate::git::{GitError, temporary_folder};
+use crate::store::{Look, Mirror, MirrorKind, Store};
+
+/// The outcome of asking and downloading.
+pub(super) enum Attempt {
+    Unchanged { head: String, remarks: Remarks, packs: Option<PackList> },
+    Changed(Box<Change>),
+}
+
+/// What a mirror has.
+pub(super) struct Stored {
+    pub(super) refs: Refs,
+    pub(super) head: Option<String>,
+    /// What a look at it told, if the index knew what there should be.
+    pub(super) look: Option<Look>,
+}
+
+/// What is known of a mirror before anything is compared with GitHub.
+#[derive(Default)]
+pub(super) struct Inspected {
+    pub(super) problems: Vec<String>,
+    pub(super) is_head_lost: bool,
+    /// Its packs, if they are others than the index knew.
+    pub(super) packs: Option<PackList>,
+}
+
+/// What is ready to be published.
+pub(super) struct Change {
+    pub(super) stored: Option<Stored>,
+    pub(super) is_repair: bool,
+    pub(super) staged: Staged,
+    pub(super) head: String,
+    /// Whether the mirror says so already.
+    pub(super) keeps_head: bool,
+    pub(super) remarks: Remarks,
+    /// The packs that the mirror has before.
+    pub(super) packs: Option<PackList>,
+    pub(super) scratch: tempfile::TempDir,
+}
+
+impl Worker {
+    /// Asks what there is; downloads what is new.
+    pub(super) async fn attempt(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        ahead: ReadAhead,
+        transfer: &Arc<Transfer>,
+        cancel: &CancellationToken,
+    ) -> Result<Attempt, GitError> {
+        let observed_at = self.clock.now();
+        let name = part.name();
+        let advertise = self.server.advertise(&name, &transfer.waited);
+        let exists = || mirror.exists().map_err(GitError::io("examine", mirror.path()));
+        let damaged = (self.repair && exists()?).then(|| mirror.path().to_owned());
+        let ((advertisement, repository_url), stored) = if damaged.is_some() {
+            (advertise.await?, None)
+        } else if part.stored_head.is_some() {
+            // Both answer in milliseconds; to ask one after the other would double them.
+            let stored =
+                ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, &self.store, mirror.clone())));
+            let (advertised, stored) = tokio::join!(advertise, joined(stored));
+            // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
+            let stored = stored?;
+            match advertised {
+                Err(GitError::NotFound) if part.kind == MirrorKind::Wiki => {
+                    return self.gone_wiki(part, mirror, stored, cancel).await;
+                }
+                advertised => (advertised?, stored),
+            }
+        } else {
+            // The server first: most wikis do not exist, and then the store need not be asked.
+            (advertise.await?, blocking(read_stored(part, &self.store, mirror.clone())).await?)
+        };
+        let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
+        let head = choose_head(&advertisement, part.default_branch, stored_head);
+        let mut inspected = match &stored {
+            Some(stored) => self.inspect(part, mirror, stored.look.as_ref(), cancel).await?,
+            None => Inspected::default(),
+        };
+        let known_packs = inspected.packs.take();
+        if let Some(stored) = &stored {
+            let of_remote = stored.refs.of_remote();
+            // To begin a new history beside the one that is only out of sight would lose it.
+            if stored.refs.get(SNAPSHOTS_REF).is_none() {
+                return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
+            }
+            if of_remote == advertisement.refs && stored_head == Some(&head) && !inspected.is_head_lost {
+                let remarks = Remarks::on(advertisement, inspected.problems, inspected.is_head_lost);
+                return Ok(Attempt::Unchanged { head, remarks, packs: known_packs });
+            }
+            if advertisement.refs.is_empty() && !of_remote.is_empty() {
+                return Err(GitError::Emptied(of_remote.len()));
+            }
+        }
+        self.note_under_way(part).await;
+        let scratch = temporary_folder("stage-", &self.scratch)?;
+        let occasion =
+            Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
+        let server = Arc::clone(&self.server);
+        let folder = mirror.path().to_owned();
+        let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
+        let object_size_max = self.config.limits.object_size;
+        let (expected, asked) = (head.clone(), mirror.clone());
+        let is_same = stored_head == Some(&head);
+        let packs = known_packs.or_else(|| part.known_packs.cloned());
+        // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
+        let keeps_head = blocking(move || Ok(is_same && asked.may_have_head(&expected)?));
+        let change = blocking(move || {
+            let nothing = Refs::default();
+            let stored_refs = stored.as_ref().map_or(&nothing, |stored| &stored.refs);
+            let download = Download {
+                server,
+                repository_url,
+                advertisement: &advertisement,
+                head: &head,
+                occasion: &occasion,
+                stored: stored_refs,
+                stored_head: stored.as_ref().and_then(|stored| stored.head.as_deref()),
+                mirror: stored.is_some().then_some(folder),
+                scratch: scratch.path(),
+                transfer,
+                object_size_max,
+                cancel,
+            };
+            let staged = match &damaged {
+                Some(damaged) => stage_repair(&download, damaged)?,
+                None => stage(&download)?,
+            };
+            let (is_repair, remarks) =
+                (damaged.is_some(), Remarks::on(advertisement, inspected.problems, inspected.is_head_lost));
+            Ok(Change { stored, is_repair, staged, head, keeps_head: false, remarks, packs, scratch })
+        });
+        let (change, keeps_head) = tokio::join!(change, keeps_head);
+        let change = change?;
+        Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
+    }
+
+    /// Looks at the mirror of a wiki that GitHub no longer has.
+    pub(super) async fn gone_wiki(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        stored: Option<Stored>,
+        cancel: &CancellationToken,
+    ) -> Result<Attempt, GitError> {
+        let Some(stored) = stored else { return Err(GitError::NotFound) };
+        let Inspected { mut problems, is_head_lost, packs } =
+            self.inspect(part, mirror, stored.look.as_ref(), cancel).await?;
+        if is_head_lost {
+            problems.push("its HEAD is missing or changed".to_owned());
+        }
+        let remarks = Remarks { problems, is_gone: true, ..Remarks::default() };
+        Ok(Attempt::Unchanged { head: stored.head.unwrap_or_default(), remarks, packs })
+    }
+
+    /// Follows up what a look at a mirror told: packs that are others than the last run left are right if the mirror is whole
+    /// with them, as after a `git gc` by hand or a run that was cut off. So are those of which no record is left.
+    pub(super) async fn inspect(
+        &self,
+        part: &Part<'_>,
+        mirror: &Mirror,
+        look: Option<&Look>,
+        cancel: &CancellationToken,
+    ) -> Result<Inspected, GitError> {
+        let mut problems = look.map(|look| look.problems.clone()).unwrap_or_default();
+        let is_head_lost = look.is_some_and(|look| look.is_head_lost);
+        let reason = match look {
+            Some(look) if look.packs_differ.is_empty() => {
+                return Ok(Inspected { problems, is_head_lost, packs: None });
+            }
+            Some(look) => look.packs_differ[0].clone(),
+            None => "no record tells what it had".to_owned(),
+        };
+        tracing::info!(
+            mirror = part.name(),
+            reason,
+            "its packs are not known to be those that the last run left; verifying it"
+        );
+        self.note_under_way(part).await;
+        // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
+        let _alone = self.inspecting.lock().await;
+        let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
+        let id = part.id;
+        let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), part.name());
+        let (verified, packs) = blocking(move || {
+            // Two that were swapped by hand would get each other's history.
+            if mirror.identity()?.is_some_and(|(owner, _)| owner != id) {
+                return Err(GitError::InTheWay(mirror.path().to_owned()));
+            }
+            let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
+            store.refuse_links_on_the_way(&mirror.path().join("config"))?;
+            held.confirm()?;
+            // Mirrors of older versions of ghbk come by here once.
+            if verified.damage.is_empty()
+                && let Err(error) = mirror.refuse_pushes()
+            {
+                tracing::warn!(mirror = name, %error, "it goes on taking pushes");
+            }
+            Ok((verified, PackList::of_mirror(mirror.path()).ok()))
+        })
+        .await?;
+        if let Some(damage) = verified.damage.first() {
+            let more = verified.damage.len() - 1;
+            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+            let damage = damage.to_string();
+            // Both may tell of the same pack.
+            let damage = if damage.contains(&reason) { damage } else { format!("{reason}; {damage}") };
+            problems.push(format!("{damage}{more}"));
+        }
+        // What is damaged is looked at again by every run.
+        let packs = packs.filter(|_| verified.damage.is_empty());
+        Ok(Inspected { problems, is_head_lost, packs })
+    }
+}
+
+/// Returns what reads a mirror; that returns none if there is no mirror.
+pub(super) fn read_stored(
+    part: &Part<'_>,
+    store: &Store,
+    mirror: Mirror,
+) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
+    let (id, store) = (part.id, store.clone());
+    let known_head = part.stored_head.filter(|_| !part.is_unconfirmed).map(str::to_owned);
+    let known_packs = part.known_packs.cloned();
+    move || {
+        // Most that the index does not know are not there.
+        if known_head.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {
+            return Ok(None);
+        }
+        let refs = mirror.refs();
+        if matches!(refs, Ok(None)) {
+            return Ok(None);
+        }
+        if let Some(head) = known_head {
+            let Some(refs) = refs? else { return Ok(None) };
+            let look = known_packs.map(|packs| mirror.look(&packs, &head)).transpose()?;
+            return Ok(Some(Stored { refs, head: Some(head), look }));
+        }
+        // Only a mirror that the index does not know can belong to somebody else.
+        let identity = mirror.identity()?;
+        if identity.is_none() && matches!(&refs, Ok(Some(refs)) if refs.get(SNAPSHOTS_REF).is_some()) {
+            return Err(GitError::Damaged("its config does not say whose it is".to_owned()));
+        }
+        let is_foreign = mirror.host()?.is_some_and(|host| !store.is_own_host(&host));
+        if is_foreign || identity.is_none_or(|(owner, _)| owner != id) {
+            return Err(GitError::InTheWay(mirror.path().to_owned()));
+        }
+        let Some(refs) = refs? else { return Ok(None) };
+        let head = mirror.head()?;
+        Ok(Some(Stored { refs, head, look: None }))
+    }
+}
+
+/// Decides what HEAD says: what the server advertises, else what the API says, else what it said before.
+fn choose_head(advertisement: &Advertisement, default_branch: Option<&str>, stored: Option<&str>) -> String {
+    let from_api =
+        default_branch.map(|branch| format!("refs/heads/{branch}")).filter(|name| git2::Reference::is_valid_name(name));
+    let valid = |name: &String| name.starts_with("refs/heads/") && git2::Reference::is_valid_name(name);
+    match advertisement.head.clone().filter(valid).or(from_api) {
+        Some(branch) => format!("ref: {branch}"),
+        None => stored.unwrap_or("ref: refs/heads/main").to_owned(),
+    }
+}
