@@ -3,49 +3,30 @@
 //! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
 //! place is a path without its suffix, because code and wiki move together.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use tokio_util::sync::CancellationToken;
 
 use super::contents::mark_untouched;
-use super::layout::{MOVING, MirrorKind, REPLACING};
-use super::{Index, Store, StoreError};
+use super::layout::{MirrorKind, REPLACING};
+use super::{Store, StoreError};
 use crate::disk::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::GitError;
-use crate::git::mirror::adopt::ForeignClone;
-use crate::git::mirror::publish::{self, Publication};
+use crate::git::mirror::publish;
+use crate::git::mirror::publish::Publication;
 use crate::git::mirror::salvage::find_snapshots;
 use crate::git::mirror::snapshot::Snapshot;
 use crate::git::mirror::verify::{Damage, Thoroughness, Verification, verify};
 use crate::git::pack::view::View;
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::transport::set_up_libgit2;
-use crate::names::{FullName, RepositoryId, check_owner};
+use crate::names::{FullName, RepositoryId};
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     pub(super) path: PathBuf,
-}
-
-/// Describes a mirror that a scan found.
-#[derive(Clone, Debug)]
-pub struct Scanned {
-    /// Its repository.
-    pub id: RepositoryId,
-    /// The name it had at the last run.
-    pub full_name: FullName,
-    /// Where it lies, relative to the root and without suffix.
-    pub place: PathBuf,
-    /// The content of HEAD.
-    pub head: Option<String>,
-    /// The content of the wiki's HEAD, empty if it is missing; none if there is no wiki's mirror.
-    pub wiki_head: Option<String>,
-    /// Whether there is the wiki's mirror alone.
-    pub wiki_only: bool,
 }
 
 /// The points in time of a mirror.
@@ -56,34 +37,6 @@ pub struct History {
     pub snapshots: Vec<Snapshot>,
     /// Whether these are all of them; else the newest that are here may not be the newest that were.
     pub is_whole: bool,
-}
-
-/// What a scan found.
-#[derive(Clone, Debug, Default)]
-pub struct Scan {
-    /// The mirrors.
-    pub mirrors: Vec<Scanned>,
-    /// What may hold mirrors and cannot be read.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// Describes a mirror that cannot be read, or is not as it was left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// Whose it is, if anything tells.
-    pub id: Option<RepositoryId>,
-    /// Where it lies, relative to the root and without suffix.
-    pub place: PathBuf,
-    /// Why.
-    pub error: String,
-    /// What a person can do.
-    pub hint: String,
-}
-
-impl Unreadable {
-    pub(super) fn new(id: Option<RepositoryId>, place: PathBuf, error: &StoreError) -> Self {
-        Self { id, place, error: error.to_string(), hint: error.hint() }
-    }
 }
 
 impl Mirror {
@@ -219,7 +172,7 @@ impl Mirror {
     }
 
     /// Writes the new name into `config`.
-    fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
+    pub(super) fn set_full_name(&self, name: &FullName) -> Result<(), StoreError> {
         self.edit_config("ghbk.fullName", &name.to_string())
     }
 
@@ -334,194 +287,6 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Says whether repositories lie in a folder: mirrors, or clones of another tool.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if it cannot be read.
-    pub fn holds_repositories(&self, folder: &Path) -> Result<bool, StoreError> {
-        let names = names_in(folder)?;
-        for name in names.iter().filter(|name| *name != ".git") {
-            if foreign_clone(&folder.join(name))?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if a folder cannot be read.
-    pub fn foreign_clones(&self, index: &Index) -> Result<Vec<ForeignClone>, StoreError> {
-        let places = index.mirrors.values().map(|mirror| &mirror.place);
-        let ours: HashSet<PathBuf> = places
-            .flat_map(|place| [MirrorKind::Code, MirrorKind::Wiki].map(|kind| self.mirror_at(place, kind).path))
-            .collect();
-        let mut found = Vec::new();
-        for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
-            let folder = self.root.join(name);
-            let clone = foreign_clone(&folder)?;
-            let is_bare = clone.as_ref().is_some_and(ForeignClone::is_bare);
-            found.extend(clone);
-            if is_bare {
-                continue;
-            }
-            // A clone may lie where an owner's folder would, and hold others.
-            for name in names_in(&folder)?.into_iter().filter(|name| name != ".git") {
-                let path = folder.join(name);
-                // A mirror that the index does not know says itself that it is one.
-                if !ours.contains(&path)
-                    && let Some(clone) = foreign_clone(&path)?
-                    && (Mirror { path }).identity()?.is_none()
-                {
-                    found.push(clone);
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Moves code and wiki from one place to another; missing parts are fine.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
-    pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
-        // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
-        let has_moved_wiki = self.move_part(MirrorKind::Wiki, from, to, new_name)?;
-        if let Err(error) = self.move_part(MirrorKind::Code, from, to, new_name) {
-            if has_moved_wiki {
-                let back = self.move_part(MirrorKind::Wiki, to, from, None);
-                tracing::warn!(place = %from.display(), ?back, "the wiki's mirror goes back to its repository's");
-            }
-            return Err(error);
-        }
-        // An owner's folder without mirrors is clutter; it stays if anything is in it.
-        if let Some(parent) = from.parent() {
-            let _ = fs::remove_dir(self.root.join(parent));
-        }
-        Ok(())
-    }
-
-    /// Moves one part; says whether there was one.
-    fn move_part(
-        &self,
-        kind: MirrorKind,
-        from: &Path,
-        to: &Path,
-        new_name: Option<&FullName>,
-    ) -> Result<bool, StoreError> {
-        let source = self.mirror_at(from, kind);
-        let target = self.mirror_at(to, kind);
-        let exists = |mirror: &Mirror| mirror.exists().map_err(StoreError::io("examine", &mirror.path));
-        if !exists(&source)? {
-            return Ok(false);
-        }
-        if exists(&target)? {
-            let reason = "another mirror is to be moved here".to_owned();
-            return Err(StoreError::Occupied { path: target.path, reason });
-        }
-        let parent = target.path.parent().unwrap_or(&self.root);
-        self.refuse_links_on_the_way(&source.path)?;
-        self.refuse_links_on_the_way(parent)?;
-        fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
-        // Before the move: once a mirror is in its place, nobody asks whether its name is right.
-        if let Some(name) = new_name {
-            source.set_full_name(name)?;
-        }
-        fs::rename(&source.path, &target.path).map_err(StoreError::io("move", &source.path))?;
-        Ok(true)
-    }
-
-    /// Finds every mirror, wherever it lies. Reads two small files of each.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
-    /// made anew elsewhere. A mirror that cannot be read is told apart.
-    pub fn scan(&self) -> Result<Scan, StoreError> {
-        let mut scan = Scan::default();
-        let mut lone_wikis = Vec::new();
-        for folder in self.folders_of_mirrors()? {
-            let names = names_in(&folder)?;
-            let has = |stem: &str, kind: MirrorKind| names.binary_search(&format!("{stem}{}", kind.suffix())).is_ok();
-            let stem_of = |name: &str, kind: MirrorKind| name.strip_suffix(kind.suffix()).map(str::to_owned);
-            for name in &names {
-                // The clone of another tool may lie where an owner's folder would, with its `.git`.
-                if name == MirrorKind::Code.suffix() {
-                    continue;
-                }
-                if let Some(stem) = stem_of(name, MirrorKind::Wiki) {
-                    if !has(&stem, MirrorKind::Code) {
-                        lone_wikis.push(self.below_root(&folder.join(stem)));
-                    }
-                } else if let Some(stem) = stem_of(name, MirrorKind::Code) {
-                    let place = self.below_root(&folder.join(&stem));
-                    self.scan_one(&place, MirrorKind::Code, has(&stem, MirrorKind::Wiki), &mut scan);
-                }
-            }
-        }
-        // One that is on its way to its code's mirror is no mirror of its own.
-        for place in lone_wikis {
-            let mut alone = Scan::default();
-            self.scan_one(&place, MirrorKind::Wiki, true, &mut alone);
-            alone.mirrors.retain(|wiki| scan.mirrors.iter().all(|code| code.id != wiki.id));
-            scan.mirrors.append(&mut alone.mirrors);
-            let between = |it: &Unreadable| super::layout::id_of_place_between(&it.place).is_some();
-            // A sweep tells of those below `.ghbk`.
-            scan.unreadable.extend(alone.unreadable.into_iter().filter(|it| !between(it)));
-        }
-        Ok(scan)
-    }
-
-    /// Asks the mirror of a kind at a place whose it is, and reads the rest.
-    fn scan_one(&self, place: &Path, kind: MirrorKind, has_wiki: bool, scan: &mut Scan) {
-        match self.scanned(place, kind, has_wiki) {
-            Ok(found) => scan.mirrors.extend(found),
-            Err(error) => {
-                // Between two places a mirror lies under its id.
-                let id = super::layout::id_of_place_between(place);
-                scan.unreadable.push(Unreadable::new(id, place.to_owned(), &error));
-            }
-        }
-    }
-
-    fn scanned(&self, place: &Path, kind: MirrorKind, has_wiki: bool) -> Result<Option<Scanned>, StoreError> {
-        let mirror = self.mirror_at(place, kind);
-        let Some((id, full_name)) = mirror.identity()? else {
-            tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
-            return Ok(None);
-        };
-        if let Some(host) = mirror.host()?.filter(|host| !self.is_own_host(host)) {
-            tracing::warn!(folder = %mirror.path.display(), host, "a mirror of another GitHub; left alone");
-            return Ok(None);
-        }
-        let wiki_only = kind == MirrorKind::Wiki;
-        let head = if wiki_only { None } else { mirror.head()? };
-        let wiki = || self.mirror_at(place, MirrorKind::Wiki).head();
-        let wiki_head = if has_wiki { Some(wiki()?.unwrap_or_default()) } else { None };
-        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head, wiki_head, wiki_only }))
-    }
-
-    pub(super) fn below_root(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.root).unwrap_or(path).to_owned()
-    }
-
-    /// Lists the folders that hold mirrors: each owner's, those of the attic, and those of mirrors between two places.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if the root or the attic cannot be read.
-    pub(super) fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut folders = Vec::new();
-        let attic = self.own("attic");
-        for parent in [&self.root, &attic] {
-            // Whatever no owner is named like, such as lost+found, is not ours to open.
-            folders.extend(
-                names_in(parent)?.iter().filter(|name| check_owner(name).is_ok()).map(|name| parent.join(name)),
-            );
-        }
-        folders.extend([MOVING, REPLACING].map(|name| self.own(name)));
-        Ok(folders)
-    }
 }
 
 /// Words a failure in a mirror as one of the store.
@@ -530,10 +295,6 @@ pub(super) fn of_git(error: GitError, doing: &'static str, path: &Path) -> Store
         GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
         error => StoreError::io(doing, path)(io::Error::other(error.to_string())),
     }
-}
-
-pub(super) fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
-    ForeignClone::at(folder).map_err(StoreError::io("examine", folder))
 }
 
 /// Builds a whole mirror in a folder of its own.
@@ -569,23 +330,4 @@ fn build(
     publish::build(path, &config, publication)?;
     mark_untouched(&path.join("refs"));
     Ok(())
-}
-
-/// Lists the names in a folder, sorted; nothing for a missing folder or a file.
-pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(StoreError::io("read", folder)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(StoreError::io("read", folder))?;
-        // Whatever is not UTF-8 was not made by ghbk.
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }

@@ -10,7 +10,10 @@ pub mod layout;
 mod ledger;
 mod lock;
 mod mirror;
+mod moves;
+mod rebuild;
 mod recovery;
+mod scan;
 mod statement;
 
 use std::io;
@@ -30,8 +33,9 @@ pub use ledger::{
     run_record,
 };
 pub use lock::{Lock, LockHolder, is_locked};
-pub use mirror::{History, Mirror, Scan, Scanned, Unreadable};
+pub use mirror::{History, Mirror};
 pub use recovery::{Broom, Swept};
+pub use scan::{Scan, Scanned, Unreadable};
 pub use statement::{Statement, host_of};
 
 /// Says why the store cannot be used.

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::layout::{self, INCOMING, MOVING, MirrorKind, REPLACING};
-use super::mirror::{Mirror, foreign_clone, names_in, of_git};
+use super::mirror::{Mirror, of_git};
+use super::scan::{foreign_clone, names_in};
 use super::{Store, StoreError, ends_the_run};
 use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;

@@ -1,0 +1,78 @@
+//! Snapshots: the chain of commits in `refs/ghbk/snapshots` that says what a repository was after each run.
+//!
+//! Made of plain git objects, so that `git log refs/ghbk/snapshots` reads it without ghbk; `docs/snapshots.md` is the
+//! format. What a newcomer would get wrong: a snapshot only names tips. That they stay is the work of the refs, of
+//! which `refs/ghbk/kept/` holds those that GitHub dropped.
+
+mod read;
+mod words;
+mod write;
+
+use chrono::{DateTime, Utc};
+use git2::Oid;
+use serde::Serialize;
+
+use crate::git::mirror::changes::RefChange;
+use crate::git::refs::Refs;
+use crate::names::{FullName, RepositoryId, RunId};
+
+pub use read::{content, history};
+pub(crate) use read::{find, head, parent, targets, tree};
+pub(crate) use write::{Previous, make, rechain};
+
+/// Says in which run, and when, the state was seen, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// The run.
+    pub run_id: RunId,
+    /// When the server was asked.
+    pub observed_at: DateTime<Utc>,
+    /// The repository's name at that time; for a wiki, that of its repository.
+    pub full_name: FullName,
+    /// Its identity.
+    pub id: RepositoryId,
+}
+
+/// Describes one point in time that can be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// The commit.
+    #[serde(serialize_with = "as_hex")]
+    pub oid: Oid,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// When the server was asked.
+    pub time: DateTime<Utc>,
+    /// The repository's name at that time.
+    pub full_name: FullName,
+    /// What changed, in words.
+    pub title: String,
+    /// The refs that moved, those that lost something first; none for the first snapshot.
+    pub changes: Vec<RefChange>,
+    /// How many more moved than `changes` holds.
+    pub more_changes: u64,
+}
+
+fn as_hex<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(oid)
+}
+
+impl Snapshot {
+    /// Says whether something was lost on GitHub since the snapshot before.
+    pub fn has_loss(&self) -> bool {
+        self.changes.iter().any(RefChange::is_loss)
+    }
+}
+
+const HEAD: &str = "HEAD";
+
+const PACKED_REFS: &str = "packed-refs";
+
+/// What a repository was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Every ref.
+    pub refs: Refs,
+    /// What HEAD said.
+    pub head: String,
+}

@@ -1,0 +1,20 @@
+//! What happened: to one repository, and in one run. Pure data, recorded by the ledger and worded by the report.
+//!
+//! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed. What a newcomer would get wrong:
+//! a store may have been written by a later version of ghbk, so that each list of words is open: one that is not known is
+//! [`State::Unknown`] and the like, and the record that holds it still counts.
+
+mod repository;
+mod run;
+mod sums;
+
+pub use repository::{AdoptedClone, Dropped, Failure, Outcome, Stage, State};
+pub use run::{
+    Adopted, Counts, DroppedFrom, ForcePushed, Proof, Renamed, RestoreProof, RunStatus, RunSummary, Trigger,
+};
+pub use sums::{Happened, RunEnd, RunHeader};
+
+/// Says how to mend a mirror.
+pub fn repair_hint(repository: &str) -> String {
+    format!("ghbk run --repair {}", repository.trim_end_matches(".wiki"))
+}

@@ -1,0 +1,195 @@
+//! What came of one repository.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::git::pack::list::PackList;
+use crate::names::{FullName, RepositoryId};
+
+/// Says how a mirror stands after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A new mirror.
+    Created,
+    /// Refs moved, came or went.
+    Updated,
+    /// It equalled GitHub already.
+    Unchanged,
+    /// It could not be brought to equal GitHub.
+    Failed,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Says where on its way a repository failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Before any repository: configuration, store, secrets.
+    Setup,
+    /// Tidying up after a run that came to no good end.
+    Recovery,
+    /// Listing what exists.
+    Inventory,
+    /// Moving a mirror to its new name, or to the attic.
+    Move,
+    /// Asking, downloading, checking.
+    Stage,
+    /// Writing to the store.
+    Publish,
+    /// Proving what is stored.
+    Verify,
+    /// Writing the record of the run.
+    Record,
+    /// Something that a later version of ghbk wrote.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Names what failed, why, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `OWNER/NAME`, `OWNER/NAME.wiki`, or the owner whose listing failed.
+    pub repository: String,
+    /// Where on its way.
+    pub stage: Stage,
+    /// Why.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Reports what happened to one repository and its wiki.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the record")]
+pub struct Outcome {
+    /// The repository's identity.
+    pub id: RepositoryId,
+    /// Its name in this run.
+    pub full_name: FullName,
+    /// How its mirror stands.
+    pub state: State,
+    /// Its name before, if it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<FullName>,
+    /// Branches and tags whose old tip is no ancestor of the new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub force_pushed: Vec<String>,
+    /// Branches and tags that are gone on GitHub.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted_refs: Vec<String>,
+    /// Tips that GitHub has dropped and that are kept here since this run.
+    #[serde(default)]
+    pub tips_kept: u64,
+    /// Packs that were merged into one.
+    #[serde(default)]
+    pub packs_merged: u64,
+    /// Whether packs that are too many could not be merged; some may be left half-way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unmerged: bool,
+    /// What retention gave up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
+    /// Whether the run was told to stop before it was done with it: this is what it had done by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut_off: bool,
+    /// Whether it was left out, because a run ended without a word while it fetched nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
+    /// Whether its mirror was fetched afresh because it was damaged.
+    #[serde(default)]
+    pub repaired: bool,
+    /// The clone of another tool that its mirror was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedClone>,
+    /// Bytes received from the git server.
+    pub bytes_received: u64,
+    /// How long it took.
+    pub duration_milliseconds: u64,
+    /// What failed; of code and wiki each may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
+    /// Whether something failed that may pass by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
+    /// What a person should know though nothing failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// HEAD as stored, for the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The wiki's HEAD as stored, if it has a mirror.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiki_head: Option<String>,
+    /// The packs of its mirror, if they are others than the index knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<PackList>,
+    /// The packs of the wiki's mirror, if they are others than the index knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiki_packs: Option<PackList>,
+    /// When it was over.
+    pub finished_at: DateTime<Utc>,
+}
+
+impl Outcome {
+    /// Describes a repository of which nothing more is to be told.
+    pub fn new(id: RepositoryId, full_name: FullName, state: State, finished_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            full_name,
+            state,
+            renamed_from: None,
+            force_pushed: Vec::new(),
+            deleted_refs: Vec::new(),
+            tips_kept: 0,
+            packs_merged: 0,
+            unmerged: false,
+            dropped: None,
+            is_cut_off: false,
+            left_out: false,
+            repaired: false,
+            adopted: None,
+            bytes_received: 0,
+            duration_milliseconds: 0,
+            failures: Vec::new(),
+            transient: false,
+            warnings: Vec::new(),
+            head: None,
+            wiki_head: None,
+            packs: None,
+            wiki_packs: None,
+            finished_at,
+        }
+    }
+
+    /// Returns whether a mirror, named as in failures, may hold packs that no record lists, because publishing to it failed
+    /// part of the way.
+    pub fn may_have_published(&self, mirror: &str) -> bool {
+        self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == mirror)
+    }
+
+    /// Returns whether everything of the repository equals GitHub now.
+    pub fn is_complete(&self) -> bool {
+        !matches!(self.state, State::Failed | State::Unknown) && !self.is_cut_off
+    }
+}
+
+/// Says where a clone lay that became a mirror, and where it was set aside; both below the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedClone {
+    /// Before.
+    pub from: String,
+    /// Now.
+    pub set_aside_in: String,
+}
+
+/// Counts what retention gave up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Points in time that can no longer be restored.
+    pub snapshots: u64,
+    /// Tips that only they needed.
+    pub tips: u64,
+}

@@ -1,0 +1,62 @@
+//! Mirrors go from place to place, code and wiki together.
+
+use std::fs;
+use std::path::Path;
+
+use super::layout::MirrorKind;
+use super::mirror::Mirror;
+use super::{Store, StoreError};
+use crate::names::FullName;
+
+impl Store {
+    /// Moves code and wiki from one place to another; missing parts are fine.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
+    pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
+        // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
+        let has_moved_wiki = self.move_part(MirrorKind::Wiki, from, to, new_name)?;
+        if let Err(error) = self.move_part(MirrorKind::Code, from, to, new_name) {
+            if has_moved_wiki {
+                let back = self.move_part(MirrorKind::Wiki, to, from, None);
+                tracing::warn!(place = %from.display(), ?back, "the wiki's mirror goes back to its repository's");
+            }
+            return Err(error);
+        }
+        // An owner's folder without mirrors is clutter; it stays if anything is in it.
+        if let Some(parent) = from.parent() {
+            let _ = fs::remove_dir(self.root.join(parent));
+        }
+        Ok(())
+    }
+
+    /// Moves one part; says whether there was one.
+    pub(super) fn move_part(
+        &self,
+        kind: MirrorKind,
+        from: &Path,
+        to: &Path,
+        new_name: Option<&FullName>,
+    ) -> Result<bool, StoreError> {
+        let source = self.mirror_at(from, kind);
+        let target = self.mirror_at(to, kind);
+        let exists = |mirror: &Mirror| mirror.exists().map_err(StoreError::io("examine", &mirror.path));
+        if !exists(&source)? {
+            return Ok(false);
+        }
+        if exists(&target)? {
+            let reason = "another mirror is to be moved here".to_owned();
+            return Err(StoreError::Occupied { path: target.path, reason });
+        }
+        let parent = target.path.parent().unwrap_or(&self.root);
+        self.refuse_links_on_the_way(&source.path)?;
+        self.refuse_links_on_the_way(parent)?;
+        fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+        // Before the move: once a mirror is in its place, nobody asks whether its name is right.
+        if let Some(name) = new_name {
+            source.set_full_name(name)?;
+        }
+        fs::rename(&source.path, &target.path).map_err(StoreError::io("move", &source.path))?;
+        Ok(true)
+    }
+}

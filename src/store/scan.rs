@@ -1,0 +1,224 @@
+//! What lies on the store: its mirrors, clones of other tools, and what cannot be read.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::layout::{MOVING, MirrorKind, REPLACING};
+use super::mirror::Mirror;
+use super::{Index, Store, StoreError};
+use crate::disk::is_missing;
+use crate::git::mirror::adopt::ForeignClone;
+use crate::names::{FullName, RepositoryId, check_owner};
+
+/// Describes a mirror that a scan found.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// Its repository.
+    pub id: RepositoryId,
+    /// The name it had at the last run.
+    pub full_name: FullName,
+    /// Where it lies, relative to the root and without suffix.
+    pub place: PathBuf,
+    /// The content of HEAD.
+    pub head: Option<String>,
+    /// The content of the wiki's HEAD, empty if it is missing; none if there is no wiki's mirror.
+    pub wiki_head: Option<String>,
+    /// Whether there is the wiki's mirror alone.
+    pub wiki_only: bool,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// The mirrors.
+    pub mirrors: Vec<Scanned>,
+    /// What may hold mirrors and cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Describes a mirror that cannot be read, or is not as it was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Whose it is, if anything tells.
+    pub id: Option<RepositoryId>,
+    /// Where it lies, relative to the root and without suffix.
+    pub place: PathBuf,
+    /// Why.
+    pub error: String,
+    /// What a person can do.
+    pub hint: String,
+}
+
+impl Unreadable {
+    pub(super) fn new(id: Option<RepositoryId>, place: PathBuf, error: &StoreError) -> Self {
+        Self { id, place, error: error.to_string(), hint: error.hint() }
+    }
+}
+
+impl Store {
+    /// Says whether repositories lie in a folder: mirrors, or clones of another tool.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be read.
+    pub fn holds_repositories(&self, folder: &Path) -> Result<bool, StoreError> {
+        let names = names_in(folder)?;
+        for name in names.iter().filter(|name| *name != ".git") {
+            if foreign_clone(&folder.join(name))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a folder cannot be read.
+    pub fn foreign_clones(&self, index: &Index) -> Result<Vec<ForeignClone>, StoreError> {
+        let places = index.mirrors.values().map(|mirror| &mirror.place);
+        let ours: HashSet<PathBuf> = places
+            .flat_map(|place| [MirrorKind::Code, MirrorKind::Wiki].map(|kind| self.mirror_at(place, kind).path))
+            .collect();
+        let mut found = Vec::new();
+        for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
+            let folder = self.root.join(name);
+            let clone = foreign_clone(&folder)?;
+            let is_bare = clone.as_ref().is_some_and(ForeignClone::is_bare);
+            found.extend(clone);
+            if is_bare {
+                continue;
+            }
+            // A clone may lie where an owner's folder would, and hold others.
+            for name in names_in(&folder)?.into_iter().filter(|name| name != ".git") {
+                let path = folder.join(name);
+                // A mirror that the index does not know says itself that it is one.
+                if !ours.contains(&path)
+                    && let Some(clone) = foreign_clone(&path)?
+                    && (Mirror { path }).identity()?.is_none()
+                {
+                    found.push(clone);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Finds every mirror, wherever it lies. Reads two small files of each.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
+    /// made anew elsewhere. A mirror that cannot be read is told apart.
+    pub fn scan(&self) -> Result<Scan, StoreError> {
+        let mut scan = Scan::default();
+        let mut lone_wikis = Vec::new();
+        for folder in self.folders_of_mirrors()? {
+            let names = names_in(&folder)?;
+            let has = |stem: &str, kind: MirrorKind| names.binary_search(&format!("{stem}{}", kind.suffix())).is_ok();
+            let stem_of = |name: &str, kind: MirrorKind| name.strip_suffix(kind.suffix()).map(str::to_owned);
+            for name in &names {
+                // The clone of another tool may lie where an owner's folder would, with its `.git`.
+                if name == MirrorKind::Code.suffix() {
+                    continue;
+                }
+                if let Some(stem) = stem_of(name, MirrorKind::Wiki) {
+                    if !has(&stem, MirrorKind::Code) {
+                        lone_wikis.push(self.below_root(&folder.join(stem)));
+                    }
+                } else if let Some(stem) = stem_of(name, MirrorKind::Code) {
+                    let place = self.below_root(&folder.join(&stem));
+                    self.scan_one(&place, MirrorKind::Code, has(&stem, MirrorKind::Wiki), &mut scan);
+                }
+            }
+        }
+        // One that is on its way to its code's mirror is no mirror of its own.
+        for place in lone_wikis {
+            let mut alone = Scan::default();
+            self.scan_one(&place, MirrorKind::Wiki, true, &mut alone);
+            alone.mirrors.retain(|wiki| scan.mirrors.iter().all(|code| code.id != wiki.id));
+            scan.mirrors.append(&mut alone.mirrors);
+            let between = |it: &Unreadable| super::layout::id_of_place_between(&it.place).is_some();
+            // A sweep tells of those below `.ghbk`.
+            scan.unreadable.extend(alone.unreadable.into_iter().filter(|it| !between(it)));
+        }
+        Ok(scan)
+    }
+
+    /// Asks the mirror of a kind at a place whose it is, and reads the rest.
+    pub(super) fn scan_one(&self, place: &Path, kind: MirrorKind, has_wiki: bool, scan: &mut Scan) {
+        match self.scanned(place, kind, has_wiki) {
+            Ok(found) => scan.mirrors.extend(found),
+            Err(error) => {
+                // Between two places a mirror lies under its id.
+                let id = super::layout::id_of_place_between(place);
+                scan.unreadable.push(Unreadable::new(id, place.to_owned(), &error));
+            }
+        }
+    }
+
+    pub(super) fn scanned(
+        &self,
+        place: &Path,
+        kind: MirrorKind,
+        has_wiki: bool,
+    ) -> Result<Option<Scanned>, StoreError> {
+        let mirror = self.mirror_at(place, kind);
+        let Some((id, full_name)) = mirror.identity()? else {
+            tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
+            return Ok(None);
+        };
+        if let Some(host) = mirror.host()?.filter(|host| !self.is_own_host(host)) {
+            tracing::warn!(folder = %mirror.path.display(), host, "a mirror of another GitHub; left alone");
+            return Ok(None);
+        }
+        let wiki_only = kind == MirrorKind::Wiki;
+        let head = if wiki_only { None } else { mirror.head()? };
+        let wiki = || self.mirror_at(place, MirrorKind::Wiki).head();
+        let wiki_head = if has_wiki { Some(wiki()?.unwrap_or_default()) } else { None };
+        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head, wiki_head, wiki_only }))
+    }
+
+    pub(super) fn below_root(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.root).unwrap_or(path).to_owned()
+    }
+
+    /// Lists the folders that hold mirrors: each owner's, those of the attic, and those of mirrors between two places.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the root or the attic cannot be read.
+    pub(super) fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut folders = Vec::new();
+        let attic = self.own("attic");
+        for parent in [&self.root, &attic] {
+            // Whatever no owner is named like, such as lost+found, is not ours to open.
+            folders.extend(
+                names_in(parent)?.iter().filter(|name| check_owner(name).is_ok()).map(|name| parent.join(name)),
+            );
+        }
+        folders.extend([MOVING, REPLACING].map(|name| self.own(name)));
+        Ok(folders)
+    }
+}
+
+pub(super) fn foreign_clone(folder: &Path) -> Result<Option<ForeignClone>, StoreError> {
+    ForeignClone::at(folder).map_err(StoreError::io("examine", folder))
+}
+
+/// Lists the names in a folder, sorted; nothing for a missing folder or a file.
+pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("read", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read", folder))?;
+        // Whatever is not UTF-8 was not made by ghbk.
+        if let Ok(name) = entry.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
