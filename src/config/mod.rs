@@ -3,7 +3,9 @@
 //! The structs are the one source of truth: a key exists because a field exists. Whoever adds a field adds it to
 //! `config.example.toml` too; a test compares them.
 
+mod check;
 mod load;
+mod problem;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +13,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+pub use check::check_server_url;
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::load_text;
-pub use load::{ConfigError, ConfigProblem, Overrides, Place, check_server_url, load};
+pub use load::{Overrides, load};
+pub use problem::{ConfigError, ConfigProblem, Place};
 
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_CONFIG_PATH: &str = "/etc/ghbk/config.toml";

@@ -10,7 +10,7 @@ use std::io;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{RunRecord, names_of_records, read};
+use super::records::{RunRecord, names_of_records, read};
 use super::{Store, StoreError, layout};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;

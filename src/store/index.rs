@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::layout::MirrorKind;
-use super::ledger::{Forgotten, RunRecord, Verified, all_runs, latest};
+use super::ledger::{Forgotten, Verified};
+use super::records::{RunRecord, all_runs, latest};
 use super::scan::Unreadable;
 use super::{Store, StoreError};
 use crate::disk::{read_at_once, replace};

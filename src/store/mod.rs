@@ -12,6 +12,7 @@ mod lock;
 mod mirror;
 mod moves;
 mod rebuild;
+mod records;
 mod recovery;
 mod scan;
 mod statement;
@@ -28,12 +29,10 @@ pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
 pub use index::{Index, IndexedMirror, Lost};
 pub use layout::MirrorKind;
-pub use ledger::{
-    Forgotten, Latest, Ledger, Record, RunRecord, Verified, all_runs, first_run_start, latest, recorded_names,
-    run_record,
-};
+pub use ledger::{Forgotten, Ledger, Record, Verified};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use mirror::{History, Mirror};
+pub use records::{Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, run_record};
 pub use recovery::{Broom, Swept};
 pub use scan::{Scan, Scanned, Unreadable};
 pub use statement::{Statement, host_of};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::fold::Folded;
 use super::index::{Index, IndexedMirror, Lost};
 use super::layout::MirrorKind;
-use super::ledger::{RunRecord, all_runs};
+use super::records::{RunRecord, all_runs};
 use super::scan::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
 use crate::names::RepositoryId;

@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disk::open_file;
 use crate::git::GitError;
+use crate::git::pack::chain::{Deltas, NONE};
 use crate::git::pack::entries::{Entries, Window};
 use crate::git::pack::links;
 use crate::git::pack::links::bytes_of;
 use crate::git::pack::needs::{Gathered, Needed, Needs, References};
-use crate::git::pack::resolve::{Deltas, NONE, Resolved, resolve};
+use crate::git::pack::resolve::{Resolved, resolve};
 use crate::git::pack::unpacking::{Foreseen, Unpacking};
 use crate::git::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, name_of};
 use crate::text::printable;

@@ -1,9 +1,10 @@
 //! Packs: their files, the objects in them, and what those refer to.
 //!
 //! `check` holds files to their checksums, `write` makes packs and completes what has come, `examine` unpacks every object
-//! (`resolve`, `entries`, `delta`) and collects what it refers to (`needs`); [`reader`] reads single objects wherever a pack lies,
+//! (`resolve`, `chain`, `entries`, `delta`) and collects what it refers to (`needs`); [`reader`] reads single objects wherever a pack lies,
 //! [`view`] does so in a mirror on the store, `copies` takes packs to local disk. [`links`] is what objects refer to.
 
+mod chain;
 mod check;
 pub(crate) mod copies;
 mod delta;

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use tokio_util::sync::CancellationToken;
 
 use crate::git::GitError;
-use crate::git::pack::resolve::KEPT_BYTES;
+use crate::git::pack::chain::KEPT_BYTES;
 use crate::memory::{self, Reservation};
 
 /// A thread has a base, what is made of it, and the delta in between.
