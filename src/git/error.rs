@@ -61,7 +61,7 @@ pub enum GitError {
     /// A pack was received, yet an object is missing.
     #[error("the pack received lacks {0}, which the server advertised or which what it sent refers to")]
     Incomplete(git2::Oid),
-    /// What was received as a pack is none, or holds an object that is none.
+    /// What was received is not a valid pack, or contains an invalid object.
     #[error("the pack received is broken: {0}")]
     BrokenPack(String),
     /// What the server sends is more than a repository may be.
@@ -114,7 +114,7 @@ pub enum GitError {
     /// A file read back from where it was written is not what was written.
     #[error("{} is read back as something else than what was written", .0.display())]
     ReadBackDiffers(std::path::PathBuf),
-    /// Somebody else wrote the refs of a mirror while a run was about to.
+    /// Another process changed the refs of a mirror after they were compared and before they were published.
     #[error(
         "the refs of the mirror are no longer those that were compared with GitHub's: another process has written them"
     )]
@@ -131,7 +131,7 @@ pub enum GitError {
     /// The server did not take what was pushed.
     #[error("the server refuses the push: {0}")]
     Refused(String),
-    /// The lock of the store is held by nobody, or by another run.
+    /// This run no longer holds the lock of the store.
     #[error("the lock {0} was removed, replaced or taken over while the run held it")]
     LockLost(std::path::PathBuf),
     /// The work was cancelled.
@@ -149,7 +149,7 @@ impl GitError {
         move |source| Self::Io { doing, path, source }
     }
 
-    /// Says whether reading or writing something below a folder failed.
+    /// Returns whether this is a failure to read or write a path below a folder.
     pub(crate) fn is_below(&self, folder: &std::path::Path) -> bool {
         matches!(self, Self::Io { path, .. } if path.starts_with(folder))
     }

@@ -66,7 +66,7 @@ pub(crate) fn stored(
         (0..index.num_objects()).map(|row| (index.pack_offset_at_index(row), row)).collect();
     rows.sort_unstable();
     let begins_at = rows.first().map_or(end, |(offset, _)| *offset);
-    check_header(&pack.pack, &file, index.num_objects(), begins_at)?.map_err(&broken)?;
+    check_header(&pack.pack, &file, index.num_objects(), begins_at, &broken)?;
     let Outline { bases, largest_bytes } = outline(pack, &index, &rows, (&file, end), &broken)?;
     let has_deltas = bases.iter().any(|base| *base != NONE);
     let kept_bytes = rows.len() as u64 * STORED_BYTES;
@@ -127,15 +127,21 @@ pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
 }
 
 /// Checks that a pack begins as one, with as many entries as its index has, of which the first one follows at once.
-fn check_header(path: &Path, file: &File, count: u32, begins_at: u64) -> Result<Result<(), String>, GitError> {
+fn check_header(
+    path: &Path,
+    file: &File,
+    count: u32,
+    begins_at: u64,
+    broken: &dyn Fn(String) -> GitError,
+) -> Result<(), GitError> {
     let mut header = [0; gix_pack::data::header::SIZE];
     file.read_exact_at(&mut header, 0).map_err(GitError::io("read", path))?;
-    Ok(match gix_pack::data::header::decode(&header) {
-        Err(error) => Err(error.to_string()),
-        Ok((_, counted)) if counted != count => Err(format!("it has {counted} objects, and its index {count}")),
-        Ok(_) if begins_at != HEADER_BYTES => Err("its first object is not in its index".to_owned()),
+    match gix_pack::data::header::decode(&header) {
+        Err(error) => Err(broken(error.to_string())),
+        Ok((_, counted)) if counted != count => Err(broken(format!("it has {counted} objects, and its index {count}"))),
+        Ok(_) if begins_at != HEADER_BYTES => Err(broken("its first object is not in its index".to_owned())),
         Ok(_) => Ok(()),
-    })
+    }
 }
 
 /// What the headers of a pack's entries say.

@@ -31,7 +31,7 @@ use crate::git::pack::links::OidBytes;
 use crate::text::printable;
 
 pub(crate) use check::{check_files, check_offsets, compare_checksums};
-pub(crate) use write::{NewObject, Row, add, build, count_of, header, name, rows_of, seal, write_idx};
+pub(crate) use write::{Hashed, NewObject, Row, add, build, count_of, header, name, rows_of, seal, write_idx};
 
 /// Names the two files of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -308,9 +308,8 @@ where
         let misfit = |error| (entries.broken)(format!("the entry at {}: {error}", (entries.offset)(number)));
         let bytes = delta::result_size(&self.instructions).map_err(misfit)? as u64;
         entries.check_size(bytes)?;
-        if self.beyond.is_none() {
-            self.beyond = self.unpacking.beyond(bytes, || self.is_over())?;
-        }
+        let held = self.beyond.take();
+        self.beyond = self.unpacking.beyond(bytes, held, || self.is_over())?;
         delta::apply_into(base, &self.instructions, data).map_err(misfit)
     }
 
@@ -566,12 +565,13 @@ mod tests {
         let growing = Growing { bases: bushy(60, 4, 8), first_bytes: 300 * 1024 };
         let (none, few) = (CancellationToken::new(), Foreseen { has_deltas: true, ..Foreseen::default() });
         let unpacking = Unpacking::begin(few, &none).unwrap();
-        let right = unpacking.beyond(1 << 20, || false).unwrap();
-        assert!(right.is_some() && unpacking.beyond(1 << 10, || false).unwrap().is_none());
-        assert!(matches!(unpacking.beyond(1 << 20, || true), Err(GitError::Cancelled)));
-        assert!(matches!(unpacking.beyond(1 << 40, || false), Err(GitError::NeedsMemory { .. })));
-        drop(right);
-        assert!(unpacking.beyond(1 << 20, || true).unwrap().is_some());
+        let right = unpacking.beyond(1 << 20, None, || false).unwrap();
+        assert!(right.is_some() && unpacking.beyond(1 << 10, None, || false).unwrap().is_none());
+        assert!(matches!(unpacking.beyond(1 << 20, None, || true), Err(GitError::Cancelled)));
+        assert!(matches!(unpacking.beyond(1 << 40, None, || false), Err(GitError::NeedsMemory { .. })));
+        // Whoever holds the right is not given more memory than there can be.
+        assert!(matches!(unpacking.beyond(1 << 40, right, || false), Err(GitError::NeedsMemory { .. })));
+        assert!(unpacking.beyond(1 << 20, None, || true).unwrap().is_some());
         assert!(resolved(&growing, 4) == expected(&growing));
     }
 

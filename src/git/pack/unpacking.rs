@@ -81,15 +81,24 @@ impl Unpacking {
         Ok(Self { threads, kept_bytes, foreseen_bytes, _memory: memory.ok_or(GitError::Cancelled)? })
     }
 
-    /// Waits for the right to unpack an object that was not foreseen to be so large; none is needed for any other.
+    /// Waits for the right to unpack an object that was not foreseen to be so large, unless it is held; none is needed for any
+    /// other.
     ///
     /// # Errors
     /// [`GitError::NeedsMemory`] if it is larger than there can be memory for; [`GitError::Cancelled`] if it is over.
-    pub(crate) fn beyond(&self, bytes: u64, is_over: impl Fn() -> bool) -> Result<Option<Beyond>, GitError> {
+    pub(crate) fn beyond(
+        &self,
+        bytes: u64,
+        held: Option<Beyond>,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Option<Beyond>, GitError> {
         if bytes <= self.foreseen_bytes {
-            return Ok(None);
+            return Ok(held);
         }
         check(self.kept_bytes.saturating_add(bytes.saturating_mul(BUFFERS)))?;
+        if held.is_some() {
+            return Ok(held);
+        }
         loop {
             match BEYOND.try_lock() {
                 Ok(right) => return Ok(Some(Beyond(right))),

@@ -236,7 +236,7 @@ pub(crate) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -
     /// Offsets from here on are a row of the second table, marked by this very bit.
     const LARGE: u64 = 1 << 31;
     rows.sort_unstable_by_key(|row| row.oid);
-    let mut file = Hashed { inner: BufWriter::new(File::create(path)?), hasher: gix_hash::hasher(Sha1) };
+    let mut file = BufWriter::new(Hashed::new(File::create(path)?));
     file.write_all(&SIGNATURE)?;
     let mut reached = 0;
     for first_byte in 0..=u8::MAX {
@@ -263,15 +263,28 @@ pub(crate) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -
         file.write_all(&offset.to_be_bytes())?;
     }
     file.write_all(pack_checksum)?;
-    let checksum = file.hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
-    file.inner.write_all(checksum.as_bytes())?;
-    file.inner.flush()
+    Hashed::end(file).map(drop)
 }
 
-/// Hashes what is written.
-struct Hashed<W> {
+/// Hashes what is written. Behind a buffer, so that it gets large pieces.
+pub(crate) struct Hashed<W> {
     inner: W,
     hasher: gix_hash::Hasher,
+}
+
+impl<W: Write> Hashed<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { inner, hasher: gix_hash::hasher(Sha1) }
+    }
+
+    /// Writes the checksum of everything before it, and returns it.
+    pub(crate) fn end(buffered: BufWriter<Self>) -> io::Result<gix_hash::ObjectId> {
+        let Self { mut inner, hasher } = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let checksum = hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+        inner.write_all(checksum.as_bytes())?;
+        inner.flush()?;
+        Ok(checksum)
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {

@@ -27,7 +27,7 @@ use crate::git::pack::examine::{self, Arriving, Known};
 use crate::git::pack::links::{OidBytes, bytes_of};
 use crate::git::pack::needs::Needs;
 use crate::git::pack::unpacking::Unpacking;
-use crate::git::pack::{self, HEADER_BYTES, NewObject, OID_BYTES, Pack, Row};
+use crate::git::pack::{self, HEADER_BYTES, Hashed, NewObject, OID_BYTES, Pack, Row};
 use crate::git::refs::parse_oid;
 use crate::git::wire::advertisement::{Advertisement, FLUSH, push_line};
 use crate::git::wire::transfer::Transfer;
@@ -341,8 +341,7 @@ fn broken(error: &dyn std::fmt::Display) -> GitError {
 
 /// The pack in scratch as it grows: all but the checksum at its end, which is to be another.
 struct Copy {
-    file: BufWriter<File>,
-    hasher: gix_hash::Hasher,
+    file: BufWriter<Hashed<File>>,
     /// What may be the checksum, unless more comes.
     held: Vec<u8>,
     written_bytes: u64,
@@ -350,14 +349,13 @@ struct Copy {
 
 impl Copy {
     fn begin(file: File, header: &[u8]) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(PIECE_BYTES, file);
-        let mut copy = Self { file, hasher: gix_hash::hasher(Sha1), held: Vec::new(), written_bytes: 0 };
+        let file = BufWriter::with_capacity(PIECE_BYTES, Hashed::new(file));
+        let mut copy = Self { file, held: Vec::new(), written_bytes: 0 };
         copy.append(header)?;
         Ok(copy)
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
         self.written_bytes += bytes.len() as u64;
         self.file.write_all(bytes)
     }
@@ -374,10 +372,7 @@ impl Copy {
 
     fn end(mut self, appended: &[u8]) -> io::Result<gix_hash::ObjectId> {
         self.append(appended)?;
-        let checksum = self.hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
-        self.file.write_all(checksum.as_bytes())?;
-        self.file.flush()?;
-        Ok(checksum)
+        Hashed::end(self.file)
     }
 }
 
