@@ -3,7 +3,7 @@
 //! # Reading the source
 //!
 //! A request enters at `server`, is written down in `records`, meets the `faults`, and is then answered by one of
-//! `rest`, `git`, `slack` and `control`. All four read `repositories`, the folder that is the truth. `fixtures` fills
+//! `rest`, `git`, `lfs`, `slack` and `control`. All of them read `repositories`, the folder that is the truth. `fixtures` fills
 //! that folder, and changes it between two runs.
 
 #![recursion_limit = "256"]
@@ -12,6 +12,7 @@ mod control;
 mod faults;
 mod fixtures;
 mod git;
+mod lfs;
 mod options;
 mod records;
 mod repositories;

@@ -28,6 +28,10 @@ pub struct Options {
     /// Whether git's answers are kept and given again when a repository is what it was: a benchmark of clients should
     /// not wait for the server's processes.
     pub keep_answers: bool,
+    /// How long the addresses of large files are good; GitHub's are for a day.
+    pub lfs_lifetime_seconds: u64,
+    /// What they are signed with.
+    pub lfs_secret: String,
     /// How fast git may be asked before it refuses, if there is such a limit.
     pub git_pace: Option<GitPace>,
 }
@@ -78,6 +82,8 @@ impl Default for Options {
             tls: false,
             tls_as_authority: false,
             keep_answers: false,
+            lfs_lifetime_seconds: 24 * 3600,
+            lfs_secret: "sandbox-signature".to_owned(),
             git_pace: None,
         }
     }

@@ -12,7 +12,7 @@ use crate::fixtures::RepositoryEditor;
 use crate::options::Options;
 use crate::records::RecordedRequest;
 use crate::repositories;
-use crate::server::{self, Traffic};
+use crate::server::{self, Host, Traffic};
 use crate::slack::SlackMessage;
 use crate::state::State;
 
@@ -38,16 +38,25 @@ impl Sandbox {
         } else {
             ("http", None, None)
         };
+        let media_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        media_listener.set_nonblocking(true)?;
         let url = format!("{scheme}://{}", listener.local_addr()?);
-        let state = Arc::new(State::new(options, url));
+        let media_url = format!("{scheme}://{}", media_listener.local_addr()?);
+        let state = Arc::new(State::new(options, url, media_url));
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("sandbox").enable_all().build()?;
-        runtime.spawn(server::serve(listener, tls, Arc::clone(&state)));
+        runtime.spawn(server::serve(listener, tls.clone(), Arc::clone(&state), Host::Main));
+        runtime.spawn(server::serve(media_listener, tls, Arc::clone(&state), Host::Media));
         Ok(Self { state, certificate, runtime: Some(runtime) })
     }
 
     /// Returns the address of the web and git side, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.state.url
+    }
+
+    /// Returns the address of the host of large files' contents, without a trailing slash.
+    pub fn media_url(&self) -> &str {
+        &self.state.media_url
     }
 
     /// Returns the address of the REST API, as a GitHub Enterprise Server has it.

@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) options: Options,
     /// The address without a trailing slash, for requests that name no host.
     pub(crate) url: String,
+    /// The address of the host of large files' contents, likewise.
+    pub(crate) media_url: String,
     pub(crate) records: Records,
     pub(crate) traffic: Arc<TrafficCounter>,
     pub(crate) kept: KeptAnswers,
@@ -29,9 +31,10 @@ pub(crate) struct State {
 
 impl State {
     /// Returns the state of a sandbox that nobody has asked anything yet.
-    pub(crate) fn new(options: Options, url: String) -> Self {
+    pub(crate) fn new(options: Options, url: String, media_url: String) -> Self {
         Self {
             url,
+            media_url,
             records: Records::default(),
             traffic: Arc::default(),
             kept: KeptAnswers::default(),

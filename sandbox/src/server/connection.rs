@@ -10,11 +10,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::route;
+use crate::server::route::{self, Host};
 use crate::state::State;
 
 /// Serves connections for ever.
-pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
+pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>, host: Host) {
     let listener = tokio::net::TcpListener::from_std(listener)
         .expect("the listener is non-blocking and this runs inside a runtime with I/O");
     loop {
@@ -28,11 +28,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state
         let state = Arc::clone(&state);
         let stream = state.traffic.count(stream);
         match tls.clone() {
-            None => drop(tokio::spawn(answer(stream, state))),
+            None => drop(tokio::spawn(answer(stream, state, host))),
             Some(tls) => drop(tokio::spawn(async move {
                 // A client that does not trust the certificate says so itself.
                 if let Ok(stream) = tls.accept(stream).await {
-                    answer(stream, state).await;
+                    answer(stream, state, host).await;
                 }
             })),
         }
@@ -40,8 +40,8 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state
 }
 
 /// Answers the requests of one connection.
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>) {
-    let service = service_fn(|request| route::answer(Arc::clone(&state), request));
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>, host: Host) {
+    let service = service_fn(|request| route::answer(Arc::clone(&state), host, request));
     // An error here is a client that went away, or a fault that broke the connection off on purpose.
     let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -10,7 +10,7 @@ mod traffic;
 pub(crate) use body::Body;
 pub(crate) use connection::serve;
 pub(crate) use origin::Origin;
-pub(crate) use route::{Reply, text};
+pub(crate) use route::{Host, Reply, text};
 pub(crate) use tls::acceptor;
 pub use traffic::Traffic;
 pub(crate) use traffic::TrafficCounter;

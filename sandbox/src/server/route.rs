@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::faults::{self, Broken};
 use crate::git::{self, GitPath};
+use crate::lfs::{self, LfsPath};
 use crate::records::RecordedRequest;
 use crate::server::{Body, Origin};
 use crate::state::State;
@@ -21,13 +22,25 @@ pub(crate) type Reply = Response<Body>;
 /// The path under which a GitHub Enterprise Server has its REST API.
 const API_PREFIX: &str = "/api/v3";
 
+/// Which of the sandbox's two hosts is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// The one with everything.
+    Main,
+    /// The one with the contents of large files.
+    Media,
+}
+
 /// Answers one request. An error makes hyper close the connection without an answer.
-pub(crate) async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Reply, Broken> {
+pub(crate) async fn answer(state: Arc<State>, host: Host, request: Request<Incoming>) -> Result<Reply, Broken> {
     let (parts, body) = request.into_parts();
     if let Some(path) = parts.uri.path().strip_prefix("/_sandbox") {
         return Ok(control::answer(&state, &parts.method, path, body).await);
     }
-    let route = Route::of(parts.uri.path());
+    let route = match host {
+        Host::Main => Route::of(parts.uri.path()),
+        Host::Media => Route::Media(segments(parts.uri.path())),
+    };
     let mut record = record(&parts, matches!(route, Route::Git(_)));
 
     let troubles = state.faults.meet(parts.method.as_str(), parts.uri.path(), API_PREFIX);
@@ -49,6 +62,8 @@ pub(crate) async fn answer(state: Arc<State>, request: Request<Incoming>) -> Res
 enum Route {
     Slack(Vec<String>),
     Git(GitPath),
+    Lfs(LfsPath),
+    Media(Vec<String>),
     Rest { prefix: &'static str, segments: Vec<String> },
 }
 
@@ -62,6 +77,9 @@ impl Route {
         if segments.first().is_some_and(|first| first == "services") {
             return Self::Slack(segments);
         }
+        if let Some(path) = LfsPath::read(&segments) {
+            return Self::Lfs(path);
+        }
         match GitPath::read(&segments) {
             Some(path) => Self::Git(path),
             None => Self::Rest { prefix: "", segments },
@@ -74,6 +92,8 @@ async fn dispatch(state: &Arc<State>, route: Route, parts: Parts, body: Incoming
     match route {
         Route::Slack(segments) => slack::answer(&state.webhook, &parts.method, &segments, body).await,
         Route::Git(path) => git::answer(state, path, &parts, body).await,
+        Route::Lfs(path) => lfs::answer(state, path, &parts, body).await,
+        Route::Media(segments) => lfs::answer_media(state, &segments, &parts, body).await,
         Route::Rest { prefix, segments } => {
             let origin = Origin::new(&parts.headers, &state.url, prefix);
             let state = Arc::clone(state);

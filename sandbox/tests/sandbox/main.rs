@@ -9,6 +9,7 @@ mod control;
 mod faults;
 mod fixtures;
 mod git;
+mod lfs;
 mod listing;
 mod renames;
 mod scene;
