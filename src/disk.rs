@@ -37,7 +37,7 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
     }
@@ -290,7 +290,7 @@ fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> 
 }
 
 /// Does the same on some threads, which share out the work among them.
-fn on_threads(threads: usize, work: impl Fn() -> Result<(), DiskError> + Sync) -> Result<(), DiskError> {
+pub(crate) fn on_threads(threads: usize, work: impl Fn() -> Result<(), DiskError> + Sync) -> Result<(), DiskError> {
     let work = &work;
     std::thread::scope(|scope| {
         // This thread is one of them, and enough if there can be no others.
@@ -406,7 +406,7 @@ fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Res
 }
 
 /// Asks the kernel to forget what it has of a file in memory. Only advice, so a refusal costs nothing but the proof.
-fn forget(file: &File) {
+pub(crate) fn forget(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 

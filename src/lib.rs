@@ -22,6 +22,7 @@ pub mod outside;
 pub mod plan;
 
 pub mod git;
+pub mod large_files;
 pub mod run;
 pub mod store;
 

@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use crate::config::{Config, ScheduleConfig};
 use crate::git::refs::RefFilter;
-use crate::git::wire::server::GitServer;
+use crate::git::wire::server::{GitServer, git_base};
 use crate::github::{self, GitHub, GitHubError, Inventory};
+use crate::large_files::server::LfsServer;
 use crate::limits::Gate;
 use crate::names::FullName;
 use crate::schedule::Schedule;
@@ -18,6 +19,7 @@ use crate::schedule::Schedule;
 pub struct Outside {
     github: GitHub,
     server: Arc<GitServer>,
+    lfs: LfsServer,
     gate: Arc<Gate>,
 }
 
@@ -41,6 +43,7 @@ impl Outside {
         };
         let credentials = Arc::new(credentials);
         let refs = RefFilter::new(&config.github.refs_exclude).map_err(|error| setup(error.to_string()))?;
+        let lfs = LfsServer::new(git_base(&api_url), http.clone(), Arc::clone(&credentials), Arc::clone(&gate));
         let server = Arc::new(GitServer::new(
             &api_url,
             http,
@@ -50,7 +53,7 @@ impl Outside {
             refs,
         ));
         let github = GitHub::new(api, credentials, config.limits.retries);
-        Ok(Self { github, server, gate })
+        Ok(Self { github, server, lfs, gate })
     }
 
     /// Returns the git server's host, with the port if it is not the usual one.
@@ -69,6 +72,11 @@ impl Outside {
     /// Returns the git server.
     pub(crate) fn server(&self) -> &Arc<GitServer> {
         &self.server
+    }
+
+    /// Returns the server of large files.
+    pub(crate) fn lfs(&self) -> &LfsServer {
+        &self.lfs
     }
 
     /// Returns what every request waits for.

@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
+use bytesize::ByteSize;
+use indicatif::HumanCount;
 use secrecy::{ExposeSecret, SecretString};
 
 /// The secrets in use, the newest last.
@@ -86,6 +88,16 @@ pub fn some_of(names: &[String], most: usize) -> String {
         text.push_str(&format!(" and {} more", names.len() - most));
     }
     text
+}
+
+/// Says a count with its noun.
+pub fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { singular } else { plural })
+}
+
+/// Says a size as people read it.
+pub fn size(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
 }
 
 /// Returns whether a text is a page for browsers, of which nothing belongs into an error.

@@ -30,9 +30,14 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
         }
     }
     let GitHubConfig { include, exclude, refs_exclude, .. } = &config.github;
-    for (path, globs) in
-        [("github.include", include), ("github.exclude", exclude), ("github.refs_exclude", refs_exclude)]
-    {
+    let large_files = &config.large_files;
+    for (path, globs) in [
+        ("github.include", include),
+        ("github.exclude", exclude),
+        ("github.refs_exclude", refs_exclude),
+        ("large_files.include", &large_files.include),
+        ("large_files.exclude", &large_files.exclude),
+    ] {
         for glob in globs {
             if let Err(error) = globset::Glob::new(glob) {
                 complain(path, error.to_string(), None);
@@ -72,12 +77,19 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
     if config.store.root.as_os_str().is_empty() {
         complain("store.root", "is empty".to_owned(), None);
     }
+    check_numbers(config, &mut complain);
+}
+
+/// Checks that numbers are within what makes sense.
+fn check_numbers(config: &Config, complain: &mut dyn FnMut(&str, String, Option<&str>)) {
     let limits = &config.limits;
     for (path, is_zero) in [
         ("limits.concurrency", limits.concurrency == 0),
         ("limits.api_requests_per_minute", limits.api_requests_per_minute == 0),
         ("limits.git_operations_per_minute", limits.git_operations_per_minute == Some(0)),
         ("limits.repository_timeout", limits.repository_timeout.is_zero()),
+        ("limits.large_file_downloads", limits.large_file_downloads == 0),
+        ("limits.large_files_timeout", limits.large_files_timeout.is_zero()),
         ("limits.stall_timeout", limits.stall_timeout.is_zero()),
         ("verify.full_every", config.verify.full_every.is_zero()),
     ] {
@@ -99,6 +111,10 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
         let reason = format!("must be at most {MAX_CONCURRENCY}");
         complain("limits.concurrency", reason, Some("GitHub allows 100 requests at once"));
     }
+    if limits.large_file_downloads > MAX_DOWNLOADS {
+        let reason = format!("must be at most {MAX_DOWNLOADS}");
+        complain("limits.large_file_downloads", reason, Some("each has a connection and a thread of its own"));
+    }
     if limits.memory.is_some_and(|memory| memory < MIN_MEMORY) {
         complain("limits.memory", format!("must be at least {MIN_MEMORY}"), Some("bytes, as in \"2GiB\""));
     }
@@ -115,6 +131,9 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
 
 /// GitHub's secondary limit is 100 concurrent requests for REST and git together.
 pub(super) const MAX_CONCURRENCY: usize = 64;
+
+/// More would take memory and threads, and bring nothing sooner.
+pub(super) const MAX_DOWNLOADS: usize = 128;
 
 /// Less would unpack nothing.
 pub(super) const MIN_MEMORY: ByteSize = ByteSize::mib(64);

@@ -36,6 +36,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How much at once, how fast, how long.
     pub limits: LimitsConfig,
+    /// Contents that Git LFS keeps beside git.
+    pub large_files: LargeFilesConfig,
     /// How the store proves itself.
     pub verify: VerifyConfig,
     /// How long history is kept.
@@ -263,6 +265,11 @@ pub struct LimitsConfig {
     /// How long one repository (with its wiki) may take.
     #[serde(with = "humantime_serde")]
     pub repository_timeout: Duration,
+    /// Large files downloaded at the same time; those of 64 MiB and more, four.
+    pub large_file_downloads: usize,
+    /// How long the large files of one repository may take; what is left is for the next run.
+    #[serde(with = "humantime_serde")]
+    pub large_files_timeout: Duration,
     /// How long a connection may bring nothing before it counts as dead.
     #[serde(with = "humantime_serde")]
     pub stall_timeout: Duration,
@@ -288,11 +295,35 @@ impl Default for LimitsConfig {
             object_size: ByteSize::mib(512),
             memory: None,
             repository_timeout: Duration::from_hours(2),
+            large_file_downloads: 32,
+            large_files_timeout: Duration::from_hours(12),
             stall_timeout: Duration::from_mins(1),
             retries: 4,
             // The primary limit resets once an hour.
             rate_limit_wait: Duration::from_mins(70),
         }
+    }
+}
+
+/// Says which large files are backed up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LargeFilesConfig {
+    /// Whether any are.
+    pub enabled: bool,
+    /// Globs over `OWNER/NAME`; one must match.
+    pub include: Vec<String>,
+    /// Globs over `OWNER/NAME`; none may match.
+    pub exclude: Vec<String>,
+    /// How large a file may be; none: as large as the server takes.
+    pub max_size: Option<ByteSize>,
+    /// Hosts beside GitHub's that `.lfsconfig` may name; they are asked without a token.
+    pub servers: Vec<String>,
+}
+
+impl Default for LargeFilesConfig {
+    fn default() -> Self {
+        Self { enabled: true, include: vec!["*".to_owned()], exclude: Vec::new(), max_size: None, servers: Vec::new() }
     }
 }
 

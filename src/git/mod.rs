@@ -1,11 +1,12 @@
 //! Git's side, in three rooms: [`wire`] speaks to git servers, [`pack`] reads and writes packs and the objects in them,
 //! [`mirror`] is what a mirror on the store goes through: staged, published, verified, merged, restored.
 //!
-//! Data flows from [`wire`] through [`pack`] to [`mirror`]. [`refs`] is pure.
+//! Data flows from [`wire`] through [`pack`] to [`mirror`]. [`refs`] and [`mod@pointer`] are pure.
 
 mod error;
 pub mod mirror;
 pub mod pack;
+pub mod pointer;
 pub mod refs;
 pub mod wire;
 

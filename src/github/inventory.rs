@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
 use super::GitHubError;
 use super::client::GitHub;
+use super::globs::Globs;
 use super::listing::OwnersListing;
 use super::presence::{Known, Presence};
 use super::repository::{BadEntry, Repository};
@@ -53,8 +52,7 @@ pub struct Inventory {
 /// Decides which listed repositories are backed up.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    include: GlobSet,
-    exclude: GlobSet,
+    globs: Globs,
     forks: bool,
     archived: bool,
 }
@@ -65,34 +63,15 @@ impl Filter {
     /// # Errors
     /// The glob that cannot be read; the configuration's check has refused it before.
     pub fn new(config: &GitHubConfig) -> Result<Self, globset::Error> {
-        let set = |globs: &[String]| {
-            let mut builder = GlobSetBuilder::new();
-            for glob in globs {
-                // GitHub's names do not distinguish case.
-                builder.add(GlobBuilder::new(glob).case_insensitive(true).build()?);
-            }
-            builder.build()
-        };
-        Ok(Self {
-            include: set(&config.include)?,
-            exclude: set(&config.exclude)?,
-            forks: config.forks,
-            archived: config.archived,
-        })
+        let globs = Globs::new(&config.include, &config.exclude)?;
+        Ok(Self { globs, forks: config.forks, archived: config.archived })
     }
 
-    /// Says whether a repository is backed up. A glob may match `OWNER/NAME` or the bare name.
+    /// Says whether a repository is backed up.
     pub fn takes(&self, repository: &Repository) -> bool {
         (self.forks || !repository.fork)
             && (self.archived || !repository.archived)
-            && self.takes_name(&repository.full_name)
-    }
-
-    /// Returns whether the globs let a name through.
-    fn takes_name(&self, name: &FullName) -> bool {
-        let full_name = name.to_string();
-        let matches = |set: &GlobSet| set.is_match(&full_name) || set.is_match(name.name());
-        matches(&self.include) && !matches(&self.exclude)
+            && self.globs.take(&repository.full_name)
     }
 }
 
@@ -310,7 +289,7 @@ impl Missing<'_> {
                 }
                 Presence::NotFound if self.verdict == Verdict::Whole => drop(inventory.gone.insert(*id)),
                 Presence::NotFound if !is_told => {
-                    unseen.extend(self.known.get(id).filter(|name| self.filter.takes_name(name)));
+                    unseen.extend(self.known.get(id).filter(|name| self.filter.globs.take(name)));
                 }
                 Presence::Unknown(error) if !is_told || error.ends_the_run() => {
                     self.tell_unknown(inventory, *id, error);
@@ -343,7 +322,7 @@ impl Missing<'_> {
     }
 
     fn tell_unknown(&self, inventory: &mut Inventory, id: RepositoryId, error: &GitHubError) {
-        let Some(name) = self.known.get(&id).filter(|name| self.filter.takes_name(name)) else { return };
+        let Some(name) = self.known.get(&id).filter(|name| self.filter.globs.take(name)) else { return };
         inventory.failures.push(ListingFailure {
             subject: name.to_string(),
             error: format!("GitHub does not list it, and whether it still exists is not known: {error}"),

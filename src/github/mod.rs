@@ -7,6 +7,7 @@
 mod api;
 mod client;
 mod credentials;
+mod globs;
 mod inventory;
 mod link;
 mod listing;
@@ -25,6 +26,7 @@ use crate::network::Failure;
 pub use api::Api;
 pub use client::{GitHub, Identity, http_client};
 pub use credentials::{AppIdentity, Credentials};
+pub use globs::Globs;
 pub use inventory::{Filter, Inventory, ListingFailure, list, look_up};
 pub use notices::Notices;
 pub use presence::Known;

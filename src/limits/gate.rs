@@ -25,13 +25,25 @@ pub enum Resource {
     Api,
     /// The git server.
     Git,
+    /// The server of large files.
+    Lfs,
 }
+
+impl Resource {
+    /// All that there are.
+    const ALL: [Self; 3] = [Self::Api, Self::Git, Self::Lfs];
+}
+
+/// GitHub allows 3,000 requests a minute, each for up to a hundred large files, and others may use the same token. Source: GitHub's
+/// documentation, "Rate limits for the REST API", "Git LFS limits".
+const LFS_REQUESTS_PER_MINUTE: u32 = 2_000;
 
 /// Stands in front of every request to GitHub.
 #[derive(Debug)]
 pub struct Gate {
     api: DefaultDirectRateLimiter,
     git: Option<DefaultDirectRateLimiter>,
+    lfs: DefaultDirectRateLimiter,
     pace: Mutex<Pace>,
     /// Wakes those who wait for a request to end.
     ended: Notify,
@@ -44,6 +56,7 @@ pub struct Gate {
 struct Pauses {
     api: Pause,
     git: Pause,
+    lfs: Pause,
     /// Refusals without a hint since the last success.
     unhinted: u32,
 }
@@ -92,6 +105,7 @@ impl Gate {
         Self {
             api: per_minute(limits.api_requests_per_minute),
             git: limits.git_operations_per_minute.map(per_minute),
+            lfs: per_minute(LFS_REQUESTS_PER_MINUTE),
             pace: Mutex::default(),
             ended: Notify::new(),
             bandwidth,
@@ -137,6 +151,17 @@ impl Gate {
         }
     }
 
+    /// Waits until the server of large files may be asked for some of them.
+    ///
+    /// # Errors
+    /// [`LimitExhausted`] if it may not be asked any more in this run.
+    pub async fn before_lfs(&self, waited: &Waited) -> Result<(), LimitExhausted> {
+        let _waiting = waited.begin();
+        self.wait_out_pause(Resource::Lfs).await?;
+        self.lfs.until_ready_with_jitter(Jitter::up_to(JITTER)).await;
+        self.wait_out_pause(Resource::Lfs).await
+    }
+
     /// Waits until this many received bytes may be passed on.
     pub async fn pass_bytes(&self, count: usize) {
         let Some((limiter, burst)) = &self.bandwidth else { return };
@@ -166,13 +191,10 @@ impl Gate {
                 UNHINTED_PAUSE * 2u32.saturating_pow(pauses.unhinted - 1)
             }
         };
-        let other = match resource {
-            Resource::Api => Resource::Git,
-            Resource::Git => Resource::Api,
-        };
-        let others = (!matches!(refusal, Refusal::Spent(_))).then_some(other);
+        let is_for_all = !matches!(refusal, Refusal::Spent(_));
+        let others = Resource::ALL.into_iter().filter(|other| *other != resource && is_for_all);
         let mut result = Ok(asked);
-        for resource in others.into_iter().chain([resource]) {
+        for resource in others.chain([resource]) {
             result = pauses.of(resource).lengthen(asked, now, self.wait_budget).map(|()| asked);
         }
         if result.is_ok() && asked > already {
@@ -222,6 +244,7 @@ impl Pauses {
         match resource {
             Resource::Api => &mut self.api,
             Resource::Git => &mut self.git,
+            Resource::Lfs => &mut self.lfs,
         }
     }
 }

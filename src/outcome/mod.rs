@@ -4,10 +4,12 @@
 //! a store may have been written by a later version of ghbk, so that each list of words is open: one that is not known is
 //! [`State::Unknown`] and the like, and the record that holds it still counts.
 
+mod part;
 mod repository;
 mod run;
 mod sums;
 
+pub use part::{Kind, PartCounts, PartOutcome, PartState, PartSums};
 pub use repository::{AdoptedClone, Dropped, Failure, Outcome, Stage, State};
 pub use run::{
     Adopted, Counts, DroppedFrom, ForcePushed, Proof, Renamed, RestoreProof, RunStatus, RunSummary, Trigger,

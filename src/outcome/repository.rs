@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::git::pack::list::PackList;
-use crate::names::{FullName, RepositoryId};
+use crate::names::{FullName, MirrorKind, RepositoryId};
 
 /// Says how a mirror stands after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub struct Outcome {
     /// The packs of the wiki's mirror, if they are others than the index knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wiki_packs: Option<PackList>,
+    /// The mirrors of which all pointers to large files are known, because all of their objects were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pointers_known: Vec<MirrorKind>,
     /// When it was over.
     pub finished_at: DateTime<Utc>,
 }
@@ -160,6 +163,7 @@ impl Outcome {
             wiki_head: None,
             packs: None,
             wiki_packs: None,
+            pointers_known: Vec::new(),
             finished_at,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::part::{Kind, PartSums};
 use super::repository::{AdoptedClone, Dropped, Failure, Stage};
 use crate::names::{FullName, RunId};
 
@@ -142,9 +143,19 @@ pub enum Trigger {
     Unknown,
 }
 
+/// The version of the contract that [`RunSummary`] is now.
+pub(super) const SCHEMA: u32 = 2;
+
+fn first_schema() -> u32 {
+    1
+}
+
 /// Sums up one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
+    /// The version of this contract: 1, in which it was not told, has no `parts`.
+    #[serde(default = "first_schema")]
+    pub schema: u32,
     /// The run.
     pub run_id: RunId,
     /// What started it.
@@ -163,7 +174,10 @@ pub struct RunSummary {
     pub status: RunStatus,
     /// How many of what.
     pub counts: Counts,
-    /// Bytes received from the git server.
+    /// How each kind of data fared.
+    #[serde(default)]
+    pub parts: BTreeMap<Kind, PartSums>,
+    /// Bytes received, of all kinds.
     pub bytes_received: u64,
     /// Everything that failed.
     pub failures: Vec<Failure>,

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::run::SCHEMA;
 use super::{
-    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Outcome, Proof, RunStatus, RunSummary, Stage, State, Trigger,
+    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Kind, Outcome, PartCounts, PartOutcome, PartState, PartSums,
+    Proof, RunStatus, RunSummary, Stage, State, Trigger,
 };
 use crate::names::{FullName, RepositoryId, RunId};
 
@@ -48,7 +50,9 @@ pub struct Happened {
     pub refused: BTreeSet<RepositoryId>,
     /// What came of the others. A repository may have two: one of its code, one of its wiki.
     pub outcomes: Vec<Outcome>,
-    /// Everything that failed, the outcomes' failures included.
+    /// What came of the kinds of data beside their refs.
+    pub parts: Vec<PartOutcome>,
+    /// Everything that failed, the outcomes' and the parts' failures included.
     pub failures: Vec<Failure>,
 }
 
@@ -72,6 +76,15 @@ impl Counted {
             State::Failed | State::Unknown => Self::Failed,
         }
     }
+
+    fn of_part(part: &PartOutcome) -> Self {
+        match part.state {
+            _ if part.is_cut_off => Self::NotReached,
+            _ if !part.is_complete() => Self::Failed,
+            PartState::Created | PartState::Updated => Self::Updated,
+            _ => Self::Unchanged,
+        }
+    }
 }
 
 impl Happened {
@@ -81,6 +94,11 @@ impl Happened {
         for outcome in &self.outcomes {
             let counted = Counted::of(outcome);
             let state = states.entry(outcome.id).or_insert(counted);
+            *state = counted.max(*state);
+        }
+        for part in &self.parts {
+            let counted = Counted::of_part(part);
+            let state = states.entry(part.id).or_insert(counted);
             *state = counted.max(*state);
         }
         for id in self.listed.keys() {
@@ -112,7 +130,7 @@ impl RunSummary {
         if end == RunEnd::Finished {
             happened.fail_the_unreached(&mut each);
         }
-        let Happened { outcomes, failures, .. } = happened;
+        let Happened { outcomes, parts, failures, .. } = happened;
         let count = |wanted: Counted| each.values().filter(|state| **state == wanted).count() as u64;
         let counts = Counts {
             listed: each.len() as u64,
@@ -133,7 +151,13 @@ impl RunSummary {
         };
         let created = outcomes.iter().filter(|outcome| outcome.state == State::Created);
         let created: BTreeSet<FullName> = created.map(|outcome| outcome.full_name.clone()).collect();
+        let retryable = outcomes.iter().filter(|it| it.transient).map(|it| &it.full_name);
+        let retryable = retryable.chain(parts.iter().filter(|it| it.transient).map(|it| &it.full_name));
+        let retryable: BTreeSet<FullName> = retryable.cloned().collect();
+        let of_refs: u64 = outcomes.iter().map(|outcome| outcome.bytes_received).sum();
+        let of_parts: u64 = parts.iter().map(|part| part.bytes_received).sum();
         Self {
+            schema: SCHEMA,
             run_id: run.run_id,
             trigger: run.trigger,
             selection: run.selection,
@@ -142,12 +166,13 @@ impl RunSummary {
             finished_at,
             status,
             counts,
-            bytes_received: outcomes.iter().map(|outcome| outcome.bytes_received).sum(),
+            bytes_received: of_refs + of_parts,
+            parts: by_kind(&outcomes, &parts),
             force_pushed: force_pushed(&outcomes),
             adopted: adopted(&outcomes),
             dropped: dropped(&outcomes),
             created: created.into_iter().collect(),
-            retryable: outcomes.iter().filter(|o| o.transient).map(|o| o.full_name.clone()).collect(),
+            retryable: retryable.into_iter().collect(),
             failures,
             warnings: Vec::new(),
             renamed: Vec::new(),
@@ -166,6 +191,19 @@ impl RunSummary {
         (self.renamed, self.gone) = (renamed, gone);
         self
     }
+}
+
+/// Adds up each kind of data.
+fn by_kind(outcomes: &[Outcome], parts: &[PartOutcome]) -> BTreeMap<Kind, PartSums> {
+    let mut sums: BTreeMap<Kind, PartSums> = BTreeMap::new();
+    let nothing = PartCounts::new();
+    for outcome in outcomes {
+        sums.entry(Kind::Refs).or_default().add(outcome.state.into(), (&nothing, &nothing));
+    }
+    for part in parts {
+        sums.entry(part.part).or_default().add(part.state, (&part.counts, &part.totals));
+    }
+    sums
 }
 
 fn force_pushed(outcomes: &[Outcome]) -> Vec<ForcePushed> {

@@ -1,6 +1,7 @@
 //! Outcomes into words: for the terminal, for scripts, for Slack. Pure but for the progress bars.
 
 pub mod list;
+mod parts;
 pub mod progress;
 pub mod restore;
 pub mod slack;
@@ -9,19 +10,9 @@ pub mod status;
 pub mod summary;
 pub mod verify;
 
-use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
-use indicatif::HumanCount;
 
-/// Says a count with its noun.
-fn count(number: u64, singular: &str, plural: &str) -> String {
-    format!("{} {}", HumanCount(number), if number == 1 { singular } else { plural })
-}
-
-/// Says a size as people read it.
-fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
-}
+pub(crate) use crate::text::{count, size};
 
 /// Says a length of time to the two units that matter.
 fn duration(time: TimeDelta) -> String {
@@ -51,6 +42,20 @@ pub(crate) mod samples {
     use crate::names::RunId;
     use crate::outcome::*;
 
+    fn large_files() -> PartSums {
+        let counts = |counts: &[(&str, u64)]| counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        PartSums {
+            states: BTreeMap::from([(PartState::Updated, 2), (PartState::Absent, 1)]),
+            counts: counts(&[
+                ("downloaded", 12),
+                ("downloaded_bytes", 31_457_280),
+                ("linked", 2),
+                ("linked_bytes", 2_048),
+            ]),
+            totals: counts(&[("stored", 40), ("stored_bytes", 99_999_999), ("absent", 3), ("accepted", 2)]),
+        }
+    }
+
     pub(crate) fn eventful() -> RunSummary {
         let started_at = "2026-11-28T20:00:00Z".parse().unwrap();
         let run = RunHeader {
@@ -74,6 +79,10 @@ pub(crate) mod samples {
                 failures: 3,
                 not_reached: 0,
             },
+            parts: BTreeMap::from([
+                (Kind::Refs, PartSums { states: BTreeMap::from([(PartState::Unchanged, 188)]), ..PartSums::default() }),
+                (Kind::LargeFiles, large_files()),
+            ]),
             bytes_received: 48_123_456,
             retryable: vec![],
             failures: vec![
@@ -140,6 +149,7 @@ pub(crate) mod samples {
         RunSummary {
             status: RunStatus::Ok,
             counts: Counts { listed: 203, unchanged: 203, ..Counts::default() },
+            parts: BTreeMap::new(),
             bytes_received: 0,
             failures: vec![],
             warnings: vec![],

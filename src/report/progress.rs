@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
-use crate::outcome::{Outcome, State};
+use crate::outcome::{Outcome, PartOutcome, PartState, State};
 use crate::run::Progress;
 
 /// How often bars are drawn anew.
@@ -22,7 +22,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 pub struct Bars {
     all: MultiProgress,
     whole: ProgressBar,
-    active: Mutex<HashMap<FullName, Active>>,
+    active: Mutex<HashMap<String, Active>>,
 }
 
 #[derive(Debug)]
@@ -51,14 +51,33 @@ impl Bars {
                 for active in bars.active.lock().unwrap_or_else(PoisonError::into_inner).values() {
                     let received = active.transfer.received_objects.load(Ordering::Relaxed);
                     let total = active.transfer.total_objects.load(Ordering::Relaxed);
-                    let bytes = super::size(active.transfer.received_bytes.load(Ordering::Relaxed));
-                    let text = if total == 0 { String::new() } else { format!("{received}/{total} objects, {bytes}") };
+                    let bytes = active.transfer.received_bytes.load(Ordering::Relaxed);
+                    let text = match (total, bytes) {
+                        (0, 0) => String::new(),
+                        (0, bytes) => super::size(bytes),
+                        (total, bytes) => format!("{received}/{total} objects, {}", super::size(bytes)),
+                    };
                     active.bar.set_message(text);
                 }
                 drop(bars);
                 tokio::time::sleep(REFRESH).await;
             }
         });
+    }
+
+    fn begin(&self, name: String, transfer: &Arc<Transfer>) {
+        let bar = self.all.add(ProgressBar::new_spinner());
+        bar.set_style(style("  {spinner} {prefix} {msg}"));
+        bar.set_prefix(name.clone());
+        bar.enable_steady_tick(REFRESH);
+        let active = Active { bar, transfer: Arc::clone(transfer) };
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(name, active);
+    }
+
+    fn end(&self, name: &str) {
+        if let Some(active) = self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(name) {
+            active.bar.finish_and_clear();
+        }
     }
 
     /// Removes the bars from the screen.
@@ -82,22 +101,28 @@ impl Progress for Bars {
     }
 
     fn started(&self, name: &FullName, transfer: &Arc<Transfer>) {
-        let bar = self.all.add(ProgressBar::new_spinner());
-        bar.set_style(style("  {spinner} {prefix} {msg}"));
-        bar.set_prefix(name.to_string());
-        bar.enable_steady_tick(REFRESH);
-        let active = Active { bar, transfer: Arc::clone(transfer) };
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), active);
+        self.begin(name.to_string(), transfer);
     }
 
     fn finished(&self, outcome: &Outcome) {
-        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&outcome.full_name);
-        if let Some(active) = active {
-            active.bar.finish_and_clear();
-        }
+        self.end(&outcome.full_name.to_string());
         self.whole.inc(1);
         log(outcome);
     }
+
+    fn started_part(&self, name: &str, transfer: &Arc<Transfer>) {
+        self.begin(part_of(name), transfer);
+    }
+
+    fn finished_part(&self, outcome: &PartOutcome) {
+        self.end(&part_of(&outcome.mirror.name_of(&outcome.full_name)));
+        log_part(outcome);
+    }
+}
+
+/// Names what is under way of a mirror beside its refs.
+fn part_of(name: &str) -> String {
+    format!("{name} (large files)")
 }
 
 /// Lets log lines through between the bars.
@@ -151,6 +176,25 @@ impl Progress for Lines {
         if done.is_multiple_of(100) {
             tracing::info!(done, planned, "under way");
         }
+    }
+
+    fn started_part(&self, name: &str, _: &Arc<Transfer>) {
+        tracing::debug!(repository = name, "large files started");
+    }
+
+    fn finished_part(&self, outcome: &PartOutcome) {
+        log_part(outcome);
+    }
+}
+
+fn log_part(outcome: &PartOutcome) {
+    let (repository, bytes) = (outcome.mirror.name_of(&outcome.full_name), outcome.bytes_received);
+    for failure in &outcome.failures {
+        tracing::error!(repository = %failure.repository, error = %failure.error, "failed");
+    }
+    match outcome.state {
+        PartState::Created | PartState::Updated => tracing::info!(%repository, bytes, "large files are stored"),
+        state => tracing::debug!(%repository, bytes, ?state, "large files are looked at"),
     }
 }
 

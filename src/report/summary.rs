@@ -32,6 +32,9 @@ pub fn text(summary: &RunSummary) -> String {
         if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") },
         size(summary.bytes_received),
     );
+    for line in super::parts::lines(summary) {
+        let _ = write!(out, "\n{line}");
+    }
     for (label, names) in details(summary) {
         let _ = write!(out, "\n{label}: {}", some_of(&names, 20));
     }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -112,6 +113,7 @@ impl Session {
             },
             default_branch: repository.default_branch.clone().filter(|_| kind == MirrorKind::Code),
             kind,
+            now: self.clock.now(),
             cancel: cancel.clone(),
         };
         let finished = unblock(move || Ok(work.carry_out(&clone))).await;
@@ -159,6 +161,7 @@ struct Work {
     occasion: Occasion,
     default_branch: Option<String>,
     kind: MirrorKind,
+    now: DateTime<Utc>,
     cancel: CancellationToken,
 }
 
@@ -195,6 +198,8 @@ impl Work {
             refs: &staged.refs,
             compared: None,
             head: Some(&head),
+            pointers: &staged.pointers,
+            noted_at: self.now,
             may_go_on: &may_go_on,
         };
         let old = (clone.folder.as_path(), &*self.store.root().join(&aside));

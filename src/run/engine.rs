@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
-use super::{Progress, READ_AHEAD_MIN, apart, proof, repository, unlisted};
-use crate::github::Repository;
+use super::{Progress, READ_AHEAD_MIN, apart, large_files, proof, repository, unlisted};
+use crate::config::LargeFilesConfig;
+use crate::github::{Globs, Repository};
+use crate::large_files::fetch::Fetcher;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Outcome, RunEnd, RunSummary, Stage, State};
 use crate::outside::{Outside, take_inventory};
@@ -168,6 +171,7 @@ impl Session {
             lock: Arc::clone(&self.lock),
             turns: Turns::new(self.config.limits.concurrency),
             inspecting: tokio::sync::Mutex::default(),
+            large_files: self.shared_large_files(outside),
         };
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();
@@ -178,22 +182,48 @@ impl Session {
             .take_until(stop.cancelled())
             .map(|prepared| worker.mirror(prepared, progress, stop.child_token()))
             .buffer_unordered(at_most);
+        let outcomes = outcomes.fuse();
         tokio::pin!(outcomes);
-        while let Some(done) = outcomes.next().await {
-            let Some(done) = done else { continue }; // cancelled before it was done
-            progress.finished(&done.outcome);
-            if let Err(error) = self.ledger.write_apart(Record::Outcome(done.outcome.clone())).await {
+        // Refs do not wait for them.
+        let mut large_files = FuturesUnordered::new();
+        loop {
+            let record = tokio::select! {
+                biased;
+                Some(done) = outcomes.next() => {
+                    let Some(done) = done else { continue }; // cancelled before it was done
+                    progress.finished(&done.outcome);
+                    let record = Record::Outcome(done.outcome.clone());
+                    tally.take(done.outcome);
+                    if let Some(failure) = done.ends_the_run {
+                        stopped.get_or_insert(failure);
+                        stop.cancel();
+                    }
+                    large_files.extend(done.due.into_iter().map(|due| worker.large_files(due, progress, stop.child_token())));
+                    record
+                }
+                Some(part) = large_files.next() => {
+                    tally.take_part(part.clone());
+                    Record::Part(part)
+                }
+                else => break,
+            };
+            if let Err(error) = self.ledger.write_apart(record).await {
                 // What is being published is finished before the lock is given back.
                 unrecorded.get_or_insert(error);
                 stop.cancel();
             }
-            tally.take(done.outcome);
-            if let Some(failure) = done.ends_the_run {
-                stopped.get_or_insert(failure);
-                stop.cancel();
-            }
         }
         unrecorded.map_or(Ok(stopped), Err)
+    }
+
+    /// Prepares for the large files of this run.
+    fn shared_large_files(&self, outside: &Outside) -> large_files::Shared {
+        let limits = &self.config.limits;
+        let fetcher = Fetcher::new(outside.lfs().clone(), limits.retries, limits.large_file_downloads);
+        let LargeFilesConfig { include, exclude, .. } = &self.config.large_files;
+        // The configuration's check has built these globs once.
+        let globs = Globs::new(include, exclude).unwrap_or_else(|_| Globs::nothing());
+        large_files::Shared::new(fetcher, globs, &self.store, &self.index)
     }
 
     /// Proves a share of the store, and that a repository can be restored.
@@ -285,6 +315,9 @@ impl Session {
     pub(super) fn settle(&mut self, plan: &Plan, tally: &mut Tally) {
         for outcome in &tally.outcomes {
             self.index.record(outcome, &layout::place(&outcome.full_name));
+        }
+        for part in &tally.parts {
+            self.index.record_part(part);
         }
         for (id, name) in &plan.gone {
             if let Some(mirror) = self.index.mirrors.get_mut(id) {

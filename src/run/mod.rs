@@ -9,6 +9,7 @@ mod adoption;
 mod attempt;
 mod engine;
 mod forgetting;
+mod large_files;
 mod moves;
 mod part;
 mod proof;
@@ -20,13 +21,14 @@ mod standing;
 mod tally;
 mod turns;
 mod unlisted;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
-use crate::outcome::{Failure, Outcome, Stage, Trigger};
+use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
 use crate::store::ends_the_run;
 
 pub use adoption::Adoption;
@@ -54,8 +56,12 @@ pub trait Progress: Send + Sync {
     fn planned(&self, repositories: usize);
     /// Work on a repository began; the transfer counts what it brings.
     fn started(&self, name: &FullName, transfer: &Arc<Transfer>);
-    /// A repository is done.
+    /// A repository's refs are done.
     fn finished(&self, outcome: &Outcome);
+    /// Work on another kind of data began, of a mirror that is named as in reports.
+    fn started_part(&self, name: &str, transfer: &Arc<Transfer>);
+    /// Another kind of data is done.
+    fn finished_part(&self, outcome: &PartOutcome);
 }
 
 /// Says why there is no folder in scratch.

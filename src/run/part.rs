@@ -67,6 +67,8 @@ pub(super) struct Synced {
     /// Its packs, if they are others than the index knew.
     pub(super) packs: Option<PackList>,
     pub(super) changed: Changed,
+    /// Whether blobs among what is new stand for large files.
+    pub(super) has_pointers: bool,
 }
 
 pub(super) type PartResult = Result<Synced, (Stage, GitError)>;

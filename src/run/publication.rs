@@ -13,6 +13,7 @@ use crate::git::mirror::consolidate::{Policy, consolidate};
 use crate::git::mirror::publish::{Publication, publish};
 use crate::git::pack::list::PackList;
 use crate::git::{GitError, temporary_folder};
+use crate::large_files::missing::Missing;
 use crate::outcome::State;
 use crate::store::{Mirror, layout};
 
@@ -64,7 +65,7 @@ impl Worker {
         let building = store.mirror_at(&layout::incoming(part.id), part.kind);
         let (id, full_name, is_alone) = (part.id, part.full_name.clone(), part.is_alone);
         let aside = store.mirror_at(&layout::damaged(part.full_name, part.id, &self.run_id), part.kind);
-        let policy = self.policy();
+        let (policy, now) = (self.policy(), self.clock.now());
         let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
         let was_known = part.stored_head.is_some() || part.was_lost;
@@ -78,6 +79,8 @@ impl Worker {
                 refs: &staged.refs,
                 compared,
                 head: new_head,
+                pointers: &staged.pointers,
+                noted_at: now,
                 may_go_on: &may_go_on,
             };
             // A new mirror is renamed into its place, which a link in the way refuses.
@@ -87,6 +90,10 @@ impl Worker {
                 store.refuse_links_on_the_way(&mirror.path().join("objects/pack"))?;
             }
             lock.confirm()?;
+            if stored.is_some() && !is_repair {
+                // Before anybody can see the refs that need them: killed in between, the next run knows what it owes.
+                Missing::note(mirror.path(), &staged.pointers, now)?;
+            }
             let state = if is_repair {
                 let old = (mirror.path(), aside.path());
                 store.replace_mirror(&building, &mirror, old, (id, &full_name), &publication)?;
@@ -136,7 +143,9 @@ impl Worker {
                 changed.note_merged(merged, mirror.path());
                 packs = PackList::of_mirror(mirror.path()).ok();
             }
-            Ok(Synced { state, head, remarks, packs, changed })
+            // A repair proves what is there, new or not.
+            let has_pointers = !staged.pointers.is_empty();
+            Ok(Synced { state, head, remarks, packs, changed, has_pointers })
         })
         .await
     }

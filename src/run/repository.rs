@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Stored, read_stored};
+use super::large_files::{self, Due};
 use super::part::{Part, PartResult, Synced};
 use super::remarks::Changed;
 use super::turns::Turns;
@@ -21,9 +22,10 @@ use crate::config::Config;
 use crate::git::GitError;
 use crate::git::wire::server::GitServer;
 use crate::git::wire::transfer::Transfer;
+use crate::github::Repository;
 use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
 use crate::names::{RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State};
+use crate::outcome::{Failure, Kind, Outcome, PartState, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 use crate::text::printable;
@@ -49,11 +51,15 @@ pub(super) struct Worker {
     pub(super) turns: Turns,
     /// Held while a mirror is verified because of what a look at it told.
     pub(super) inspecting: tokio::sync::Mutex<()>,
+    /// What the large files of all mirrors have in common.
+    pub(super) large_files: large_files::Shared,
 }
 
 /// What came of one repository.
 pub(super) struct Done {
     pub(super) outcome: Outcome,
+    /// The mirrors whose large files have to be looked at.
+    pub(super) due: Vec<Due>,
     /// Set if nothing else can succeed either.
     pub(super) ends_the_run: Option<Failure>,
 }
@@ -109,7 +115,7 @@ impl Worker {
                     error: error.to_string(),
                     hint: error.hint().to_owned(),
                 });
-                Some(Done { outcome, ends_the_run: None })
+                Some(Done { outcome, due: Vec::new(), ends_the_run: None })
             }
         }
     }
@@ -205,7 +211,7 @@ impl Worker {
                 if self.crowded.contains(mirror.path()) {
                     packs = self.merge_again(part, mirror, cancel, &mut changed).await.or(packs);
                 }
-                Ok(Synced { state: State::Unchanged, head, remarks, packs, changed })
+                Ok(Synced { state: State::Unchanged, head, remarks, packs, changed, has_pointers: false })
             }
             Attempt::Changed(change) => {
                 self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
@@ -235,11 +241,15 @@ impl Worker {
         let mut outcome = Outcome::new(repository.id, repository.full_name.clone(), State::Unchanged, finished_at);
         outcome.bytes_received = transfer.received_bytes.load(Ordering::Relaxed);
         outcome.duration_milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let mut ends_the_run = None;
+        let (mut ends_the_run, mut due) = (None, Vec::new());
         for (kind, result) in results {
             let name = kind.name_of(&repository.full_name);
+            due.extend(self.due(step, kind, result.as_ref().ok()));
             match result {
                 Ok(synced) => {
+                    if synced.state == State::Created || synced.changed.repaired {
+                        outcome.pointers_known.push(kind);
+                    }
                     let head = Some(synced.head);
                     match kind {
                         MirrorKind::Code => {
@@ -292,6 +302,32 @@ impl Worker {
         if !outcome.failures.is_empty() {
             outcome.state = State::Failed;
         }
-        Done { outcome, ends_the_run }
+        Done { outcome, due, ends_the_run }
+    }
+
+    /// Says whether the large files of a mirror have to be looked at, whatever became of its refs.
+    fn due(&self, step: &Step, kind: MirrorKind, synced: Option<&Synced>) -> Option<Due> {
+        let Repository { id, full_name, .. } = &step.repository;
+        let stored = step.stored.as_ref();
+        let stored_head = stored.and_then(|stored| match kind {
+            MirrorKind::Code => stored.head.as_deref(),
+            MirrorKind::Wiki => stored.wiki_head.as_deref(),
+        });
+        let head = synced.map(|synced| synced.head.as_str()).or(stored_head)?;
+        let mark = stored.and_then(|stored| stored.parts.get(kind, Kind::LargeFiles));
+        let is_taken = self.config.large_files.enabled && self.large_files.globs.take(full_name);
+        // What was left out is looked at again when it no longer is.
+        let is_owed = mark.is_some_and(|mark| mark.is_owed || (mark.state == PartState::Disabled && is_taken));
+        if !is_owed && !synced.is_some_and(|synced| synced.has_pointers) {
+            return None;
+        }
+        Some(Due {
+            id: *id,
+            full_name: full_name.clone(),
+            kind,
+            head: head.to_owned(),
+            is_new: synced.is_some_and(|synced| synced.state == State::Created),
+            totals: mark.map(|mark| mark.totals.clone()).unwrap_or_default(),
+        })
     }
 }

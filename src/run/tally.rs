@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Session;
 use crate::github::Inventory;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Failure, Happened, Outcome, Proof, Renamed, RunEnd, RunSummary, Stage};
+use crate::outcome::{Failure, Happened, Outcome, PartOutcome, Proof, Renamed, RunEnd, RunSummary, Stage};
 use crate::store::{Index, MirrorKind, layout};
 
 /// Adds up a run as it goes.
@@ -18,6 +18,7 @@ pub(super) struct Tally {
     /// Listed repositories that could not be planned.
     refused: BTreeSet<RepositoryId>,
     pub(super) outcomes: Vec<Outcome>,
+    pub(super) parts: Vec<PartOutcome>,
     pub(super) failures: Vec<Failure>,
     pub(super) warnings: Vec<String>,
     pub(super) renamed: Vec<Renamed>,
@@ -59,6 +60,12 @@ impl Tally {
         self.outcomes.push(outcome);
     }
 
+    pub(super) fn take_part(&mut self, part: PartOutcome) {
+        self.failures.extend(part.failures.iter().cloned());
+        self.warnings.extend(part.warnings.iter().cloned());
+        self.parts.push(part);
+    }
+
     /// Names the mirrors whose packs the next run is to merge.
     fn unmerged(&self, session: &Session) -> Vec<String> {
         let places_of = |which: fn(&Outcome) -> bool| -> HashSet<PathBuf> {
@@ -95,8 +102,8 @@ impl Tally {
 
     pub(super) fn sum_up(self, session: &Session, end: RunEnd, finished_at: DateTime<Utc>) -> RunSummary {
         let unmerged = self.unmerged(session);
-        let Self { listed, refused, outcomes, failures, .. } = self;
-        let happened = Happened { listed, refused, outcomes, failures };
+        let Self { listed, refused, outcomes, parts, failures, .. } = self;
+        let happened = Happened { listed, refused, outcomes, parts, failures };
         let summary = RunSummary::new(session.header(), end, finished_at, happened);
         RunSummary {
             unmerged,

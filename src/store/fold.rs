@@ -10,12 +10,13 @@ use std::io;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::marks::Marks;
 use super::records::{RunRecord, names_of_records, read};
 use super::{Store, StoreError, layout};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Outcome, RunStatus, RunSummary, State};
+use crate::outcome::{Kind, Outcome, RunStatus, RunSummary, State};
 
 /// Records that are kept as they are: of a weekly schedule those of four years, of an hourly one those of a week.
 const KEPT: usize = 200;
@@ -91,6 +92,9 @@ pub(super) struct FoldedRepository {
     /// The packs of the wiki's mirror, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) wiki_packs: Option<PackList>,
+    /// How the kinds of data beside refs stood.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub(super) parts: Marks,
 }
 
 impl Folded {
@@ -167,6 +171,11 @@ impl Folded {
         for outcome in &record.outcomes {
             self.take_outcome(outcome);
         }
+        for part in &record.parts {
+            if let Some(known) = self.repositories.get_mut(&part.id) {
+                known.parts.note(part);
+            }
+        }
         for forgotten in &record.forgotten {
             if let Some(known) = self.repositories.get_mut(&forgotten.id) {
                 known.had_code &= !forgotten.parts.code;
@@ -207,10 +216,14 @@ impl Folded {
             restored_at: None,
             packs: None,
             wiki_packs: None,
+            parts: Marks::default(),
         });
         known.packs = outcome.packs.clone().or_else(|| known.packs.take());
         known.wiki_packs = outcome.wiki_packs.clone().or_else(|| known.wiki_packs.take());
         known.full_name.clone_from(&outcome.full_name);
+        for kind in &outcome.pointers_known {
+            known.parts.know(*kind, Kind::LargeFiles, outcome.finished_at);
+        }
         known.had_code |= outcome.head.is_some();
         known.had_wiki |= outcome.wiki_head.is_some();
         if !outcome.is_cut_off {

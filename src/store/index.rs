@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::MirrorKind;
 use super::ledger::{Forgotten, Verified};
+use super::marks::Marks;
 use super::records::{RunRecord, all_runs, latest};
 use super::scan::Unreadable;
 use super::{Store, StoreError};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
-use crate::outcome::{Outcome, RunStatus, RunSummary, State};
+use crate::outcome::{Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
 
 /// Holds what planning and status need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,9 @@ pub struct IndexedMirror {
     /// What was wrong with it then.
     #[serde(default)]
     pub damage: Option<String>,
+    /// How the kinds of data beside refs stand in its mirrors; what is not here was never looked at.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub parts: Marks,
     /// Whether it must stay where it is in this run: only the index of before says whose it is, or it could not be put into
     /// its place.
     #[serde(skip)]
@@ -125,6 +129,7 @@ impl IndexedMirror {
             verified_at: None,
             restored_at: None,
             damage: None,
+            parts: Marks::default(),
             is_unconfirmed: false,
         }
     }
@@ -137,7 +142,7 @@ impl IndexedMirror {
     }
 
     /// Tells the same as what would be lost with it.
-    pub(super) fn parts(&self) -> Lost {
+    pub(super) fn lost_with_it(&self) -> Lost {
         let kinds = self.kinds();
         Lost { code: kinds.contains(&MirrorKind::Code), wiki: kinds.contains(&MirrorKind::Wiki) }
     }
@@ -196,6 +201,9 @@ impl Index {
         for outcome in &newest.outcomes {
             index.record(outcome, &super::layout::place(&outcome.full_name));
         }
+        for part in &newest.parts {
+            index.record_part(part);
+        }
         Ok(index)
     }
 
@@ -214,7 +222,7 @@ impl Index {
     /// Takes a mirror out that is not in its place any more, and remembers that it was there.
     pub fn lose(&mut self, id: RepositoryId) {
         if let Some(mirror) = self.mirrors.remove(&id) {
-            self.lost.insert(id, mirror.parts());
+            self.lost.insert(id, mirror.lost_with_it());
         }
     }
 
@@ -224,6 +232,7 @@ impl Index {
         if let Some(mirror) = self.mirrors.get_mut(id) {
             if parts.wiki {
                 (mirror.wiki_head, mirror.wiki_packs) = (None, None);
+                mirror.parts.forget(MirrorKind::Wiki);
             }
             if parts.code || mirror.wiki_only {
                 self.mirrors.remove(id);
@@ -292,6 +301,9 @@ impl Index {
         if outcome.wiki_packs.is_some() || may_have_published(MirrorKind::Wiki) {
             mirror.wiki_packs.clone_from(&outcome.wiki_packs);
         }
+        for kind in &outcome.pointers_known {
+            mirror.parts.know(*kind, Kind::LargeFiles, outcome.finished_at);
+        }
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
@@ -299,6 +311,15 @@ impl Index {
             // Every object was hashed on its way here, and the packs were read back.
             mirror.verified_at = Some(outcome.finished_at);
             mirror.damage = None;
+        }
+    }
+
+    /// Takes over what happened to a kind of data beside refs.
+    pub fn record_part(&mut self, outcome: &PartOutcome) {
+        let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { return };
+        mirror.parts.note(outcome);
+        if !outcome.is_complete() && !outcome.is_cut_off {
+            mirror.last_state = Some(State::Failed);
         }
     }
 

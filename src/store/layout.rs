@@ -4,40 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::names::{FullName, RepositoryId, RunId};
 
-/// Tells a repository's code from its wiki, which is a git repository of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MirrorKind {
-    /// The repository itself.
-    Code,
-    /// Its wiki.
-    Wiki,
-}
-
-impl MirrorKind {
-    /// All that there are.
-    pub const BOTH: [Self; 2] = [Self::Code, Self::Wiki];
-
-    /// Returns the name in reports and on the git server: `OWNER/NAME` or `OWNER/NAME.wiki`.
-    pub fn name_of(self, full_name: &FullName) -> String {
-        match self {
-            Self::Code => full_name.to_string(),
-            Self::Wiki => format!("{full_name}.wiki"),
-        }
-    }
-
-    /// Tells from the folder of a mirror which of both it is.
-    pub fn of_folder(folder: &Path) -> Self {
-        if folder.to_string_lossy().ends_with(Self::Wiki.suffix()) { Self::Wiki } else { Self::Code }
-    }
-
-    /// Returns how the folder's name ends.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Code => ".git",
-            Self::Wiki => ".wiki.git",
-        }
-    }
-}
+pub use crate::names::MirrorKind;
 
 /// The folder of everything that is not a mirror.
 pub const OWN_FOLDER: &str = ".ghbk";

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lost, Store, StoreError};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Outcome, RunSummary, Trigger};
+use crate::outcome::{Outcome, PartOutcome, RunSummary, Trigger};
 
 /// One line of a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,8 +55,10 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_alone: bool,
     },
-    /// A repository that is done.
+    /// A repository whose refs are done.
     Outcome(Outcome),
+    /// Another kind of data in one of its mirrors that is done.
+    Part(PartOutcome),
     /// A mirror, with its wiki's, of which every object was read.
     Verified(Verified),
     /// A repository that was restored into scratch and came out right.

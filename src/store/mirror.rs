@@ -21,6 +21,7 @@ use crate::git::mirror::verify::{Damage, Thoroughness, Verification, verify};
 use crate::git::pack::view::View;
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::transport::set_up_libgit2;
+use crate::large_files::missing::Missing;
 use crate::names::{FullName, RepositoryId};
 
 /// Stands for one bare repository of the store, there or not.
@@ -284,9 +285,25 @@ impl Store {
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
+            if to == aside {
+                // What they hold is proven by their hashes, and does not have to come a second time.
+                move_large_files(aside, &between)?;
+            }
         }
         Ok(())
     }
+}
+
+/// Moves the contents of large files to the mirror that takes another's place, with what is known of those that are missing.
+fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
+    Missing::inherit(to, from)?;
+    let (objects, folder) = (from.join("lfs/objects"), to.join("lfs"));
+    if metadata(&objects).map_err(GitError::io("examine", &objects))?.is_none() {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+    fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
+    Ok(sync_folder(&folder)?)
 }
 
 /// Words a failure in a mirror as one of the store.
@@ -328,6 +345,7 @@ fn build(
          [ghbk]\n\tid = {id}\n\tfullName = {name}\n{host}"
     );
     publish::build(path, &config, publication)?;
+    Missing::note(path, publication.pointers, publication.noted_at)?;
     mark_untouched(&path.join("refs"));
     Ok(())
 }

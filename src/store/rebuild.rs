@@ -4,14 +4,18 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use chrono::Utc;
+
 use super::fold::Folded;
 use super::index::{Index, IndexedMirror, Lost};
 use super::layout::MirrorKind;
 use super::records::{RunRecord, all_runs};
 use super::scan::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
+use crate::disk::metadata;
+use crate::large_files::missing::Missing;
 use crate::names::RepositoryId;
-use crate::outcome::{RunStatus, RunSummary, State};
+use crate::outcome::{Kind, RunStatus, RunSummary, State};
 
 /// What the records have said so far, beside what is in the index; they are read newest first.
 #[derive(Default)]
@@ -75,13 +79,27 @@ impl Index {
             }
         }
         for (id, mirror) in missing {
-            let missed = mirror.parts().without(recalled.forgotten_for_good(id));
+            let missed = mirror.lost_with_it().without(recalled.forgotten_for_good(id));
             if missed != Lost::default() {
                 index.miss(store, id, &mirror, missed)?;
             }
         }
         index.note_lost(recalled.made);
+        index.note_owed(store)?;
         Ok(index)
+    }
+
+    /// Looks which mirrors say themselves that large files are missing: a run that was killed has not recorded it.
+    fn note_owed(&mut self, store: &Store) -> Result<(), StoreError> {
+        for mirror in self.mirrors.values_mut() {
+            for kind in mirror.kinds() {
+                let path = Missing::path(store.mirror_at(&mirror.place, kind).path());
+                if metadata(&path).map_err(StoreError::io("examine", &path))?.is_some() {
+                    mirror.parts.owe(kind, Kind::LargeFiles, Utc::now());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the mirrors that are there; of two of one repository the one in its place counts.
@@ -157,6 +175,11 @@ impl Index {
                 self.restored(*id, *at);
             }
         }
+        for part in record.parts.iter().rev() {
+            if let Some(mirror) = self.mirrors.get_mut(&part.id) {
+                mirror.parts.note_older(part);
+            }
+        }
         for outcome in record.outcomes.iter().rev() {
             let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { continue };
             for (kind, packs, told) in [
@@ -169,6 +192,9 @@ impl Index {
                 if told.is_none() && outcome.may_have_published(&kind.name_of(&outcome.full_name)) {
                     unsure.insert((outcome.id, kind));
                 }
+            }
+            for kind in &outcome.pointers_known {
+                mirror.parts.know(*kind, Kind::LargeFiles, outcome.finished_at);
             }
             if !outcome.is_cut_off {
                 mirror.last_state = mirror.last_state.or(Some(outcome.state));
@@ -214,6 +240,7 @@ impl Index {
             mirror.last_state = mirror.last_state.or(known.last_state);
             mirror.last_success = mirror.last_success.or(known.last_success);
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
+            mirror.parts.take_over(known.parts);
             let sure = |kind| !recalled.unsure.contains(&(id, kind));
             mirror.packs = mirror.packs.take().or(known.packs.filter(|_| sure(MirrorKind::Code)));
             mirror.wiki_packs = mirror.wiki_packs.take().or(known.wiki_packs.filter(|_| sure(MirrorKind::Wiki)));

@@ -11,7 +11,7 @@ use super::ledger::{Forgotten, Record, Verified};
 use super::{Store, StoreError};
 use crate::disk::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Happened, Outcome, RunEnd, RunHeader, RunStatus, RunSummary};
+use crate::outcome::{Happened, Outcome, PartOutcome, RunEnd, RunHeader, RunStatus, RunSummary};
 
 /// A repository with which something is done that may end the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct RunRecord {
     pub in_flight: BTreeMap<RepositoryId, UnderWay>,
     /// What happened so far.
     pub outcomes: Vec<Outcome>,
+    /// What came of the kinds of data beside refs.
+    pub parts: Vec<PartOutcome>,
     /// Mirrors of which every object was read.
     pub verified: Vec<Verified>,
     /// Repositories restored into scratch, and when.
@@ -80,6 +82,7 @@ impl RunRecord {
             planned: None,
             in_flight: BTreeMap::new(),
             outcomes: vec![],
+            parts: vec![],
             verified: vec![],
             restored: vec![],
             forgotten: vec![],
@@ -99,6 +102,7 @@ impl RunRecord {
                 self.in_flight.remove(&outcome.id);
                 self.outcomes.push(outcome);
             }
+            Record::Part(part) => self.parts.push(part),
             Record::Verified(verified) => {
                 self.in_flight.remove(&verified.id);
                 self.verified.push(verified);

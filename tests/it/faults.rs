@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use ghbk::git::wire::transfer::Transfer;
 use ghbk::names::FullName;
-use ghbk::outcome::Outcome;
+use ghbk::outcome::{Outcome, PartOutcome};
 use ghbk::run::Progress;
 use ghbk_sandbox::Fault;
 
@@ -340,6 +340,8 @@ fn a_panic_fails_its_repository_alone() {
             assert!(name.name() != "repository-002", "a bug");
         }
         fn finished(&self, _: &Outcome) {}
+        fn started_part(&self, _: &str, _: &Arc<Transfer>) {}
+        fn finished_part(&self, _: &PartOutcome) {}
     }
     let world = World::generated(3);
     let summary = world.run_with(Utc::now(), &[], &Panics);

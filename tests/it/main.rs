@@ -19,6 +19,7 @@ mod hostile;
 mod hosts;
 mod interruption;
 mod inventory;
+mod large_files;
 mod lies;
 mod list;
 mod look;

@@ -244,7 +244,7 @@ pub fn adopt(
     }
     let tips: HashSet<Oid> =
         of_remote.iter().map(|(_, target)| target.oid).chain(others.iter().map(|t| t.oid)).collect();
-    examine::prove(&packs, &tips, cancel)?;
+    let pointers = examine::prove(&packs, &tips, cancel)?.pointers;
 
     let there = ObjectReader::open(&packs)?;
     for (name, target) in of_remote.clone().iter() {
@@ -262,7 +262,7 @@ pub fn adopt(
     }
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     let kept = kept.len() as u64;
-    Ok((Staged { packs, stored_packs: 0, refs, changes: Vec::new(), kept, lost: Vec::new() }, head))
+    Ok((Staged { packs, stored_packs: 0, refs, changes: Vec::new(), kept, lost: Vec::new(), pointers }, head))
 }
 
 /// Lists the loose objects below an `objects` folder, by their names.

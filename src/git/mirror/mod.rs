@@ -10,6 +10,7 @@ pub mod changes;
 pub mod consolidate;
 pub mod extract;
 mod history;
+pub(crate) mod lfs_config;
 pub mod publish;
 mod reach;
 pub mod restore;

@@ -7,9 +7,12 @@
 use std::fs;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use crate::disk::{Draft, create_all, read_at_once, replace_all, sync_folder};
 use crate::git::GitError;
 use crate::git::pack::Pack;
+use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 
 /// Describes the state that a mirror is to have.
@@ -22,6 +25,10 @@ pub struct Publication<'a> {
     pub compared: Option<&'a Refs>,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
+    /// The large files that blobs in the packs stand for: a new mirror notes that it does not have them yet.
+    pub pointers: &'a [Pointer],
+    /// When that is.
+    pub noted_at: DateTime<Utc>,
     /// Called when everything is written and nothing of it is in effect yet; fails if another process may be writing.
     pub may_go_on: &'a dyn Fn() -> Result<(), GitError>,
 }

@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use crate::git::GitError;
 use crate::git::mirror::snapshot::Content;
 use crate::git::pack::copies::{Copied, copy_all, copy_loose, copy_unindexed};
-use crate::git::pack::examine;
+use crate::git::pack::examine::{self, Proven};
 use crate::git::pack::links::{self, Sieve};
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view::View;
 use crate::git::pack::{self, packs_in};
+use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 use crate::git::wire::transport;
 use crate::text::printable;
@@ -67,6 +68,8 @@ pub struct Restored {
     pub refs: Refs,
     /// Objects hashed after they were written.
     pub objects: u64,
+    /// The large files that blobs among them stand for.
+    pub pointers: Vec<Pointer>,
     /// Whether damage on the store had to be worked around.
     pub around_damage: bool,
     /// Refs that were to be restored and are not.
@@ -105,9 +108,9 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
         if is_part { Ok(None) } else { examine::prove(&copies, &tips(&content.refs), cancel).map(Some) }
     });
     let mut restored = match proven {
-        Ok(Some(objects)) => {
+        Ok(Some(Proven { objects, pointers })) => {
             let refs = content.refs.clone();
-            Restored { refs, objects, ..Restored::default() }
+            Restored { refs, objects, pointers, ..Restored::default() }
         }
         Ok(None) => what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?,
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
@@ -195,7 +198,8 @@ fn what_is_whole(
     remove_all(&into)?;
     let proven = examine::prove(&packs_in(&packs)?, &tips(&whole), cancel)?;
     let around_damage = !lost.is_empty();
-    Ok(Restored { refs: whole, objects: proven, around_damage, lost, ..Restored::default() })
+    let Proven { objects, pointers } = proven;
+    Ok(Restored { refs: whole, objects, pointers, around_damage, lost, ..Restored::default() })
 }
 
 fn remove_all(folder: &Path) -> Result<(), GitError> {

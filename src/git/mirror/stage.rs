@@ -24,6 +24,7 @@ use crate::git::pack::examine::{self, Depth};
 use crate::git::pack::links::bytes_of;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::{self, Pack};
+use crate::git::pointer::Pointer;
 use crate::git::refs::{OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use crate::git::wire::advertisement::{Advertisement, WANTED_REFSPEC};
 use crate::git::wire::receive::{self, Scratch, Wish};
@@ -76,6 +77,8 @@ pub struct Staged {
     pub kept: u64,
     /// What a salvage could not read, in words.
     pub lost: Vec<String>,
+    /// The large files that blobs in the packs stand for.
+    pub pointers: Vec<Pointer>,
 }
 
 /// Downloads what is advertised and not stored, compares old tips with new, and makes the snapshot.
@@ -99,7 +102,7 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     let head = download.stored_head.filter(is_branch).map(str::to_owned);
     let previous = download.stored.get(SNAPSHOTS_REF).map(|newest| Previous { oid: newest.oid, head });
     let staged = finish(download, &objects, fetched.pack.as_ref(), download.stored, previous.as_ref())?;
-    Ok(Staged { stored_packs: fetched.stored.len(), ..staged })
+    Ok(Staged { stored_packs: fetched.stored.len(), pointers: fetched.pointers, ..staged })
 }
 
 /// Says whether there is something to receive, and gitoxide can.
@@ -116,7 +119,7 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
     let Some(arrived) = receive::receive(&into(download), session, Wish { wanted, haves: &[] }, &objects)? else {
         return Ok(None);
     };
-    let pack = arrived.prove(wanted, &objects, |_| false)?;
+    let (pack, pointers) = arrived.prove(wanted, &objects, |_| false)?;
     Ok(Some(Staged {
         packs: pack.into_iter().collect(),
         stored_packs: 0,
@@ -124,6 +127,7 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
         changes: Vec::new(),
         kept: 0,
         lost: Vec::new(),
+        pointers,
     }))
 }
 
@@ -177,7 +181,7 @@ fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
 /// [`GitError`]; scratch may hold leftovers.
 pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, GitError> {
     prepare(download.scratch)?;
-    let Fetched { pack, stored } = fetch(download, &wanted(download))?;
+    let Fetched { pack, stored, .. } = fetch(download, &wanted(download))?;
     let advertised = &download.advertisement.refs;
     let folder = download.scratch.join("objects/pack");
     let salvaged = salvage(damaged, &folder, advertised, download.scratch, &download.cancel)?;
@@ -195,7 +199,7 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
         let objects = ObjectReader::of_folder(&folder)?;
         promised.extend(snapshot::targets(&objects, &snapshot::history(&objects, newest.oid)?)?);
     }
-    examine::prove(&staged.packs, &promised, &download.cancel)?;
+    staged.pointers = examine::prove(&staged.packs, &promised, &download.cancel)?.pointers;
     Ok(staged)
 }
 
@@ -204,6 +208,8 @@ struct Fetched {
     /// What came over the network, if anything had to.
     pack: Option<Pack>,
     stored: StoredPacks,
+    /// The large files that blobs in it stand for.
+    pointers: Vec<Pointer>,
 }
 
 /// Makes the scratch repository.
@@ -231,7 +237,7 @@ fn index_stored(download: &Download<'_>) -> Result<StoredPacks, GitError> {
 /// Brings what is advertised and not stored into the repository in scratch, and proves that all of it came.
 fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     if wanted.is_empty() {
-        return Ok(Fetched { pack: None, stored: index_stored(download)? });
+        return Ok(Fetched { pack: None, stored: index_stored(download)?, pointers: Vec::new() });
     }
     if !can_receive(download, wanted) {
         return fetch_with_libgit2(download, wanted, index_stored(download)?);
@@ -251,7 +257,10 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     }
     let stored = stored?;
     match arrived? {
-        Some(arrived) => Ok(Fetched { pack: arrived.prove(wanted, &[], |oid| stored.hold(oid))?, stored }),
+        Some(arrived) => {
+            let (pack, pointers) = arrived.prove(wanted, &[], |oid| stored.hold(oid))?;
+            Ok(Fetched { pack, stored, pointers })
+        }
         None => fetch_with_libgit2(download, wanted, stored),
     }
 }
@@ -285,7 +294,15 @@ fn finish(
     }
     let pack = pack::add(pack, &new, &download.scratch.join("objects/pack"))?;
     let kept = changes.lost.len() as u64;
-    Ok(Staged { packs: vec![pack], stored_packs: 0, refs, changes: moved, kept, lost: Vec::new() })
+    Ok(Staged {
+        packs: vec![pack],
+        stored_packs: 0,
+        refs,
+        changes: moved,
+        kept,
+        lost: Vec::new(),
+        pointers: Vec::new(),
+    })
 }
 
 /// Brings the wanted objects as [`fetch`] does, from a server, or in a pack, that gitoxide cannot receive.
@@ -317,8 +334,8 @@ fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid], stored: StoredPac
         return Err(GitError::Task(format!("{} packs came instead of one", packs.len())));
     }
     let pack = packs.pop();
-    check_complete(&stored, pack.as_ref(), wanted, download)?;
-    Ok(Fetched { pack, stored })
+    let pointers = check_complete(&stored, pack.as_ref(), wanted, download)?;
+    Ok(Fetched { pack, stored, pointers })
 }
 
 /// `advertisement` is what libgit2 is to see.
@@ -356,7 +373,8 @@ fn check_complete(
     pack: Option<&Pack>,
     wanted: &[Oid],
     download: &Download<'_>,
-) -> Result<(), GitError> {
+) -> Result<Vec<Pointer>, GitError> {
+    let mut pointers = Vec::new();
     let mut needed: HashSet<Oid> = wanted.iter().copied().collect();
     if let Some(pack) = pack {
         let examined = examine::stored(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
@@ -369,9 +387,10 @@ fn check_complete(
         let index = pack.index()?;
         needed.retain(|oid| !pack::is_in(&index, bytes_of(*oid)));
         needed.extend(examined.needs);
+        pointers = examined.pointers;
     }
     match needed.into_iter().find(|oid| !stored.hold(bytes_of(*oid))) {
         Some(missing) => Err(GitError::Incomplete(missing)),
-        None => Ok(()),
+        None => Ok(pointers),
     }
 }

@@ -27,6 +27,7 @@ use crate::git::pack::needs::{Gathered, Needed, Needs, References};
 use crate::git::pack::resolve::{Resolved, resolve};
 use crate::git::pack::unpacking::{Foreseen, Unpacking};
 use crate::git::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, name_of};
+use crate::git::pointer::Pointer;
 use crate::text::printable;
 
 /// Says how thoroughly the objects of a pack are examined.
@@ -44,6 +45,31 @@ pub(crate) struct Examined {
     pub(crate) objects: u64,
     /// Objects that those of this pack refer to and that are not in it.
     pub(crate) needs: HashSet<Oid>,
+    /// The large files that blobs in it stand for.
+    pub(crate) pointers: Vec<Pointer>,
+}
+
+/// The pointers to large files in a pack, gathered by all threads.
+#[derive(Default)]
+struct Pointers(Mutex<Vec<Pointer>>);
+
+impl Pointers {
+    /// Looks whether an object is a pointer, which costs a comparison for all but the smallest files.
+    fn look_at(&self, object: &Resolved<'_>) {
+        if object.kind == ObjectType::Blob
+            && let Some(pointer) = Pointer::parse(object.data)
+        {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(pointer);
+        }
+    }
+
+    /// Returns them in order, each once.
+    fn sorted(self) -> Vec<Pointer> {
+        let mut pointers = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        pointers.sort_unstable();
+        pointers.dedup();
+        pointers
+    }
 }
 
 /// Unpacks every object of a pack whose checksums are right, and collects what it refers to.
@@ -80,10 +106,10 @@ pub(crate) fn stored(
         object_size_max: object_size_max.unwrap_or(ByteSize(u64::MAX)),
         broken: &broken,
     };
-    let needs = Mutex::new(HashSet::new());
+    let (needs, pointers) = (Mutex::new(HashSet::new()), Pointers::default());
     let visitor = || {
         let mut needed = Needed::new(&index, &needs);
-        let (index, rows, broken) = (&index, &rows, &broken);
+        let (index, rows, broken, pointers) = (&index, &rows, &broken, &pointers);
         move |object: &Resolved<'_>| {
             let row = rows[object.number as usize].1;
             let oid = index.oid_at_index(row);
@@ -96,33 +122,45 @@ pub(crate) fn stored(
                     return Err(broken(format!("the content of object {oid} does not match its id")));
                 }
             }
+            pointers.look_at(object);
             let referred = links::each(Some(object.kind), object.data, |oid| needed.take(oid));
             referred.map_err(|_| broken(format!("object {oid} is malformed")))
         }
     };
     resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
     let needs = needs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Examined { objects: rows.len() as u64, needs })
+    Ok(Examined { objects: rows.len() as u64, needs, pointers: pointers.sorted() })
 }
 
-/// Proves that some packs hold every needed object and everything that any of their objects refers to; returns how many
-/// objects were hashed for it.
-pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<u64, GitError> {
+/// What was proven of some packs.
+#[derive(Debug, Default)]
+pub(crate) struct Proven {
+    /// Objects that were hashed.
+    pub(crate) objects: u64,
+    /// The large files that blobs among them stand for.
+    pub(crate) pointers: Vec<Pointer>,
+}
+
+/// Proves that some packs hold every needed object and everything that any of their objects refers to.
+pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &CancellationToken) -> Result<Proven, GitError> {
     let mut open = needed.clone();
-    let mut objects = 0;
+    let mut proven = Proven::default();
     for pack in packs {
         check_files(pack)?;
         let examined = stored(pack, Depth::Hash, None, cancel)?;
-        objects += examined.objects;
+        proven.objects += examined.objects;
+        proven.pointers.extend(examined.pointers);
         open.extend(examined.needs);
     }
+    proven.pointers.sort_unstable();
+    proven.pointers.dedup();
     for pack in packs {
         let index = pack.index()?;
         open.retain(|oid| !is_in(&index, bytes_of(*oid)));
     }
     match open.into_iter().next() {
         Some(missing) => Err(GitError::Incomplete(missing)),
-        None => Ok(objects),
+        None => Ok(proven),
     }
 }
 
@@ -250,7 +288,9 @@ pub(crate) struct Known {
     /// One for each object, in the order of the pack.
     pub(crate) rows: Vec<Row>,
     pub(crate) needs: Needs,
-    /// The memory that both take.
+    /// The large files that blobs in it stand for.
+    pub(crate) pointers: Vec<Pointer>,
+    /// The memory that rows and needs take.
     pub(crate) memory: Option<Unpacking>,
 }
 
@@ -267,7 +307,7 @@ pub(crate) fn arrived(
 ) -> Result<Known, GitError> {
     let Arriving { entries: arrived, bases, largest_bytes, end } = arriving;
     if arrived.is_empty() {
-        return Ok(Known { rows: Vec::new(), needs: Needs::default(), memory: None });
+        return Ok(Known { rows: Vec::new(), needs: Needs::default(), pointers: Vec::new(), memory: None });
     }
     let has_deltas = bases.iter().any(|base| *base != NONE);
     let kept_bytes = arrived.len() as u64 * ARRIVED_BYTES;
@@ -282,10 +322,10 @@ pub(crate) fn arrived(
         object_size_max,
         broken: &|what| GitError::BrokenPack(printable(&what, 200)),
     };
-    let needs = Gathered::default();
+    let (needs, pointers) = (Gathered::default(), Pointers::default());
     let visitor = || {
         let mut references = References::new(&needs);
-        let arrived = &arrived;
+        let (arrived, pointers) = (&arrived, &pointers);
         move |object: &Resolved<'_>| {
             // Fails for a collision of SHA-1, as git does.
             let oid = hash(object.kind, object.data).try_finalize();
@@ -295,6 +335,7 @@ pub(crate) fn arrived(
                 return Err(GitError::BrokenPack(format!("object {oid} changed on its way to scratch")));
             }
             entry.name(oid.as_bytes());
+            pointers.look_at(object);
             let referred = links::each(Some(object.kind), object.data, |oid| references.take(oid));
             referred.map_err(|_| GitError::BrokenPack(format!("object {oid} is malformed")))
         }
@@ -302,7 +343,7 @@ pub(crate) fn arrived(
     resolve(&entries, &deltas, &unpacking, visitor, cancel)?;
     drop(deltas);
     let rows = arrived.into_iter().map(Entry::into_row).collect();
-    Ok(Known { rows, needs: needs.sorted(), memory: Some(unpacking) })
+    Ok(Known { rows, needs: needs.sorted(), pointers: pointers.sorted(), memory: Some(unpacking) })
 }
 
 /// Hashes an object for its id.

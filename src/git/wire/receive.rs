@@ -28,6 +28,7 @@ use crate::git::pack::links::{OidBytes, bytes_of};
 use crate::git::pack::needs::Needs;
 use crate::git::pack::unpacking::Unpacking;
 use crate::git::pack::{self, HEADER_BYTES, Hashed, NewObject, OID_BYTES, Pack, Row};
+use crate::git::pointer::Pointer;
 use crate::git::refs::parse_oid;
 use crate::git::wire::advertisement::{Advertisement, FLUSH, push_line};
 use crate::git::wire::transfer::Transfer;
@@ -92,7 +93,9 @@ pub(crate) struct Arrived {
     rows: Vec<Row>,
     /// What they refer to.
     needs: Needs,
-    /// The memory that both take.
+    /// The large files that blobs among them stand for.
+    pointers: Vec<Pointer>,
+    /// The memory that rows and needs take.
     memory: Option<Unpacking>,
     entries_end: u64,
     own: Vec<Row>,
@@ -126,19 +129,19 @@ pub(crate) fn receive(
         return Ok(None);
     };
     let entries_end = arriving.end;
-    let Known { mut rows, needs, memory } = examine::arrived(&growing, arriving, limit, &cancel)?;
+    let Known { mut rows, needs, pointers, memory } = examine::arrived(&growing, arriving, limit, &cancel)?;
     rows.sort_unstable_by_key(|row| row.oid);
     if let Some(twice) = rows.windows(2).find(|pair| pair[0].oid == pair[1].oid) {
         return Err(GitError::BrokenPack(format!("it holds {} twice", Oid::from_bytes(&twice[0].oid)?)));
     }
-    Ok(Some(Arrived { folder, growing, rows, needs, memory, entries_end, own, checksum }))
+    Ok(Some(Arrived { folder, growing, rows, needs, pointers, memory, entries_end, own, checksum }))
 }
 
 impl Arrived {
     /// Proves that every wanted object is there, and everything that the new objects refer to; returns the pack under its
     /// name.
     ///
-    /// Returns none if nothing had to come, as when a branch went back to an older commit.
+    /// The pack is none if nothing had to come, as when a branch went back to an older commit.
     ///
     /// # Errors
     /// [`GitError::Incomplete`] for an object that did not come and is not stored; [`GitError::Io`].
@@ -147,8 +150,9 @@ impl Arrived {
         wanted: &[Oid],
         own: &[NewObject],
         is_stored: impl Fn(OidBytes) -> bool,
-    ) -> Result<Option<Pack>, GitError> {
-        let Self { folder, growing, mut rows, needs, memory: _memory, entries_end, own: own_rows, checksum } = self;
+    ) -> Result<(Option<Pack>, Vec<Pointer>), GitError> {
+        let Self { folder, growing, mut rows, needs, pointers, memory: _memory, entries_end, own: own_rows, checksum } =
+            self;
         let is_there = |oid: OidBytes| rows.binary_search_by_key(&oid, |row| row.oid).is_ok();
         let missing_tip = wanted.iter().map(|oid| bytes_of(*oid)).find(|oid| !is_there(*oid) && !is_stored(*oid));
         let missing = missing_tip.or_else(|| {
@@ -165,13 +169,13 @@ impl Arrived {
         drop(needs);
         if rows.is_empty() && own.is_empty() {
             std::fs::remove_file(&growing).map_err(GitError::io("remove", &growing))?;
-            return Ok(None);
+            return Ok((None, pointers));
         }
         if own_rows.iter().any(|row| is_there(row.oid)) {
-            return pack::seal(&growing, rows, entries_end, own, &folder).map(Some);
+            return Ok((Some(pack::seal(&growing, rows, entries_end, own, &folder)?), pointers));
         }
         rows.extend(own_rows);
-        pack::name(&growing, rows, checksum, &folder).map(Some)
+        Ok((Some(pack::name(&growing, rows, checksum, &folder)?), pointers))
     }
 }
 

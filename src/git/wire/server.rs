@@ -63,7 +63,7 @@ impl GitServer {
     }
 
     /// Returns the address of a repository, or of a wiki with `OWNER/NAME.wiki`.
-    fn address(&self, repository: &str) -> Url {
+    pub(crate) fn address(&self, repository: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{repository}.git", self.base.path().trim_end_matches('/')));
         url

@@ -1,0 +1,416 @@
+//! `lfs/objects/ab/cd/OID` in a mirror: the contents of large files, where git-lfs looks for them.
+//!
+//! Blocking; touches the store. A content is written under a temporary name, hashed on its way, synced, read back past the cache
+//! and hashed again, and only then renamed to its id: nothing under an id ever has another hash. It is read-only, because
+//! git-lfs links it into clones on the same file system. What a newcomer would get wrong: a file system makes the files of
+//! one folder one after the other, so temporary files lie in folders of their own.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use tokio_util::sync::CancellationToken;
+
+use super::missing::FOLDER;
+use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, open_regular};
+use crate::git::pointer::{LfsOid, Pointer};
+
+/// What is read at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// The folder of temporary files: git-lfs has its own there.
+const INCOMPLETE: &str = "incomplete";
+
+/// The contents of a mirror's large files.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    folder: PathBuf,
+}
+
+/// Says why a content is not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The store does not take it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is not what the pointer says.
+    #[error("its content is not what its id says")]
+    WrongHash,
+    /// More came than the pointer says.
+    #[error("more came than the {0} bytes that its pointer says")]
+    TooLong(u64),
+}
+
+impl Contents {
+    /// Returns those of a repository: a mirror, or the git folder of any other.
+    pub fn of(repository: &Path) -> Self {
+        Self { folder: repository.join(FOLDER) }
+    }
+
+    /// Returns where a content lies, there or not.
+    pub fn path(&self, oid: &LfsOid) -> PathBuf {
+        let name = oid.to_string();
+        self.folder.join("objects").join(&name[..2]).join(&name[2..4]).join(name)
+    }
+
+    /// Says whether a content is there with the size that its pointer has. What has no content needs none.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`] if the store does not say.
+    pub fn has(&self, pointer: Pointer) -> Result<bool, DiskError> {
+        Ok(pointer.size_bytes == 0 || self.size(&pointer.oid)? == Some(pointer.size_bytes))
+    }
+
+    /// Returns the size of a content in bytes, if there is one.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`] if the store does not say.
+    pub fn size(&self, oid: &LfsOid) -> Result<Option<u64>, DiskError> {
+        let path = self.path(oid);
+        let there = metadata(&path).map_err(DiskError::io("examine", &path))?;
+        Ok(there.filter(std::fs::Metadata::is_file).map(|there| there.len()))
+    }
+
+    /// Reads a content and hashes it; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`ContentError::WrongHash`]; [`ContentError::Disk`] if it cannot be read.
+    pub fn prove(&self, oid: &LfsOid, cancel: &CancellationToken) -> Result<Option<u64>, ContentError> {
+        let path = self.path(oid);
+        let file = match open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(DiskError::io("open", &path)(error).into()),
+        };
+        let (hash, size_bytes) = hash(&file, &path, cancel)?;
+        if hash == *oid { Ok(Some(size_bytes)) } else { Err(ContentError::WrongHash) }
+    }
+
+    /// Copies a content here, hashing it on the way; says whether there was one.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing is left under its id.
+    pub fn copy_from(&self, path: &Path, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, ContentError> {
+        let mut source = match open_regular(path) {
+            Ok(source) => source,
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) => return Err(DiskError::io("open", path)(error).into()),
+        };
+        let mut incoming = self.begin(pointer, 0)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            check_not_cancelled(cancel, path)?;
+            match source.read(&mut piece).map_err(DiskError::io("read", path))? {
+                0 => break,
+                count => incoming.write(&piece[..count])?,
+            }
+        }
+        incoming.finish(self)?;
+        Ok(true)
+    }
+
+    /// Gives a content that lies in another mirror a name here, too, and reads it; copies it if it has too many names already.
+    /// Says whether there was one.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing is left under its id.
+    pub fn link_from(&self, path: &Path, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, ContentError> {
+        let target = self.path(&pointer.oid);
+        match self.placing(&target, |target| fs::hard_link(path, target)) {
+            Ok(()) => {}
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Another file system, or as many links as there can be.
+            Err(_) => return self.copy_from(path, pointer, cancel),
+        }
+        match self.prove(&pointer.oid, cancel) {
+            Ok(size) => Ok(size == Some(pointer.size_bytes)),
+            Err(error) => {
+                let _ = fs::remove_file(&target);
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins to write a content; `slot` tells those apart that are written at once.
+    ///
+    /// # Errors
+    /// [`ContentError::Disk`].
+    pub fn begin(&self, pointer: Pointer, slot: usize) -> Result<Incoming, ContentError> {
+        let folder = self.folder.join(INCOMPLETE).join(format!("{slot:02}"));
+        let path = folder.join(format!("{TEMPORARY_PREFIX}{}", pointer.oid));
+        let create = || {
+            // What a run that was killed has left is begun anew.
+            match fs::remove_file(&path) {
+                Err(error) if !is_missing(&error) => return Err(error),
+                _ => {}
+            }
+            // Git-lfs links it into clones, where nobody is to write to it.
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o444).open(&path)
+        };
+        let file = match create() {
+            Err(error) if is_missing(&error) => {
+                fs::create_dir_all(&folder).map_err(DiskError::io("create", &folder))?;
+                create()
+            }
+            file => file,
+        };
+        let file = file.map_err(DiskError::io("create", &path))?;
+        Ok(Incoming { file, path, pointer, hasher: Context::new(&SHA256), written_bytes: 0, is_done: false })
+    }
+
+    /// Puts a file in its place, whose folders may not be there yet.
+    fn placing(&self, target: &Path, place: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        match place(target) {
+            Err(error) if is_missing(&error) => {
+                fs::create_dir_all(target.parent().unwrap_or(&self.folder))?;
+                place(target)
+            }
+            placed => placed,
+        }
+    }
+
+    /// Takes a content that is not what its id says out of its place.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    pub fn set_aside(&self, oid: &LfsOid, suffix: &str) -> Result<(), DiskError> {
+        // git-lfs moves what its `fsck` finds there, too.
+        let (path, aside) = (self.path(oid), self.folder.join("bad").join(format!("{oid}-{suffix}")));
+        let place = |aside: &Path| fs::rename(&path, aside);
+        self.placing(&aside, place).map_err(DiskError::io("move", &path))
+    }
+
+    /// Removes what is left of contents that were being written when a run was killed, and the folders for it.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    pub fn sweep(&self) -> Result<u64, DiskError> {
+        let folder = self.folder.join(INCOMPLETE);
+        let mut removed = 0;
+        for slot in entries(&folder)? {
+            for path in entries(&slot)? {
+                let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX));
+                if is_ours {
+                    fs::remove_file(&path).map_err(DiskError::io("remove", &path))?;
+                    removed += 1;
+                }
+            }
+            // Unless there is something of git-lfs in it.
+            let _ = fs::remove_dir(&slot);
+        }
+        let _ = fs::remove_dir(&folder);
+        Ok(removed)
+    }
+
+    /// Lists the contents that are there, by their names.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    pub fn list(&self) -> Result<Vec<LfsOid>, DiskError> {
+        let mut found = Vec::new();
+        for first in entries(&self.folder.join("objects"))? {
+            for second in entries(&first)? {
+                for path in entries(&second)? {
+                    found.extend(path.file_name().and_then(|name| name.to_str()?.parse::<LfsOid>().ok()));
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Says whether there is a folder for large files at all.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`] if the store does not say.
+    pub fn exist(&self) -> Result<bool, DiskError> {
+        Ok(metadata(&self.folder).map_err(DiskError::io("examine", &self.folder))?.is_some())
+    }
+}
+
+/// Lists a folder; nothing if there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let read = || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>();
+    match read() {
+        Err(error) if is_missing(&error) => Ok(Vec::new()),
+        listed => listed.map_err(DiskError::io("read", folder)),
+    }
+}
+
+/// A content that is being written.
+pub struct Incoming {
+    file: File,
+    path: PathBuf,
+    pointer: Pointer,
+    hasher: Context,
+    written_bytes: u64,
+    is_done: bool,
+}
+
+impl Incoming {
+    /// Returns how much of it has come.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Adds to it.
+    ///
+    /// # Errors
+    /// [`ContentError::TooLong`], [`ContentError::Disk`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
+        let after = self.written_bytes + bytes.len() as u64;
+        if after > self.pointer.size_bytes {
+            return Err(ContentError::TooLong(self.pointer.size_bytes));
+        }
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).map_err(DiskError::io("write", &self.path))?;
+        self.written_bytes = after;
+        Ok(())
+    }
+
+    /// Forgets what has come, because a server begins anew.
+    ///
+    /// # Errors
+    /// [`ContentError::Disk`].
+    pub fn begin_anew(&mut self) -> Result<(), ContentError> {
+        let anew = self.file.set_len(0).and_then(|()| io::Seek::rewind(&mut self.file));
+        anew.map_err(DiskError::io("write", &self.path))?;
+        (self.hasher, self.written_bytes) = (Context::new(&SHA256), 0);
+        Ok(())
+    }
+
+    /// Proves it, on its way and read back, and gives it its name.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing is left of it.
+    pub fn finish(mut self, contents: &Contents) -> Result<(), ContentError> {
+        let Pointer { oid, size_bytes } = self.pointer;
+        let hasher = std::mem::replace(&mut self.hasher, Context::new(&SHA256));
+        if self.written_bytes != size_bytes || named(hasher) != oid {
+            return Err(ContentError::WrongHash);
+        }
+        self.file.sync_data().map_err(DiskError::io("write", &self.path))?;
+        forget(&self.file);
+        io::Seek::rewind(&mut self.file).map_err(DiskError::io("read back", &self.path))?;
+        let (read_back, _) = hash(&self.file, &self.path, &CancellationToken::new())?;
+        if read_back != oid {
+            return Err(DiskError::ReadBackDiffers(self.path.clone()).into());
+        }
+        let target = contents.path(&oid);
+        let placed = contents.placing(&target, |target| fs::rename(&self.path, target));
+        placed.map_err(DiskError::io("write", &target))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn named(hasher: Context) -> LfsOid {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(hasher.finish().as_ref());
+    LfsOid::new(hash)
+}
+
+/// Hashes a file from where it stands.
+fn hash(mut file: &File, path: &Path, cancel: &CancellationToken) -> Result<(LfsOid, u64), DiskError> {
+    let mut hasher = Context::new(&SHA256);
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut size_bytes = 0;
+    loop {
+        check_not_cancelled(cancel, path)?;
+        match file.read(&mut piece).map_err(DiskError::io("read", path))? {
+            0 => return Ok((named(hasher), size_bytes)),
+            count => {
+                hasher.update(&piece[..count]);
+                size_bytes += count as u64;
+            }
+        }
+    }
+}
+
+fn check_not_cancelled(cancel: &CancellationToken, path: &Path) -> Result<(), DiskError> {
+    if cancel.is_cancelled() {
+        return Err(DiskError::io("read", path)(io::ErrorKind::Interrupted.into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The SHA-256 of "hello\n".
+    const HELLO: &str = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+
+    fn hello() -> Pointer {
+        Pointer { oid: HELLO.parse().unwrap(), size_bytes: 6 }
+    }
+
+    fn fetched(contents: &Contents, pieces: &[&[u8]]) -> Result<(), ContentError> {
+        let mut incoming = contents.begin(hello(), 3)?;
+        for piece in pieces {
+            incoming.write(piece)?;
+        }
+        incoming.finish(contents)
+    }
+
+    #[test]
+    fn what_is_stored_has_the_hash_that_its_name_says() {
+        let mirror = tempfile::tempdir().unwrap();
+        let contents = Contents::of(mirror.path());
+        for wrong in [&[b"hellO\n".as_slice()][..], &[b"hel"], &[b"hello\n", b"!"], &[]] {
+            assert!(fetched(&contents, wrong).is_err(), "{wrong:?}");
+            assert_eq!(contents.list().unwrap(), []);
+        }
+        fetched(&contents, &[b"hel", b"lo\n"]).unwrap();
+        assert!(contents.has(hello()).unwrap());
+        assert_eq!(contents.prove(&hello().oid, &CancellationToken::new()).unwrap(), Some(6));
+        let path = mirror.path().join(format!("lfs/objects/58/91/{HELLO}"));
+        assert_eq!(fs::read(&path).unwrap(), b"hello\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0, "nobody may write to it");
+        // Nothing else is left.
+        assert_eq!(contents.sweep().unwrap(), 0);
+        assert_eq!(fs::read_dir(mirror.path().join("lfs")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_read_before_it_counts() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (from, to) = (Contents::of(one.path()), Contents::of(other.path()));
+        let cancel = CancellationToken::new();
+        let path = from.path(&hello().oid);
+        assert!(!to.link_from(&path, hello(), &cancel).unwrap());
+        fetched(&from, &[b"hello\n"]).unwrap();
+        assert!(to.link_from(&path, hello(), &cancel).unwrap());
+        assert_eq!(to.list().unwrap(), [hello().oid]);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "hellO\n").unwrap();
+        let third = tempfile::tempdir().unwrap();
+        assert!(Contents::of(third.path()).link_from(&path, hello(), &cancel).is_err());
+        assert_eq!(Contents::of(third.path()).list().unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_killed_run_has_left_is_swept_and_nothing_else() {
+        let mirror = tempfile::tempdir().unwrap();
+        let contents = Contents::of(mirror.path());
+        std::mem::forget(contents.begin(hello(), 1).unwrap());
+        let of_git_lfs = mirror.path().join("lfs/incomplete/of-git-lfs.part");
+        fs::write(&of_git_lfs, "").unwrap();
+        assert_eq!(contents.sweep().unwrap(), 1);
+        assert!(of_git_lfs.exists());
+        assert!(!mirror.path().join("lfs/incomplete/01").exists());
+    }
+}

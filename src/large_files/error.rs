@@ -1,0 +1,138 @@
+//! What can go wrong between a server of large files and the store, and what to do about it.
+
+use reqwest::StatusCode;
+
+use super::contents::ContentError;
+use crate::disk::DiskError;
+use crate::github::GitHubError;
+use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
+use crate::network::Failure;
+
+/// Says why large files cannot be fetched or sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LfsError {
+    /// The server does not accept the token.
+    #[error("the LFS server does not accept the token (401)")]
+    Unauthorized,
+    /// The token may not read, or write, large files there.
+    #[error("the LFS server refuses access (403): {0}")]
+    Forbidden(String),
+    /// There is no LFS at this address, or none of what was asked for.
+    #[error("the LFS server says that there is nothing (404): {0}")]
+    NotFound(String),
+    /// The owner's quota is used up.
+    #[error("the owner's LFS quota is used up: {0}")]
+    OverQuota(String),
+    /// The request was too large.
+    #[error("the LFS server takes no request of this size (413)")]
+    TooMany,
+    /// The server refused for being asked too fast.
+    #[error("the LFS server{} ({status})", refusal_words(*status))]
+    RateLimited {
+        /// 403 or 429; or one of the server's own trouble, with a time to wait.
+        status: StatusCode,
+        /// What the server said about waiting.
+        refusal: Refusal,
+    },
+    /// There is no token to ask with.
+    #[error("{0}")]
+    Credentials(#[from] GitHubError),
+    /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
+    #[error(transparent)]
+    LimitExhausted(#[from] LimitExhausted),
+    /// Another status than 200.
+    #[error("the LFS server answered {status}{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What the server said.
+        said: String,
+    },
+    /// A redirect to another host, which must not see the token.
+    #[error("the LFS server redirects to another host ({0}), which does not get the token")]
+    RedirectedElsewhere(String),
+    /// An address that nothing is fetched from.
+    #[error("the LFS server names an address that ghbk does not fetch from: {0}")]
+    Address(String),
+    /// The connection failed, stalled or ended early.
+    #[error("the connection to the LFS server failed: {0}")]
+    Connection(String),
+    /// The server cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    #[error("the connection to the LFS server failed: {0}")]
+    Unreachable(Failure),
+    /// The server spoke something else than LFS.
+    #[error("the answer is not that of an LFS server: {0}")]
+    Protocol(String),
+    /// What came is not what the pointer says, or cannot be stored.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// Cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A task of ghbk's own ended unexpectedly.
+    #[error("internal error: {0}")]
+    Task(String),
+}
+
+impl From<DiskError> for LfsError {
+    fn from(error: DiskError) -> Self {
+        Self::Content(ContentError::Disk(error))
+    }
+}
+
+impl Retryable for LfsError {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::RateLimited { refusal, .. } => Retry::Limited(Resource::Lfs, *refusal),
+            Self::Connection(_) | Self::Status { status: StatusCode::REQUEST_TIMEOUT, .. } => Retry::Transient,
+            Self::Unreachable(failure) if failure.may_pass() => Retry::Transient,
+            // 501, 507 and 509 do not pass within minutes.
+            Self::Status { status, .. } if status.is_server_error() && !matches!(status.as_u16(), 501 | 507 | 509) => {
+                Retry::Transient
+            }
+            Self::Credentials(error) => error.retry(),
+            Self::Protocol(_) | Self::Content(ContentError::WrongHash | ContentError::TooLong(_)) => Retry::Once,
+            _ => Retry::Never,
+        }
+    }
+}
+
+impl LfsError {
+    /// Returns what a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "renew the token; it needs to read contents",
+            Self::Forbidden(_) => {
+                "give the token access to the repository's contents, or exclude it in large_files.exclude"
+            }
+            Self::NotFound(_) => "check whether the server has LFS",
+            Self::OverQuota(_) => {
+                "GitHub gives a quota for each month; raise the owner's budget for Git LFS, or wait: the next run asks again"
+            }
+            Self::RateLimited { .. } | Self::LimitExhausted(_) => {
+                "the next run goes on; whatever else uses the same token shares its limit"
+            }
+            Self::Unreachable(failure) => failure.hint(),
+            Self::Content(ContentError::Disk(DiskError::Io { source, .. }))
+                if matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) =>
+            {
+                "make room on the store"
+            }
+            Self::Content(ContentError::Disk(_)) => "check the store; the next run tries again",
+            Self::Content(_) | Self::Protocol(_) | Self::Address(_) | Self::RedirectedElsewhere(_) => {
+                "if it fails in the next run, too, ask whoever runs the LFS server"
+            }
+            Self::TooMany | Self::Status { .. } | Self::Connection(_) => "the next run tries again",
+            Self::Credentials(error) => error.hint(),
+            Self::Cancelled => "the next run goes on",
+            Self::Task(_) => "please report this",
+        }
+    }
+
+    /// Says whether the store takes nothing more.
+    pub(crate) fn is_store_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Content(ContentError::Disk(DiskError::Io { source, .. }))
+            if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}

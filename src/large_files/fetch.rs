@@ -1,0 +1,427 @@
+//! Fetching large files: many at once, each streamed to the store as it comes.
+//!
+//! Batches are asked for ahead, small files do not wait behind large ones, and a content that several repositories of an owner
+//! need is downloaded once: each download counts against the owner's bandwidth. What a newcomer would get wrong: the server is
+//! asked for every file all the same, because a repository gets only what the server grants it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::batch::{Action, Granted, Operation};
+use super::contents::{ContentError, Contents};
+use super::error::LfsError;
+use super::missing::Why;
+use super::server::{Arriving, LfsServer, connection};
+use crate::git::pointer::{LfsOid, Pointer};
+use crate::limits::{Retry, Retryable as _, Waited, with_retries};
+
+/// So many GitHub takes in one request.
+const BATCH: usize = 100;
+/// So many batches are asked for before their files are.
+const BATCHES_AHEAD: usize = 2;
+/// A file of this size or more is large: few are fetched at once, because the network is the limit and not the store.
+const LARGE_BYTES: u64 = 64 * 1024 * 1024;
+const LARGE_AT_ONCE: usize = 4;
+/// Pieces that wait for the store; each is a few hundred kilobytes at most.
+const PIECES_WAITING: usize = 2;
+
+/// What all repositories of a run have in common.
+#[derive(Debug)]
+pub struct Fetcher {
+    server: LfsServer,
+    retries: u32,
+    at_once: usize,
+    small: Semaphore,
+    large: Semaphore,
+    /// Where contents lie that came in this run, by owner.
+    came: Mutex<HashMap<(String, LfsOid), Place>>,
+    /// Owners whose quota is used up, and what the server says.
+    over_quota: Mutex<HashMap<String, String>>,
+    is_store_full: AtomicBool,
+    /// Tells apart what is written at once.
+    slot: AtomicU64,
+}
+
+/// Whoever comes second waits for the first.
+type Place = Arc<tokio::sync::Mutex<Option<PathBuf>>>;
+
+/// What is to be fetched for one mirror.
+pub struct Order<'a> {
+    /// Where the batch API is.
+    pub endpoint: &'a Url,
+    /// Whose quota it counts against.
+    pub owner: &'a str,
+    /// Where it goes.
+    pub contents: &'a Contents,
+    /// What is wanted.
+    pub wanted: Vec<Pointer>,
+    /// Mirrors that may have some of it already, as the parent of a fork has.
+    pub relatives: &'a [Contents],
+    /// Waiting for GitHub is added here.
+    pub waited: &'a Waited,
+    /// Received bytes are added here.
+    pub received_bytes: &'a AtomicU64,
+    /// Ends it early.
+    pub cancel: &'a CancellationToken,
+}
+
+/// What came of one large file.
+#[derive(Debug)]
+pub enum Brought {
+    /// It was downloaded.
+    Downloaded,
+    /// Another mirror of the owner had it.
+    Linked,
+    /// It is not there.
+    Not {
+        /// Why.
+        why: Why,
+        /// In words.
+        said: String,
+        /// Whether it may pass by itself.
+        is_transient: bool,
+        /// What a person can do about it.
+        hint: &'static str,
+    },
+}
+
+impl Brought {
+    fn not(why: Why, error: &LfsError) -> Self {
+        let is_transient = error.retry() != Retry::Never;
+        Self::Not { why, said: error.to_string(), is_transient, hint: error.hint() }
+    }
+
+    /// Words why the answer to a batch costs each of its files.
+    fn for_all(error: &LfsError) -> Self {
+        let why = match error {
+            LfsError::Forbidden(_) | LfsError::Unauthorized => Why::Forbidden,
+            LfsError::OverQuota(_) => Why::OverQuota,
+            LfsError::Cancelled | LfsError::LimitExhausted(_) => Why::Postponed,
+            _ => Why::Failed,
+        };
+        Self::not(why, error)
+    }
+
+    /// Words what a server says of one file.
+    fn refused(code: u16, said: &str) -> Self {
+        let (why, hint) = match code {
+            404 | 410 => (Why::Absent, "whoever has the file can push it again with `git lfs push --all`"),
+            403 => (Why::Forbidden, "give the token access to the repository's contents"),
+            _ => (Why::Failed, "the next run asks again"),
+        };
+        let said = if said.is_empty() { format!("the server says {code}") } else { format!("{said} ({code})") };
+        Self::Not { why, said, is_transient: code == 429 || code >= 500, hint }
+    }
+}
+
+impl Fetcher {
+    /// Prepares for a run that downloads `at_once` files at the same time.
+    pub fn new(server: LfsServer, retries: u32, at_once: usize) -> Self {
+        Self {
+            server,
+            retries,
+            at_once,
+            small: Semaphore::new(at_once),
+            large: Semaphore::new(LARGE_AT_ONCE.min(at_once)),
+            came: Mutex::default(),
+            over_quota: Mutex::default(),
+            is_store_full: AtomicBool::new(false),
+            slot: AtomicU64::new(0),
+        }
+    }
+
+    /// Fetches large files; says of each what came of it.
+    pub async fn fetch(&self, order: &Order<'_>) -> Vec<(Pointer, Brought)> {
+        // Small ones are bound by the time that the store takes for each, large ones by the network: both at once.
+        let (large, small): (Vec<Pointer>, Vec<Pointer>) =
+            order.wanted.iter().partition(|pointer| pointer.size_bytes >= LARGE_BYTES);
+        let (small, mut large) =
+            tokio::join!(self.fetch_some(order, small, &self.small), self.fetch_some(order, large, &self.large));
+        let mut brought = small;
+        brought.append(&mut large);
+        brought
+    }
+
+    async fn fetch_some(&self, order: &Order<'_>, wanted: Vec<Pointer>, turns: &Semaphore) -> Vec<(Pointer, Brought)> {
+        let batches: Vec<Vec<Pointer>> = wanted.chunks(BATCH).map(<[Pointer]>::to_vec).collect();
+        stream::iter(batches)
+            .map(|batch| self.ask(order, batch))
+            .buffered(BATCHES_AHEAD)
+            .flat_map(stream::iter)
+            .map(|(pointer, granted)| async move {
+                let brought = match granted {
+                    Ok(action) => self.bring(order, pointer, action, turns).await,
+                    Err(brought) => brought,
+                };
+                (pointer, brought)
+            })
+            .buffer_unordered(self.at_once)
+            .collect()
+            .await
+    }
+
+    /// Asks for up to a hundred files; says of each how to fetch it, or why not.
+    async fn ask(&self, order: &Order<'_>, batch: Vec<Pointer>) -> Vec<(Pointer, Result<Action, Brought>)> {
+        let mut answered = Vec::new();
+        let mut waiting = vec![batch];
+        while let Some(mut batch) = waiting.pop() {
+            let granted = self.granted(order, &batch).await;
+            match granted {
+                Err(LfsError::TooMany) if batch.len() > 1 => {
+                    waiting.push(batch.split_off(batch.len() / 2));
+                    waiting.push(batch);
+                }
+                Err(error) => {
+                    if let LfsError::OverQuota(said) = &error {
+                        let mut owners = self.over_quota.lock().unwrap_or_else(PoisonError::into_inner);
+                        owners.insert(order.owner.to_owned(), said.clone());
+                    }
+                    answered.extend(batch.into_iter().map(|pointer| (pointer, Err(Brought::for_all(&error)))));
+                }
+                Ok(mut granted) => answered.extend(batch.into_iter().map(|pointer| {
+                    let action = match granted.remove(&pointer.oid) {
+                        Some(Granted::Actions { transfer, .. }) => Ok(*transfer),
+                        Some(Granted::Refused { code, said }) => Err(Brought::refused(code, &said)),
+                        Some(Granted::Nothing) => {
+                            let error =
+                                LfsError::Protocol("it says of a file neither where it is nor why not".to_owned());
+                            Err(Brought::not(Why::Failed, &error))
+                        }
+                        None => {
+                            let error =
+                                LfsError::Protocol("it says nothing of a file that it was asked for".to_owned());
+                            Err(Brought::not(Why::Failed, &error))
+                        }
+                    };
+                    (pointer, action)
+                })),
+            }
+        }
+        answered
+    }
+
+    async fn granted(&self, order: &Order<'_>, batch: &[Pointer]) -> Result<HashMap<LfsOid, Granted>, LfsError> {
+        let quota = self.over_quota.lock().unwrap_or_else(PoisonError::into_inner).get(order.owner).cloned();
+        if let Some(said) = quota {
+            return Err(LfsError::OverQuota(said));
+        }
+        let ask = with_retries(self.server.gate(), self.retries, async || {
+            self.server.batch(order.endpoint, Operation::Download, batch, order.waited).await
+        });
+        tokio::select! {
+            granted = ask => granted,
+            () = order.cancel.cancelled() => Err(LfsError::Cancelled),
+        }
+    }
+
+    /// Brings one file that the server grants.
+    async fn bring(&self, order: &Order<'_>, pointer: Pointer, action: Action, turns: &Semaphore) -> Brought {
+        let place = {
+            let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(came.entry((order.owner.to_owned(), pointer.oid)).or_default())
+        };
+        let work = async {
+            let mut place = place.lock().await;
+            let near = place.iter().cloned().chain(order.relatives.iter().map(|it| it.path(&pointer.oid))).collect();
+            if self.link(order, pointer, near).await? {
+                return Ok(Brought::Linked);
+            }
+            let _turn = turns.acquire().await.map_err(|error| LfsError::Task(error.to_string()))?;
+            if self.is_store_full.load(Ordering::Relaxed) {
+                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                return Err(crate::disk::DiskError::io("write", &order.contents.path(&pointer.oid))(full).into());
+            }
+            self.download(order, pointer, action).await?;
+            *place = Some(order.contents.path(&pointer.oid));
+            Ok(Brought::Downloaded)
+        };
+        let brought = tokio::select! {
+            brought = work => brought,
+            () = order.cancel.cancelled() => Err(LfsError::Cancelled),
+        };
+        brought.unwrap_or_else(|error| {
+            if error.is_store_full() {
+                self.is_store_full.store(true, Ordering::Relaxed);
+            }
+            match error {
+                LfsError::NotFound(_) => Brought::not(Why::Absent, &error),
+                error => Brought::for_all(&error),
+            }
+        })
+    }
+
+    /// Takes a file from a mirror that has it; says whether one had.
+    async fn link(&self, order: &Order<'_>, pointer: Pointer, near: Vec<PathBuf>) -> Result<bool, LfsError> {
+        if near.is_empty() {
+            return Ok(false);
+        }
+        let (contents, cancel) = (order.contents.clone(), order.cancel.clone());
+        let link = move || {
+            for path in near {
+                match contents.link_from(&path, pointer, &cancel) {
+                    Ok(false) => {}
+                    Ok(true) => return Ok(true),
+                    // The verification of that mirror tells of it.
+                    Err(error) => tracing::warn!(path = %path.display(), %error, "cannot be linked; it is downloaded"),
+                }
+            }
+            Ok(false)
+        };
+        joined(tokio::task::spawn_blocking(link).await)
+    }
+
+    /// Downloads one file; once more if what came was not it.
+    async fn download(&self, order: &Order<'_>, pointer: Pointer, mut action: Action) -> Result<(), LfsError> {
+        let mut is_second = false;
+        loop {
+            match self.download_once(order, pointer, &mut action).await {
+                Err(LfsError::Content(ContentError::WrongHash | ContentError::TooLong(_))) if !is_second => {
+                    is_second = true;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn download_once(&self, order: &Order<'_>, pointer: Pointer, action: &mut Action) -> Result<(), LfsError> {
+        let (sender, pieces) = mpsc::channel(PIECES_WAITING);
+        let contents = order.contents.clone();
+        let slot = usize::try_from(self.slot.fetch_add(1, Ordering::Relaxed)).unwrap_or_default() % self.at_once;
+        // It outlives a download that is cut off by the time of one write.
+        let writer = tokio::task::spawn_blocking(move || write(&contents, pointer, slot, pieces));
+        let mut came_bytes = 0;
+        let mut was_asked_again = false;
+        let came = with_retries(self.server.gate(), self.retries, async || {
+            loop {
+                match self.receive(order, pointer, action, &mut came_bytes, &sender).await {
+                    // The address is no longer good: it expired, or was good once.
+                    Err(LfsError::Unauthorized | LfsError::Forbidden(_) | LfsError::NotFound(_))
+                        if !was_asked_again =>
+                    {
+                        was_asked_again = true;
+                        *action = self.ask_again(order, pointer).await?;
+                    }
+                    ended => return ended,
+                }
+            }
+        })
+        .await;
+        if came.is_ok() {
+            // If nobody takes it, the writer says why.
+            let _ = sender.send(Piece::End).await;
+        }
+        drop(sender);
+        let written = joined(writer.await);
+        match came {
+            // Why the store did not take it says more than that nobody took it.
+            Ok(()) | Err(LfsError::Cancelled) => {
+                if written? {
+                    Ok(())
+                } else {
+                    Err(LfsError::Cancelled)
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask_again(&self, order: &Order<'_>, pointer: Pointer) -> Result<Action, LfsError> {
+        let granted = self
+            .server
+            .batch(order.endpoint, Operation::Download, &[pointer], order.waited)
+            .await?
+            .remove(&pointer.oid);
+        match granted {
+            Some(Granted::Actions { transfer, .. }) => Ok(*transfer),
+            Some(Granted::Refused { code: 404 | 410, said }) => Err(LfsError::NotFound(said)),
+            Some(Granted::Refused { said, .. }) => Err(LfsError::Protocol(said)),
+            _ => Err(LfsError::Protocol("it says nothing of a file that it was asked for".to_owned())),
+        }
+    }
+
+    /// Receives a content from where the last attempt ended.
+    async fn receive(
+        &self,
+        order: &Order<'_>,
+        pointer: Pointer,
+        action: &mut Action,
+        came_bytes: &mut u64,
+        sender: &mpsc::Sender<Piece>,
+    ) -> Result<(), LfsError> {
+        if *came_bytes == pointer.size_bytes && *came_bytes > 0 {
+            return Ok(());
+        }
+        let arriving = self.server.download(order.endpoint, action, *came_bytes, pointer).await;
+        let Arriving { from, response } = match arriving {
+            // It does not go on in the middle: from the beginning, then.
+            Err(LfsError::Protocol(_)) if *came_bytes > 0 => {
+                self.server.download(order.endpoint, action, 0, pointer).await?
+            }
+            arriving => arriving?,
+        };
+        let send = async |piece| sender.send(piece).await.map_err(|_| LfsError::Cancelled);
+        if from == 0 && *came_bytes > 0 {
+            send(Piece::BeginAnew).await?;
+            *came_bytes = 0;
+        }
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(connection)?;
+            let count = chunk.len();
+            send(Piece::Bytes(chunk)).await?;
+            *came_bytes += count as u64;
+            order.received_bytes.fetch_add(count as u64, Ordering::Relaxed);
+            self.server.gate().pass_bytes(count).await;
+        }
+        if *came_bytes < pointer.size_bytes {
+            let size_bytes = pointer.size_bytes;
+            return Err(LfsError::Connection(format!("it ended after {came_bytes} of {size_bytes} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Says whether an owner's quota was used up in this run, in the server's words.
+    pub fn quota_of(&self, owner: &str) -> Option<String> {
+        self.over_quota.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
+    }
+}
+
+/// What is passed on to whoever writes.
+enum Piece {
+    Bytes(Bytes),
+    BeginAnew,
+    End,
+}
+
+/// Writes what comes; says whether it came to its end.
+fn write(
+    contents: &Contents,
+    pointer: Pointer,
+    slot: usize,
+    mut pieces: mpsc::Receiver<Piece>,
+) -> Result<bool, LfsError> {
+    let mut incoming = contents.begin(pointer, slot)?;
+    while let Some(piece) = pieces.blocking_recv() {
+        match piece {
+            Piece::Bytes(bytes) => incoming.write(&bytes)?,
+            Piece::BeginAnew => incoming.begin_anew()?,
+            Piece::End => {
+                incoming.finish(contents)?;
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn joined<T>(ended: Result<Result<T, LfsError>, tokio::task::JoinError>) -> Result<T, LfsError> {
+    ended.unwrap_or_else(|error| Err(LfsError::Task(error.to_string())))
+}

@@ -1,0 +1,284 @@
+//! `lfs/missing.jsonl` in a mirror: which large files its pointers name and it does not have, and why.
+//!
+//! One JSON object a line, sorted by id; no such file if nothing is missing. It is replaced whole, by rename.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::contents::Contents;
+use crate::disk::{DiskError, is_missing, read_at_once, replace, sync_folder};
+use crate::git::pointer::{LfsOid, Pointer};
+
+/// Why a large file is not on the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Nobody has asked for it yet.
+    Postponed,
+    /// The server says that it does not have it.
+    Absent,
+    /// The token may not read it.
+    Forbidden,
+    /// The owner's quota of bandwidth is used up.
+    OverQuota,
+    /// It could not be fetched, or not be stored.
+    Failed,
+    /// It is larger than `large_files.max_size`.
+    TooLarge,
+    /// `.lfsconfig` says that it is kept on a server that `large_files.servers` does not name.
+    Elsewhere,
+    /// A reason that a later version of ghbk gives.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Why {
+    /// Returns the name in counts, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postponed => "postponed",
+            Self::Absent => "absent",
+            Self::Forbidden => "forbidden",
+            Self::OverQuota => "over_quota",
+            Self::Failed => "failed",
+            Self::TooLarge => "too_large",
+            Self::Elsewhere => "elsewhere",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Says whether a person can accept it: nothing that ghbk does brings the content.
+    pub fn can_be_accepted(self) -> bool {
+        matches!(self, Self::Absent | Self::Elsewhere)
+    }
+}
+
+/// A large file that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// Its id.
+    pub oid: LfsOid,
+    /// Its size, as the pointer has it.
+    pub size_bytes: u64,
+    /// Why.
+    pub why: Why,
+    /// Since when for this reason.
+    pub since: DateTime<Utc>,
+    /// What the server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// Whether a person has accepted that it is not there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_accepted: bool,
+}
+
+/// The folder of large files in a mirror.
+pub(crate) const FOLDER: &str = "lfs";
+/// The name of the list in it.
+const FILE: &str = "missing.jsonl";
+
+/// What is not there of one mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    files: BTreeMap<LfsOid, Owed>,
+}
+
+impl Missing {
+    /// Returns where the list of a mirror lies.
+    pub fn path(mirror: &Path) -> PathBuf {
+        mirror.join(FOLDER).join(FILE)
+    }
+
+    /// Reads the list of a mirror; empty if there is none.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`] if it cannot be read or understood.
+    pub fn read(mirror: &Path) -> Result<Self, DiskError> {
+        let path = Self::path(mirror);
+        match read_at_once(&path) {
+            Ok(bytes) => Self::parse(&bytes).map_err(DiskError::io("read", &path)),
+            Err(error) if is_missing(&error) => Ok(Self::default()),
+            Err(error) => Err(DiskError::io("read", &path)(error)),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let files = lines.map(|line| {
+            let owed: Owed = serde_json::from_slice(line)?;
+            Ok((owed.oid, owed))
+        });
+        Ok(Self { files: files.collect::<io::Result<_>>()? })
+    }
+
+    /// Words the list as it is stored.
+    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for owed in self.files.values() {
+            serde_json::to_writer(&mut bytes, owed)?;
+            bytes.push(b'\n');
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the list of a mirror, or removes it if nothing is missing.
+    ///
+    /// # Errors
+    /// [`DiskError`]; the list is as it was.
+    pub fn write(&self, mirror: &Path) -> Result<(), DiskError> {
+        let (path, folder) = (Self::path(mirror), mirror.join(FOLDER));
+        if self.files.is_empty() {
+            return match std::fs::remove_file(&path) {
+                Err(error) if !is_missing(&error) => Err(DiskError::io("remove", &path)(error)),
+                Err(_) => Ok(()),
+                Ok(()) => sync_folder(&folder),
+            };
+        }
+        std::fs::create_dir_all(&folder).map_err(DiskError::io("create", &folder))?;
+        let bytes = self.to_bytes().map_err(DiskError::io("write", &path))?;
+        replace(&folder, FILE, &bytes)?;
+        sync_folder(&folder)
+    }
+
+    /// Notes, before refs are published that need them, the large files that a mirror does not have yet.
+    ///
+    /// # Errors
+    /// [`DiskError`]; then the refs must not be published, because nothing would tell that their files are missing.
+    pub fn note(mirror: &Path, pointers: &[Pointer], now: DateTime<Utc>) -> Result<(), DiskError> {
+        if pointers.is_empty() {
+            return Ok(());
+        }
+        let mut missing = Self::read(mirror)?;
+        if missing.add(&Contents::of(mirror), pointers, now)? {
+            missing.write(mirror)?;
+        }
+        Ok(())
+    }
+
+    /// Adds those that are neither stored nor listed; says whether there are any.
+    fn add(&mut self, contents: &Contents, pointers: &[Pointer], now: DateTime<Utc>) -> Result<bool, DiskError> {
+        let mut has_more = false;
+        for pointer in pointers {
+            let is_known = self.files.get(&pointer.oid).is_some_and(|owed| owed.size_bytes == pointer.size_bytes);
+            if !is_known && !contents.has(*pointer)? {
+                self.insert(*pointer, Why::Postponed, now, None);
+                has_more = true;
+            }
+        }
+        Ok(has_more)
+    }
+
+    /// Takes over what another list says of the files that this one names, too.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub(crate) fn inherit(mirror: &Path, from: &Path) -> Result<(), DiskError> {
+        let (mut missing, before) = (Self::read(mirror)?, Self::read(from)?);
+        let known = before.files.into_iter().filter(|(oid, _)| missing.files.contains_key(oid)).collect::<Vec<_>>();
+        if known.is_empty() {
+            return Ok(());
+        }
+        missing.files.extend(known);
+        missing.write(mirror)
+    }
+
+    /// Lists what is not there, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Owed> {
+        self.files.values()
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Says whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Returns the entry of a large file.
+    pub fn get(&self, oid: &LfsOid) -> Option<&Owed> {
+        self.files.get(oid)
+    }
+
+    /// Notes why a large file is not there. One that was missing for the same reason keeps its date, and stays accepted.
+    pub fn insert(&mut self, pointer: Pointer, why: Why, now: DateTime<Utc>, said: Option<String>) {
+        let before = self.files.get(&pointer.oid).filter(|before| before.why == why);
+        let (since, is_accepted) = before.map_or((now, false), |before| (before.since, before.is_accepted));
+        let Pointer { oid, size_bytes } = pointer;
+        self.files.insert(oid, Owed { oid, size_bytes, why, since, said, is_accepted });
+    }
+
+    /// Takes a large file off the list, because it is there or nothing needs it any more.
+    pub fn remove(&mut self, oid: &LfsOid) -> Option<Owed> {
+        self.files.remove(oid)
+    }
+
+    /// Keeps those that are still needed.
+    pub fn retain(&mut self, is_needed: impl Fn(&LfsOid) -> bool) {
+        self.files.retain(|oid, _| is_needed(oid));
+    }
+
+    /// Accepts that large files are not there, where that is GitHub's last word; returns how many are accepted now that were
+    /// not before.
+    pub fn accept(&mut self, is_meant: impl Fn(&Owed) -> bool) -> u64 {
+        let mut accepted = 0;
+        for owed in self.files.values_mut().filter(|owed| owed.why.can_be_accepted() && is_meant(owed)) {
+            accepted += u64::from(!owed.is_accepted);
+            owed.is_accepted = true;
+        }
+        accepted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointer(byte: u8, size_bytes: u64) -> Pointer {
+        Pointer { oid: LfsOid::new([byte; 32]), size_bytes }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_an_empty_list_leaves_no_file() {
+        let mirror = tempfile::tempdir().unwrap();
+        let now = "2026-11-29T05:00:00Z".parse().unwrap();
+        Missing::note(mirror.path(), &[pointer(1, 5), pointer(2, 6)], now).unwrap();
+        let mut missing = Missing::read(mirror.path()).unwrap();
+        missing.insert(pointer(2, 6), Why::Absent, now, Some("it is gone".to_owned()));
+        missing.write(mirror.path()).unwrap();
+        insta::assert_snapshot!(std::fs::read_to_string(Missing::path(mirror.path())).unwrap());
+        assert_eq!(Missing::read(mirror.path()).unwrap(), missing);
+        missing.retain(|_| false);
+        missing.write(mirror.path()).unwrap();
+        assert!(!Missing::path(mirror.path()).exists());
+        missing.write(mirror.path()).unwrap();
+    }
+
+    #[test]
+    fn a_reason_keeps_its_date_and_its_acceptance() {
+        let (then, now) = ("2026-11-22T05:00:00Z".parse().unwrap(), "2026-11-29T05:00:00Z".parse().unwrap());
+        let mut missing = Missing::default();
+        missing.insert(pointer(1, 5), Why::Absent, then, None);
+        missing.insert(pointer(2, 5), Why::Failed, then, None);
+        assert_eq!(missing.accept(|_| true), 1);
+        for byte in [1, 2] {
+            missing.insert(pointer(byte, 5), Why::Absent, now, None);
+        }
+        let dates: Vec<_> = missing.iter().map(|owed| (owed.since, owed.is_accepted)).collect();
+        assert_eq!(dates, [(then, true), (now, false)]);
+    }
+
+    #[test]
+    fn a_reason_of_a_later_version_is_read() {
+        let line =
+            format!(r#"{{"oid":"{}","size_bytes":1,"why":"cursed","since":"2026-11-29T05:00:00Z"}}"#, "0".repeat(64));
+        assert_eq!(Missing::parse(line.as_bytes()).unwrap().iter().next().unwrap().why, Why::Unknown);
+        assert!(Missing::parse(b"nonsense\n").is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! What came of one kind of data in one mirror.
+//!
+//! A mirror holds kinds of data, each with a state and counts of its own: refs, which are what [`Outcome`](super::Outcome) tells,
+//! and what is kept beside them. Each is recorded as soon as it is done; one that fails stops no other. A new kind is a word in
+//! [`Kind`]; records, index, sums and reports go through the kinds and name none.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::repository::{Failure, State};
+use crate::names::{FullName, MirrorKind, RepositoryId};
+
+/// A kind of data in a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Refs, and the git objects behind them.
+    Refs,
+    /// The contents of Git LFS.
+    LargeFiles,
+    /// What a later version of ghbk keeps.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a kind of data stands after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartState {
+    /// It is there for the first time.
+    Created,
+    /// Something of it is new.
+    Updated,
+    /// It is what it was.
+    Unchanged,
+    /// It is left out by the configuration, or GitHub has it switched off.
+    Disabled,
+    /// The token may not read it.
+    Forbidden,
+    /// GitHub does not have what it says that it has.
+    Absent,
+    /// It is left to a later run.
+    Postponed,
+    /// Some of it could not be brought.
+    Failed,
+    /// A state that a later version of ghbk knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl From<State> for PartState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Created => Self::Created,
+            State::Updated => Self::Updated,
+            State::Unchanged => Self::Unchanged,
+            State::Failed => Self::Failed,
+            State::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Counts of a kind, by names that are the kind's own.
+pub type PartCounts = BTreeMap<String, u64>;
+
+/// Reports what happened to one kind of data in one mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOutcome {
+    /// The repository's identity.
+    pub id: RepositoryId,
+    /// Its name in this run.
+    pub full_name: FullName,
+    /// In which of its mirrors.
+    pub mirror: MirrorKind,
+    /// Which kind of data.
+    pub part: Kind,
+    /// How it stands.
+    pub state: PartState,
+    /// Whether the next run has to look at it although nothing is new on GitHub.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_owed: bool,
+    /// How many of what there are now.
+    #[serde(default)]
+    pub totals: PartCounts,
+    /// How many of what came in this run.
+    #[serde(default)]
+    pub counts: PartCounts,
+    /// What failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
+    /// Whether something failed that may pass by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
+    /// Whether the run was told to stop before it was done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut_off: bool,
+    /// What a person should know though nothing failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Bytes received.
+    #[serde(default)]
+    pub bytes_received: u64,
+    /// How long it took.
+    #[serde(default)]
+    pub duration_milliseconds: u64,
+    /// When it was over.
+    pub finished_at: DateTime<Utc>,
+}
+
+impl PartOutcome {
+    /// Says whether nothing that was wanted is missing, but for what has been told and cannot be had.
+    pub fn is_complete(&self) -> bool {
+        let is_good = !matches!(self.state, PartState::Failed | PartState::Postponed | PartState::Unknown);
+        is_good && self.failures.is_empty() && !self.is_cut_off
+    }
+}
+
+/// How one kind of data fared in all repositories of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartSums {
+    /// How many mirrors are in which state.
+    pub states: BTreeMap<PartState, u64>,
+    /// How many of what came.
+    #[serde(default)]
+    pub counts: PartCounts,
+    /// How many of what there are now, in the mirrors that were looked at.
+    #[serde(default)]
+    pub totals: PartCounts,
+}
+
+impl PartSums {
+    /// Adds what happened in one mirror.
+    pub(super) fn add(&mut self, state: PartState, (counts, totals): (&PartCounts, &PartCounts)) {
+        *self.states.entry(state).or_default() += 1;
+        for (sums, more) in [(&mut self.counts, counts), (&mut self.totals, totals)] {
+            for (name, count) in more {
+                *sums.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How each kind of data beside refs fared in a run, a line each.
+
+use super::{count, size};
+use crate::outcome::{Kind, PartCounts, PartSums, RunSummary};
+
+/// Words all kinds of which there is something to say.
+pub(super) fn lines(summary: &RunSummary) -> Vec<String> {
+    let words = summary.parts.iter().filter_map(|(kind, sums)| {
+        let (label, words) = match kind {
+            Kind::LargeFiles => ("large files", large_files(sums)),
+            // The run's own counts tell of refs.
+            Kind::Refs | Kind::Unknown => return None,
+        };
+        (!words.is_empty()).then(|| format!("{label}: {}", words.join(", ")))
+    });
+    words.collect()
+}
+
+fn large_files(sums: &PartSums) -> Vec<String> {
+    let of = |counts: &PartCounts, name: &str| counts.get(name).copied().unwrap_or_default();
+    let mut words = Vec::new();
+    for (name, bytes, verb) in [
+        ("downloaded", "downloaded_bytes", "fetched"),
+        ("linked", "linked_bytes", "had already in another mirror"),
+        ("adopted", "adopted_bytes", "taken over"),
+    ] {
+        let number = of(&sums.counts, name);
+        if number > 0 {
+            words.push(format!("{number} {verb} ({})", size(of(&sums.counts, bytes))));
+        }
+    }
+    words.extend(missing(&sums.totals));
+    words
+}
+
+/// Words what is not there, and why.
+pub(super) fn missing(totals: &PartCounts) -> Vec<String> {
+    let mut words = Vec::new();
+    for (name, what) in [
+        ("failed", "could not be fetched"),
+        ("over_quota", "to come, over the quota"),
+        ("forbidden", "may not be read"),
+        ("absent", "not on GitHub"),
+        ("elsewhere", "kept elsewhere"),
+        ("postponed", "left to the next run"),
+        ("too_large", "left out as too large"),
+        ("unknown", "missing for a reason of a later version"),
+    ] {
+        if let Some(number) = totals.get(name).filter(|number| **number > 0) {
+            words.push(format!("{number} {what}"));
+        }
+    }
+    if let Some(accepted) = totals.get("accepted").filter(|number| **number > 0) {
+        words.push(format!("{} accepted", count(*accepted, "of these is", "of these are")));
+    }
+    words
+}

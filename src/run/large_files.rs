@@ -1,0 +1,309 @@
+//! The large files of one mirror: what it owes is fetched, what came of it is noted on the store and summed up.
+//!
+//! Comes after refs, and beside those of other repositories. What a newcomer would get wrong: what is wanted is not handed from
+//! the refs to here, but read from the mirror's own list of what is missing, so that a run that was killed owes nothing that
+//! the next one does not know.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::Progress;
+use super::part::blocking;
+use super::repository::Worker;
+use super::words::{Report, Seen};
+use crate::disk::sync_file_system;
+use crate::git::GitError;
+use crate::git::mirror::lfs_config::lfs_url;
+use crate::git::pointer::Pointer;
+use crate::git::wire::transfer::Transfer;
+use crate::github::Globs;
+use crate::large_files::contents::Contents;
+use crate::large_files::fetch::{Brought, Fetcher, Order};
+use crate::large_files::missing::{Missing, Owed, Why};
+use crate::names::{FullName, MirrorKind, RepositoryId};
+use crate::outcome::{PartCounts, PartOutcome};
+use crate::store::{Index, Mirror, Store, layout};
+use crate::text::{printable, size};
+
+/// So many mirrors of an owner are looked into for what a new one needs.
+const RELATIVES_MAX: usize = 16;
+/// So many mirrors have their turn at once; how many files are fetched at once has a limit of its own.
+pub(super) const MIRRORS_AT_ONCE: usize = 16;
+
+/// A mirror whose large files have to be looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    pub(super) id: RepositoryId,
+    pub(super) full_name: FullName,
+    pub(super) kind: MirrorKind,
+    /// What HEAD says.
+    pub(super) head: String,
+    /// Whether it was made in this run: other mirrors may have what it needs.
+    pub(super) is_new: bool,
+    /// What was there before.
+    pub(super) totals: PartCounts,
+}
+
+/// What the large files of all mirrors have in common.
+pub(super) struct Shared {
+    pub(super) fetcher: Fetcher,
+    pub(super) turns: tokio::sync::Semaphore,
+    /// Mirrors that have large files, by owner.
+    relatives: HashMap<String, Vec<PathBuf>>,
+    pub(super) globs: Globs,
+}
+
+impl Shared {
+    pub(super) fn new(fetcher: Fetcher, globs: Globs, store: &Store, index: &Index) -> Self {
+        let mut relatives: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        for mirror in index.mirrors.values() {
+            for (kind, _, _) in mirror.parts.iter().filter(|(_, _, mark)| mark.totals.contains_key(STORED)) {
+                let of_owner = relatives.entry(mirror.full_name.folded_owner()).or_default();
+                of_owner.push(store.mirror_at(&mirror.place, kind).path().to_owned());
+            }
+        }
+        Self { fetcher, turns: tokio::sync::Semaphore::new(MIRRORS_AT_ONCE), relatives, globs }
+    }
+
+    fn relatives_of(&self, due: &Due, own: &Mirror) -> Vec<Contents> {
+        let none = Vec::new();
+        let of_owner = self.relatives.get(&due.full_name.folded_owner()).filter(|_| due.is_new).unwrap_or(&none);
+        of_owner.iter().filter(|path| *path != own.path()).take(RELATIVES_MAX).map(|path| Contents::of(path)).collect()
+    }
+}
+
+/// The names of counts.
+pub(super) const STORED: &str = "stored";
+pub(super) const STORED_BYTES: &str = "stored_bytes";
+
+/// What the store says of what a mirror owes.
+struct Owing {
+    missing: Missing,
+    wanted: Vec<Pointer>,
+    /// Contents that turned out to be wrong.
+    broken: u64,
+    room_bytes: u64,
+    /// Where `.lfsconfig` says that the files are kept.
+    lfs_url: Option<String>,
+}
+
+impl Worker {
+    /// Brings the large files that a mirror owes.
+    pub(super) async fn large_files(
+        &self,
+        due: Due,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> PartOutcome {
+        let started = Instant::now();
+        let transfer = Arc::new(Transfer::default());
+        let mirror = self.store.mirror_at(&layout::place(&due.full_name), due.kind);
+        let mut report = Report::new(&due);
+        let turn = tokio::select! {
+            turn = self.large_files.turns.acquire() => turn.ok(),
+            () = cancel.cancelled() => None,
+        };
+        let owing = match turn {
+            Some(_) => self.owing(&due, &mirror, &cancel).await,
+            None => Err(GitError::Cancelled),
+        };
+        match owing {
+            Ok(owing) => {
+                if !owing.wanted.is_empty() {
+                    progress.started_part(&due.kind.name_of(&due.full_name), &transfer);
+                }
+                self.bring(&due, &mirror, owing, &transfer, &cancel, &mut report).await;
+            }
+            Err(GitError::Cancelled) if cancel.is_cancelled() => report.is_cut_off = true,
+            Err(error) => report.fail(&error.to_string(), error.hint()),
+        }
+        let mut outcome = report.outcome(self.clock.now());
+        outcome.bytes_received = transfer.received_bytes.load(Ordering::Relaxed);
+        outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        progress.finished_part(&outcome);
+        outcome
+    }
+
+    /// Reads what a mirror owes, without what has come in the meantime.
+    async fn owing(&self, due: &Due, mirror: &Mirror, cancel: &CancellationToken) -> Result<Owing, GitError> {
+        let (path, scratch, head) = (mirror.path().to_owned(), self.scratch.clone(), due.head.clone());
+        let (is_repair, run_id, mirror) = (self.repair, self.run_id.clone(), mirror.clone());
+        let (store, cancel) = (self.store.clone(), cancel.clone());
+        blocking(move || {
+            let contents = Contents::of(&path);
+            let mut missing = Missing::read(&path)?;
+            let (mut wanted, mut broken) = (Vec::new(), 0);
+            let owed: Vec<Pointer> = missing.iter().map(pointer_of).collect();
+            for pointer in owed {
+                // A repair believes nothing that it has not read.
+                let is_there = if is_repair && pointer.size_bytes > 0 {
+                    match contents.prove(&pointer.oid, &cancel) {
+                        Ok(there) => there.is_some(),
+                        Err(_) if cancel.is_cancelled() => return Err(GitError::Cancelled),
+                        Err(error) => {
+                            tracing::warn!(oid = %pointer.oid, %error, "a large file is set aside");
+                            contents.set_aside(&pointer.oid, run_id.as_str())?;
+                            broken += 1;
+                            false
+                        }
+                    }
+                } else {
+                    contents.has(pointer)?
+                };
+                if is_there {
+                    missing.remove(&pointer.oid);
+                } else {
+                    wanted.push(pointer);
+                }
+            }
+            let refs = if wanted.is_empty() { None } else { mirror.refs()? };
+            let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
+            store.refuse_links_on_the_way(&path.join("lfs/objects"))?;
+            let room = rustix::fs::statvfs(&path).map_err(|error| GitError::io("examine", &path)(error.into()))?;
+            let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+            Ok(Owing { missing, wanted, broken, room_bytes, lfs_url })
+        })
+        .await
+    }
+
+    /// Fetches what is wanted, and notes on the store what came of it.
+    async fn bring(
+        &self,
+        due: &Due,
+        mirror: &Mirror,
+        owing: Owing,
+        transfer: &Transfer,
+        cancel: &CancellationToken,
+        report: &mut Report,
+    ) {
+        let Owing { mut missing, wanted, broken, room_bytes, lfs_url } = owing;
+        report.broken = broken;
+        let config = &self.config.large_files;
+        if !config.enabled || !self.large_files.globs.take(&due.full_name) {
+            report.leave_out(&missing);
+            return;
+        }
+        let now = self.clock.now();
+        let endpoint = self.endpoint(due, lfs_url.as_deref());
+        let (too_large, wanted): (Vec<Pointer>, Vec<Pointer>) =
+            wanted.into_iter().partition(|it| config.max_size.is_some_and(|max| it.size_bytes > max.as_u64()));
+        let needed_bytes = wanted.iter().fold(0_u64, |sum, pointer| sum.saturating_add(pointer.size_bytes));
+        let owner = due.full_name.folded_owner();
+        let was_over_quota = self.large_files.fetcher.quota_of(&owner).is_some();
+        let (stop, mut is_late) = (cancel.child_token(), false);
+        let brought = match &endpoint {
+            Err(elsewhere) => nobody(wanted, Why::Elsewhere, elsewhere, ELSEWHERE_HINT),
+            Ok(_) if needed_bytes > room_bytes => {
+                let (needed, room) = (size(needed_bytes), size(room_bytes));
+                let said = format!("the store has room for {room}, and they take {needed}");
+                nobody(
+                    wanted,
+                    Why::Failed,
+                    &said,
+                    "make room on the store, or leave some out with large_files.max_size",
+                )
+            }
+            Ok(endpoint) => {
+                let contents = Contents::of(mirror.path());
+                let order = Order {
+                    endpoint,
+                    owner: &owner,
+                    contents: &contents,
+                    wanted,
+                    relatives: &self.large_files.relatives_of(due, mirror),
+                    waited: &transfer.waited,
+                    received_bytes: &transfer.received_bytes,
+                    cancel: &stop,
+                };
+                let fetch = self.large_files.fetcher.fetch(&order);
+                tokio::pin!(fetch);
+                tokio::select! {
+                    brought = &mut fetch => brought,
+                    () = transfer.waited.sleep_beside(self.config.limits.large_files_timeout) => {
+                        is_late = true;
+                        stop.cancel();
+                        fetch.await
+                    }
+                }
+            }
+        };
+        report.is_late = is_late.then_some(self.config.limits.large_files_timeout);
+        report.is_quota_told = was_over_quota;
+        for pointer in too_large {
+            missing.insert(pointer, Why::TooLarge, now, None);
+        }
+        let has_come = brought.iter().any(|(_, brought)| !matches!(brought, Brought::Not { .. }));
+        for (pointer, brought) in brought {
+            match brought {
+                Brought::Downloaded | Brought::Linked => {
+                    report.came(pointer, matches!(brought, Brought::Linked));
+                    missing.remove(&pointer.oid);
+                }
+                Brought::Not { why, said, is_transient, hint } => {
+                    let before = missing.get(&pointer.oid).filter(|before| before.why == why);
+                    let seen = before.map(|before| Seen { since: before.since, is_accepted: before.is_accepted });
+                    report.did_not_come(pointer, why, (&said, hint), is_transient, seen);
+                    missing.insert(pointer, why, now, Some(said));
+                }
+            }
+        }
+        report.is_cut_off = cancel.is_cancelled() && missing.iter().any(|owed| owed.why == Why::Postponed);
+        report.left(&missing);
+        if let Err(error) = self.note(mirror, missing, has_come).await {
+            report.fail(&format!("what is missing could not be noted: {error}"), error.hint());
+        }
+    }
+
+    /// Returns where the batch API of a mirror is, or why it is not asked.
+    fn endpoint(&self, due: &Due, lfs_url: Option<&str>) -> Result<Url, String> {
+        let mut usual = self.server.address(&due.kind.name_of(&due.full_name));
+        usual.set_path(&format!("{}/info/lfs", usual.path()));
+        let Some(configured) = lfs_url else { return Ok(usual) };
+        let elsewhere = || format!("its .lfsconfig says that they are kept at {}", printable(configured, 200));
+        let Ok(url) = configured.parse::<Url>() else { return Err(elsewhere()) };
+        let is_named = |host: &str| self.config.large_files.servers.iter().any(|it| it.eq_ignore_ascii_case(host));
+        let host = url.host_str().unwrap_or_default();
+        let host_and_port = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let has_secret = !url.username().is_empty() || url.password().is_some();
+        let is_ours = url.origin() == usual.origin();
+        if has_secret || !(is_ours || is_named(host) || is_named(&host_and_port)) {
+            return Err(elsewhere());
+        }
+        crate::config::check_server_url(&url).map_err(|_| elsewhere())?;
+        Ok(url)
+    }
+
+    /// Makes what came durable, and then notes what is still missing.
+    async fn note(&self, mirror: &Mirror, missing: Missing, has_come: bool) -> Result<(), GitError> {
+        let (path, lock) = (mirror.path().to_owned(), Arc::clone(&self.lock));
+        blocking(move || {
+            let contents = Contents::of(&path);
+            if has_come {
+                sync_file_system(&path).map_err(GitError::io("write", &path))?;
+                contents.sweep()?;
+            }
+            lock.confirm()?;
+            Ok(missing.write(&path)?)
+        })
+        .await
+    }
+}
+
+const ELSEWHERE_HINT: &str = "name the host in large_files.servers to fetch them from there, without a token; or accept that they are not backed up \
+                              with `ghbk accept`";
+
+fn pointer_of(owed: &Owed) -> Pointer {
+    Pointer { oid: owed.oid, size_bytes: owed.size_bytes }
+}
+
+/// Says the same of files for which nobody was asked.
+fn nobody(wanted: Vec<Pointer>, why: Why, said: &str, hint: &'static str) -> Vec<(Pointer, Brought)> {
+    let brought = |pointer| (pointer, Brought::Not { why, said: said.to_owned(), is_transient: false, hint });
+    wanted.into_iter().map(brought).collect()
+}

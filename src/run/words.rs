@@ -1,0 +1,252 @@
+//! What came of the large files of one mirror, in words and numbers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::large_files::{Due, STORED, STORED_BYTES};
+use crate::git::pointer::Pointer;
+use crate::large_files::missing::{Missing, Why};
+use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, Stage};
+use crate::text::{count, size};
+
+/// So many are named.
+const NAMED_MAX: usize = 3;
+
+/// What an earlier run said of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) since: DateTime<Utc>,
+    pub(super) is_accepted: bool,
+}
+
+/// Files that did not come for one reason.
+#[derive(Debug, Default)]
+struct Group {
+    /// Those that nobody was told of yet.
+    new: Vec<Pointer>,
+    said: String,
+    hint: &'static str,
+    /// How many were told of before and are not accepted, and since when.
+    told: u64,
+    since: Option<DateTime<Utc>>,
+}
+
+/// Adds up what came of a mirror's large files.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Report {
+    outcome: PartOutcome,
+    name: String,
+    groups: BTreeMap<Why, Group>,
+    is_new: bool,
+    has_come: bool,
+    is_left_out: bool,
+    /// Contents that a repair found to be wrong.
+    pub(super) broken: u64,
+    pub(super) is_cut_off: bool,
+    /// The time that it was allowed to take, if it took that.
+    pub(super) is_late: Option<Duration>,
+    /// Whether the owner's quota was told of by another repository.
+    pub(super) is_quota_told: bool,
+}
+
+impl Report {
+    pub(super) fn new(due: &Due) -> Self {
+        let outcome = PartOutcome {
+            id: due.id,
+            full_name: due.full_name.clone(),
+            mirror: due.kind,
+            part: Kind::LargeFiles,
+            state: PartState::Unchanged,
+            is_owed: false,
+            totals: due.totals.clone(),
+            counts: PartCounts::new(),
+            failures: Vec::new(),
+            transient: false,
+            is_cut_off: false,
+            warnings: Vec::new(),
+            bytes_received: 0,
+            duration_milliseconds: 0,
+            finished_at: DateTime::UNIX_EPOCH,
+        };
+        Self {
+            outcome,
+            name: due.kind.name_of(&due.full_name),
+            groups: BTreeMap::new(),
+            is_new: !due.totals.contains_key(STORED),
+            has_come: false,
+            is_left_out: false,
+            broken: 0,
+            is_cut_off: false,
+            is_late: None,
+            is_quota_told: false,
+        }
+    }
+
+    fn add(counts: &mut PartCounts, name: &str, more: u64) {
+        *counts.entry(name.to_owned()).or_default() += more;
+    }
+
+    /// Notes a file that is there now.
+    pub(super) fn came(&mut self, pointer: Pointer, was_linked: bool) {
+        self.has_come = true;
+        let (files, bytes) = if was_linked { ("linked", "linked_bytes") } else { ("downloaded", "downloaded_bytes") };
+        Self::add(&mut self.outcome.counts, files, 1);
+        Self::add(&mut self.outcome.counts, bytes, pointer.size_bytes);
+        Self::add(&mut self.outcome.totals, STORED, 1);
+        Self::add(&mut self.outcome.totals, STORED_BYTES, pointer.size_bytes);
+    }
+
+    /// Notes a file that is not there.
+    pub(super) fn did_not_come(
+        &mut self,
+        pointer: Pointer,
+        why: Why,
+        (said, hint): (&str, &'static str),
+        is_transient: bool,
+        seen: Option<Seen>,
+    ) {
+        self.outcome.transient |= is_transient;
+        let group = self.groups.entry(why).or_default();
+        if group.said.is_empty() {
+            (group.said, group.hint) = (said.to_owned(), hint);
+        }
+        match seen.filter(|_| why.can_be_accepted()) {
+            None => group.new.push(pointer),
+            Some(seen) if !seen.is_accepted => {
+                group.told += 1;
+                group.since = Some(group.since.map_or(seen.since, |since| since.min(seen.since)));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Notes that the configuration leaves all of them out.
+    pub(super) fn leave_out(&mut self, missing: &Missing) {
+        self.is_left_out = true;
+        self.left(missing);
+    }
+
+    /// Notes what is still missing.
+    pub(super) fn left(&mut self, missing: &Missing) {
+        let totals = &mut self.outcome.totals;
+        totals.retain(|name, _| name == STORED || name == STORED_BYTES);
+        for owed in missing.iter() {
+            Self::add(totals, owed.why.name(), 1);
+            if owed.is_accepted {
+                Self::add(totals, "accepted", 1);
+            }
+        }
+        self.outcome.is_owed = !missing.is_empty() && !self.is_left_out;
+    }
+
+    /// Notes that nothing could be done.
+    pub(super) fn fail(&mut self, error: &str, hint: &str) {
+        self.outcome.is_owed = true;
+        self.outcome.state = PartState::Failed;
+        self.outcome.failures.push(Failure {
+            repository: self.name.clone(),
+            stage: Stage::Stage,
+            error: format!("large files: {error}"),
+            hint: hint.to_owned(),
+        });
+    }
+
+    /// Puts it all together.
+    pub(super) fn outcome(mut self, finished_at: DateTime<Utc>) -> PartOutcome {
+        let groups = std::mem::take(&mut self.groups);
+        for (why, group) in &groups {
+            self.tell(*why, group);
+        }
+        if let Some(limit) = self.is_late {
+            let left = groups.get(&Why::Postponed).map_or(0, |group| group.new.len() as u64);
+            self.outcome.failures.push(Failure {
+                repository: self.name.clone(),
+                stage: Stage::Stage,
+                error: format!(
+                    "{} left to the next run: they took longer than {}",
+                    count(left, "large file is", "large files are"),
+                    humantime::format_duration(limit)
+                ),
+                hint: "the next run goes on; raise limits.large_files_timeout to wait longer".to_owned(),
+            });
+        }
+        if self.broken > 0 {
+            let broken = count(self.broken, "large file", "large files");
+            self.outcome.warnings.push(format!(
+                "{}: {broken} had another content than the id says; what was there is kept in lfs/bad of the mirror",
+                self.name
+            ));
+        }
+        let has = |why: Why| groups.get(&why).is_some_and(|group| !group.new.is_empty() || group.told > 0);
+        self.outcome.is_cut_off = self.is_cut_off;
+        self.outcome.finished_at = finished_at;
+        self.outcome.state = match self.outcome.state {
+            PartState::Failed => PartState::Failed,
+            _ if self.is_left_out => PartState::Disabled,
+            _ if has(Why::Failed) || has(Why::OverQuota) || has(Why::Unknown) => PartState::Failed,
+            _ if has(Why::Forbidden) => PartState::Forbidden,
+            _ if has(Why::Postponed) || self.is_cut_off => PartState::Postponed,
+            _ if has(Why::Absent) || has(Why::Elsewhere) => PartState::Absent,
+            _ if self.has_come && self.is_new => PartState::Created,
+            _ if self.has_come => PartState::Updated,
+            _ => PartState::Unchanged,
+        };
+        self.outcome
+    }
+
+    /// Words why some files are not there.
+    fn tell(&mut self, why: Why, group: &Group) {
+        let bytes = group.new.iter().map(|pointer| pointer.size_bytes).fold(0_u64, u64::saturating_add);
+        let files = count(group.new.len() as u64, "large file", "large files");
+        let are = if group.new.len() == 1 { "is" } else { "are" };
+        let what = match why {
+            Why::Absent => format!("{files} ({}) {are} not on GitHub any more", size(bytes)),
+            Why::Forbidden => format!("{files} ({}) may not be read", size(bytes)),
+            Why::OverQuota => format!("{files} ({}) {are} still to come, over the quota", size(bytes)),
+            Why::Elsewhere => format!("{files} ({}) {are} not backed up", size(bytes)),
+            Why::Failed | Why::Unknown => format!("{files} ({}) could not be fetched", size(bytes)),
+            // What is too large is counted, and what is left because of a signal or of the time is told by those.
+            Why::TooLarge | Why::Postponed => return self.tell_postponed(why, group),
+        };
+        let is_told = why == Why::OverQuota && self.is_quota_told;
+        if !group.new.is_empty() && !is_told {
+            let named: Vec<String> = group.new.iter().take(NAMED_MAX).map(|it| it.oid.short()).collect();
+            let more = group.new.len().saturating_sub(NAMED_MAX);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            self.outcome.failures.push(Failure {
+                repository: self.name.clone(),
+                stage: Stage::Stage,
+                error: format!("{what} ({}{more}): {}", named.join(", "), group.said),
+                hint: group.hint.to_owned(),
+            });
+        }
+        if let Some(since) = group.since.filter(|_| group.told > 0) {
+            let is_where = if why == Why::Elsewhere { "kept elsewhere" } else { "not on GitHub" };
+            self.outcome.warnings.push(format!(
+                "{}: {} {is_where} since {} or earlier, and not backed up; `ghbk accept {}` if that is how it is",
+                self.name,
+                count(group.told, "large file is", "large files are"),
+                since.format("%Y-%m-%d"),
+                self.name.trim_end_matches(".wiki"),
+            ));
+        }
+    }
+
+    fn tell_postponed(&mut self, why: Why, group: &Group) {
+        if why == Why::Postponed && self.is_late.is_none() && !self.is_cut_off && !group.new.is_empty() {
+            self.outcome.failures.push(Failure {
+                repository: self.name.clone(),
+                stage: Stage::Stage,
+                error: format!(
+                    "{} left to the next run: {}",
+                    count(group.new.len() as u64, "large file is", "large files are"),
+                    group.said
+                ),
+                hint: group.hint.to_owned(),
+            });
+        }
+    }
+}

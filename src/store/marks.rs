@@ -1,0 +1,98 @@
+//! How the kinds of data beside refs stand in the mirrors of a repository, as the last runs left them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::names::MirrorKind;
+use crate::outcome::{Kind, PartCounts, PartOutcome, PartState};
+
+/// How a kind of data stands in a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its state after the last run that looked at it.
+    pub state: PartState,
+    /// Whether the next run has to look at it although nothing is new on GitHub.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_owed: bool,
+    /// How many of what there are.
+    #[serde(default)]
+    pub totals: PartCounts,
+    /// When that was.
+    pub at: DateTime<Utc>,
+    /// When nothing of it was missing.
+    #[serde(default)]
+    pub last_success: Option<DateTime<Utc>>,
+}
+
+/// The marks of all kinds in all mirrors of a repository. What has none was never looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Marks(BTreeMap<MirrorKind, BTreeMap<Kind, Mark>>);
+
+impl Marks {
+    /// Says whether nothing was ever looked at.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(BTreeMap::is_empty)
+    }
+
+    /// Returns how a kind of data stands in a mirror; none if it was never looked at.
+    pub fn get(&self, mirror: MirrorKind, kind: Kind) -> Option<&Mark> {
+        self.0.get(&mirror)?.get(&kind)
+    }
+
+    /// Lists all marks.
+    pub fn iter(&self) -> impl Iterator<Item = (MirrorKind, Kind, &Mark)> {
+        self.0.iter().flat_map(|(mirror, marks)| marks.iter().map(|(kind, mark)| (*mirror, *kind, mark)))
+    }
+
+    /// Takes over what happened.
+    pub(super) fn note(&mut self, outcome: &PartOutcome) {
+        let marks = self.0.entry(outcome.mirror).or_default();
+        let last_success = marks.get(&outcome.part).and_then(|before| before.last_success);
+        let mark = Mark {
+            state: outcome.state,
+            is_owed: outcome.is_owed,
+            totals: outcome.totals.clone(),
+            at: outcome.finished_at,
+            last_success: if outcome.is_complete() { Some(outcome.finished_at) } else { last_success },
+        };
+        marks.insert(outcome.part, mark);
+    }
+
+    /// Takes over what an older record says, unless a newer one says something.
+    pub(super) fn note_older(&mut self, outcome: &PartOutcome) {
+        if self.get(outcome.mirror, outcome.part).is_none() {
+            self.note(outcome);
+        }
+    }
+
+    /// Takes over older marks, where there are none.
+    pub(super) fn take_over(&mut self, older: Self) {
+        for (mirror, marks) in older.0 {
+            for (kind, mark) in marks {
+                self.0.entry(mirror).or_default().entry(kind).or_insert(mark);
+            }
+        }
+    }
+
+    /// Notes that a kind of data was looked at, of which there was nothing.
+    pub(super) fn know(&mut self, mirror: MirrorKind, kind: Kind, at: DateTime<Utc>) {
+        let nothing =
+            Mark { state: PartState::Unchanged, is_owed: false, totals: PartCounts::new(), at, last_success: Some(at) };
+        self.0.entry(mirror).or_default().entry(kind).or_insert(nothing);
+    }
+
+    /// Notes that a kind of data has to be looked at: a run that ended without a word may have left something.
+    pub(super) fn owe(&mut self, mirror: MirrorKind, kind: Kind, now: DateTime<Utc>) {
+        let nothing_known =
+            Mark { state: PartState::Postponed, is_owed: true, totals: PartCounts::new(), at: now, last_success: None };
+        self.0.entry(mirror).or_default().entry(kind).or_insert(nothing_known).is_owed = true;
+    }
+
+    /// Forgets what is known of one of the mirrors.
+    pub(super) fn forget(&mut self, mirror: MirrorKind) {
+        self.0.remove(&mirror);
+    }
+}
