@@ -96,6 +96,7 @@ pub enum Command {
 Examples:
   ghbk run                          everything that github.owners names
   ghbk run acme/site acme/api       only these, listed or not
+  ghbk run --large-files            with the large files of mirrors that an older ghbk made
   ghbk run --repair acme/site       afresh, when `ghbk verify` found damage
   ghbk run --json | jq .counts      the result for a script
 
@@ -225,6 +226,9 @@ pub struct RunArgs {
     /// Fetches them afresh, carries over what only their damaged mirrors have, and sets those aside
     #[arg(long, requires = "repositories")]
     pub repair: bool,
+    /// Looks through mirrors that an older ghbk made for large files at once, and not one after the other over the weeks
+    #[arg(long)]
+    pub large_files: bool,
 }
 
 /// Arguments of `ghbk snapshots`.

@@ -144,7 +144,7 @@ async fn carry_out(context: &Context, adoptions: Vec<Adoption>) -> Result<RunSum
     let mut selection: Vec<FullName> = adoptions.iter().map(|adoption| adoption.repository.full_name.clone()).collect();
     selection.dedup();
     let config = Arc::clone(&context.config);
-    let request = Request { trigger: Trigger::Adoption, selection, repair: false };
+    let request = Request { trigger: Trigger::Adoption, selection, repair: false, large_files: false };
     let for_session = cancel.clone();
     let session = on_store(move || Session::begin(config, request, Clock::system(), &for_session)).await?;
     Ok(session.adopt(adoptions, &cancel, &Lines::default()).await?)

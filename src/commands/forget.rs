@@ -31,7 +31,12 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     let parts = Lost { code: !arguments.wiki, wiki: true };
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);
-    let request = Request { trigger: Trigger::Forget, selection: vec![forgotten.full_name.clone()], repair: false };
+    let request = Request {
+        trigger: Trigger::Forget,
+        selection: vec![forgotten.full_name.clone()],
+        repair: false,
+        large_files: false,
+    };
     let for_session = forgotten.clone();
     let forgetting = on_store(move || {
         Session::begin(config, request, Clock::system(), &CancellationToken::new())?.forget(&for_session)

@@ -34,7 +34,12 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     let signals = Signals::listen(cancel.clone())?;
     let backup = Backup {
         config: Arc::clone(&context.config),
-        request: Request { trigger: Trigger::Manual, selection, repair: arguments.repair },
+        request: Request {
+            trigger: Trigger::Manual,
+            selection,
+            repair: arguments.repair,
+            large_files: arguments.large_files,
+        },
         cancel,
         clock: Clock::system(),
     };

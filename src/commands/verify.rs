@@ -15,9 +15,10 @@ use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Damage, Thoroughness, Verification};
+use crate::large_files::check::Checked;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
-use crate::report::verify::{NotVerified, Verified, text};
+use crate::report::verify::{LargeFiles, NotVerified, Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
 use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
@@ -112,7 +113,7 @@ async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationT
     }
     names.dedup();
     let config = Arc::clone(&context.config);
-    let request = Request { trigger: Trigger::Verification, selection: names, repair: false };
+    let request = Request { trigger: Trigger::Verification, selection: names, repair: false, large_files: false };
     let cancel = cancel.clone();
     let begin = move || Session::begin(config, request, Clock::system(), &cancel);
     let recorded = on_store(move || begin()?.record_damage(found)).await;
@@ -164,7 +165,7 @@ impl Part {
     ) -> Option<Verified> {
         let id = self.id;
         let read = |folder: &Mirror| folder.verify(id, scratch, thoroughness, cancel);
-        let is_good = |result: &Result<Verification, GitError>| matches!(result, Ok(verification) if verification.damage.is_empty());
+        let is_good = |result: &Result<(Verification, Checked), GitError>| matches!(result, Ok((verification, _)) if verification.damage.is_empty());
         let mut result = read(&self.folder);
         if !is_good(&result) && self.follow(store) {
             result = read(&self.folder);
@@ -200,20 +201,20 @@ impl Part {
     }
 
     /// Turns a result into what is reported. Returns `None` if it was cancelled.
-    fn verified(&self, result: Result<Verification, GitError>) -> Option<Verified> {
+    fn verified(&self, result: Result<(Verification, Checked), GitError>) -> Option<Verified> {
         let of_mirror = |what: String| {
             let damage = vec![Damage { object: None, what }];
-            (Verification { damage, ..Verification::default() }, None)
+            (Verification { damage, ..Verification::default() }, None, None)
         };
-        let (verification, not_verified) = match result {
+        let (verification, large_files, not_verified) = match result {
             Err(GitError::Cancelled) => return None,
-            Ok(verification) => (verification, None),
+            Ok((verification, checked)) => (verification, LargeFiles::of(&checked), None),
             Err(error @ GitError::Damaged(_)) => of_mirror(error.damage()),
             Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
             // It is not the mirror's fault: scratch is full, or ghbk has a bug.
             Err(error) => {
                 let not_verified = NotVerified { error: error.to_string(), hint: error.hint().to_owned() };
-                (Verification::default(), Some(not_verified))
+                (Verification::default(), None, Some(not_verified))
             }
         };
         Some(Verified {
@@ -222,6 +223,7 @@ impl Part {
             set_aside: self.mirror.is_set_aside(),
             gone: self.mirror.gone,
             verification,
+            large_files,
             not_verified,
         })
     }

@@ -195,7 +195,7 @@ impl Daemon {
         let is_last_word = trigger != Trigger::Retry || self.ladder.is_last(&self.config.schedule.retry);
         let backup = Backup {
             config: Arc::clone(&self.config),
-            request: Request { trigger, selection, repair: false },
+            request: Request { trigger, selection, repair: false, large_files: false },
             cancel: cancel.clone(),
             clock: crate::clock::Clock::system(),
         };

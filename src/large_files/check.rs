@@ -37,6 +37,18 @@ pub struct Checked {
     pub damaged: Vec<(LfsOid, String)>,
 }
 
+impl Checked {
+    /// Counts what is known not to be there, by names as in JSON.
+    pub fn missing_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts: BTreeMap<String, u64> =
+            self.missing.iter().map(|(why, count)| (why.name().to_owned(), *count)).collect();
+        if self.accepted > 0 {
+            counts.insert("accepted".to_owned(), self.accepted);
+        }
+        counts
+    }
+}
+
 /// Checks the contents that some pointers name; reads all of them if `is_deep`.
 ///
 /// # Errors

@@ -110,6 +110,32 @@ pub struct PartOutcome {
 }
 
 impl PartOutcome {
+    /// Describes a kind of data of which nothing more is to be told.
+    pub fn new(
+        (id, full_name): (RepositoryId, FullName),
+        mirror: MirrorKind,
+        part: Kind,
+        finished_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id,
+            full_name,
+            mirror,
+            part,
+            state: PartState::Unchanged,
+            is_owed: false,
+            totals: PartCounts::new(),
+            counts: PartCounts::new(),
+            failures: Vec::new(),
+            transient: false,
+            is_cut_off: false,
+            warnings: Vec::new(),
+            bytes_received: 0,
+            duration_milliseconds: 0,
+            finished_at,
+        }
+    }
+
     /// Says whether nothing that was wanted is missing, but for what has been told and cannot be had.
     pub fn is_complete(&self) -> bool {
         let is_good = !matches!(self.state, PartState::Failed | PartState::Postponed | PartState::Unknown);

@@ -36,6 +36,9 @@ pub struct Proof {
     pub mirrors_verified: u64,
     /// Objects hashed.
     pub objects_verified: u64,
+    /// Contents of large files hashed.
+    #[serde(default)]
+    pub large_files_verified: u64,
     /// Bytes read for it.
     pub bytes_verified: u64,
     /// Mirrors found damaged.

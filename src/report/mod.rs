@@ -119,6 +119,7 @@ pub(crate) mod samples {
                 dropped: Dropped { snapshots: 12, tips: 1 },
             }],
             proof: Proof {
+                large_files_verified: 40,
                 mirrors_verified: 17,
                 objects_verified: 1_234_567,
                 bytes_verified: 812_345_678,

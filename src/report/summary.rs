@@ -104,8 +104,12 @@ pub(super) fn proof(summary: &RunSummary) -> Vec<String> {
     let mut lines = Vec::new();
     if proof.mirrors_verified > 0 {
         let damaged = proof.damaged.len() as u64;
+        let large_files = match proof.large_files_verified {
+            0 => String::new(),
+            number => format!(" and {}", count(number, "large file", "large files")),
+        };
         lines.push(format!(
-            "verified: {}, {}, {}, {}",
+            "verified: {}, {}{large_files}, {}, {}",
             count(proof.mirrors_verified, "mirror", "mirrors"),
             count(proof.objects_verified, "object", "objects"),
             size(proof.bytes_verified),

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::{count, size};
 use crate::git::mirror::verify::Verification;
+use crate::large_files::check::Checked;
 use crate::names::RepositoryId;
-use crate::outcome::repair_hint;
+use crate::outcome::{PartCounts, repair_hint};
 
 /// What `ghbk verify --json` prints for each git repository; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -23,9 +24,57 @@ pub struct Verified {
     /// What was read and what is wrong.
     #[serde(flatten)]
     pub verification: Verification,
+    /// The contents of its large files; none if it has no pointers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub large_files: Option<LargeFiles>,
     /// Why it could not be verified, and what to do; this says nothing about the mirror.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_verified: Option<NotVerified>,
+}
+
+/// Tells what there is of a mirror's large files.
+#[derive(Clone, Debug, Serialize)]
+pub struct LargeFiles {
+    /// How many its pointers name.
+    pub known: u64,
+    /// Contents that are there.
+    pub stored: u64,
+    /// Their size in bytes.
+    pub stored_bytes: u64,
+    /// How many are known to be missing, by reason.
+    pub missing: PartCounts,
+    /// How many nobody has looked for yet, as in mirrors that an older ghbk made; the next runs do.
+    pub not_looked_for: u64,
+}
+
+impl LargeFiles {
+    /// Tells what a check found; none if there was nothing to check.
+    pub fn of(checked: &Checked) -> Option<Self> {
+        (checked.known > 0).then(|| Self {
+            known: checked.known,
+            stored: checked.stored,
+            stored_bytes: checked.stored_bytes,
+            missing: checked.missing_counts(),
+            not_looked_for: checked.unknown.len() as u64,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut words = vec![format!(
+            "{} of {} ({})",
+            self.stored,
+            count(self.known, "large file", "large files"),
+            size(self.stored_bytes)
+        )];
+        words.extend(super::parts::missing(&self.missing));
+        if self.not_looked_for > 0 {
+            words.push(format!(
+                "{} not fetched yet: the next runs do, `ghbk run --large-files` at once",
+                self.not_looked_for
+            ));
+        }
+        words.join(", ")
+    }
 }
 
 /// Tells why a mirror could not be verified.
@@ -79,6 +128,9 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
             count(verification.packs, "pack", "packs"),
             count(verification.snapshots, "snapshot", "snapshots"),
         );
+        if let Some(large_files) = &one.large_files {
+            let _ = writeln!(out, "          {}", large_files.text());
+        }
         for damage in &verification.damage {
             let _ = writeln!(out, "          {damage}");
         }
@@ -112,7 +164,7 @@ mod tests {
     #[test]
     fn damage_is_named_with_what_to_do() {
         let verification =
-            Verification { refs: 3, snapshots: 2, packs: 2, objects: 1234, bytes: 56_789, damage: vec![] };
+            Verification { refs: 3, snapshots: 2, packs: 2, objects: 1234, bytes: 56_789, ..Verification::default() };
         let damage = vec![Damage { object: None, what: "the checksum of pack-1.pack is wrong".to_owned() }];
         let verified = |id, repository: &str, set_aside, damage| Verified {
             repository: repository.to_owned(),
@@ -120,6 +172,13 @@ mod tests {
             set_aside,
             gone: set_aside,
             verification: Verification { damage, ..verification.clone() },
+            large_files: (id < 3).then(|| LargeFiles {
+                known: 12,
+                stored: 7,
+                stored_bytes: 1_234_567,
+                missing: [("absent".to_owned(), 2), ("accepted".to_owned(), 1)].into(),
+                not_looked_for: if id == 1 { 3 } else { 0 },
+            }),
             not_verified: None,
         };
         let error = "write /var/tmp/ghbk-scratch-1/x.idx: No space left on device".to_owned();

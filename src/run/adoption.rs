@@ -2,25 +2,32 @@
 //!
 //! GitHub has said whose they are; nothing is fetched. The next run brings them up to date.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::large_files::{STORED, STORED_BYTES};
 use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
+use crate::disk::sync_file_system;
 use crate::git::mirror::adopt::{ForeignClone, adopt};
 use crate::git::mirror::publish::Publication;
 use crate::git::mirror::snapshot::Occasion;
 use crate::git::pack::list::PackList;
+use crate::git::pointer::Pointer;
 use crate::git::wire::transfer::Transfer;
 use crate::git::{GitError, temporary_folder};
 use crate::github::Repository;
-use crate::outcome::{AdoptedClone, Failure, Outcome, RunEnd, RunSummary, Stage, State};
+use crate::large_files::contents::Contents;
+use crate::large_files::missing::{Missing, Why};
+use crate::outcome::{
+    AdoptedClone, Failure, Kind, Outcome, PartCounts, PartOutcome, PartState, RunEnd, RunSummary, Stage, State,
+};
 use crate::scratch::Scratch;
-use crate::store::{Lock, MirrorKind, Record, Store, StoreError, layout};
+use crate::store::{Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
 
 /// A clone, and the repository on GitHub that it is of.
 #[derive(Clone, Debug)]
@@ -71,17 +78,23 @@ impl Session {
                 break;
             }
             progress.started(&adoption.repository.full_name, &Arc::new(Transfer::default()));
-            let (outcome, is_fatal) = self.adopt_one(adoption, &scratch, cancel).await;
+            let Adopted { outcome, part, is_fatal } = self.adopt_one(adoption, &scratch, cancel).await;
             progress.finished(&outcome);
             self.write(&Record::Outcome(outcome.clone()))?;
             self.index.record(&outcome, &layout::place(&outcome.full_name));
             tally.take(outcome);
+            if let Some(part) = part {
+                self.write(&Record::Part(part.clone()))?;
+                self.index.record_part(&part);
+                tally.take_part(part);
+            }
             if is_fatal {
                 end = RunEnd::Stopped;
                 break;
             }
         }
         if end == RunEnd::Finished {
+            // The next run fetches what the verification found to be missing.
             self.prove(cancel, &mut tally).await?;
         }
         self.close(tally, end)
@@ -92,13 +105,8 @@ impl Session {
         self.store.mirror_at(&place, adoption.kind).path().to_owned()
     }
 
-    /// Adopts one clone; says, too, whether the store takes no more.
-    async fn adopt_one(
-        &self,
-        adoption: Adoption,
-        scratch: &Arc<Scratch>,
-        cancel: &CancellationToken,
-    ) -> (Outcome, bool) {
+    /// Adopts one clone.
+    async fn adopt_one(&self, adoption: Adoption, scratch: &Arc<Scratch>, cancel: &CancellationToken) -> Adopted {
         let Adoption { clone, repository, kind } = adoption;
         let started = Instant::now();
         let work = Work {
@@ -120,9 +128,11 @@ impl Session {
         let result = finished.unwrap_or_else(|error| Err(GitError::Task(error.message().to_owned())));
         let mut outcome = Outcome::new(repository.id, repository.full_name.clone(), State::Created, self.clock.now());
         outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut fatal = false;
+        let (mut fatal, mut part) = (false, None);
         match result {
-            Ok(Done { head, kept, clone, packs }) => {
+            Ok(Done { head, kept, clone, packs, large_files }) => {
+                part = large_files;
+                outcome.pointers_known.push(kind);
                 outcome.tips_kept = kept;
                 outcome.adopted = Some(clone);
                 match kind {
@@ -148,8 +158,16 @@ impl Session {
                 });
             }
         }
-        (outcome, fatal)
+        Adopted { outcome, part, is_fatal: fatal }
     }
+}
+
+/// What came of one clone.
+struct Adopted {
+    outcome: Outcome,
+    part: Option<PartOutcome>,
+    /// Whether the store takes no more.
+    is_fatal: bool,
 }
 
 /// What adopting one clone needs, on a thread of its own.
@@ -171,6 +189,7 @@ struct Done {
     kept: u64,
     clone: AdoptedClone,
     packs: Option<PackList>,
+    large_files: Option<PartOutcome>,
 }
 
 impl Work {
@@ -205,7 +224,56 @@ impl Work {
         let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
         lock.confirm()?;
         self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;
+        let large_files = self.take_large_files(&target, &clone.git_dir_in(old.1), &staged.pointers)?;
         let clone = AdoptedClone { from: place.display().to_string(), set_aside_in: aside.display().to_string() };
-        Ok(Done { head, kept: staged.kept, clone, packs: PackList::of(&staged.packs).ok() })
+        Ok(Done { head, kept: staged.kept, clone, packs: PackList::of(&staged.packs).ok(), large_files })
+    }
+
+    /// Takes over the large files that the clone has, each proven by its hash; the next run fetches the others.
+    fn take_large_files(
+        &self,
+        mirror: &Mirror,
+        clone: &Path,
+        pointers: &[Pointer],
+    ) -> Result<Option<PartOutcome>, GitError> {
+        if pointers.is_empty() {
+            return Ok(None);
+        }
+        let (contents, theirs) = (Contents::of(mirror.path()), Contents::of(clone));
+        let mut missing = Missing::read(mirror.path())?;
+        let (mut adopted, mut adopted_bytes) = (0, 0);
+        for pointer in pointers {
+            if self.cancel.is_cancelled() {
+                break;
+            }
+            match contents.copy_from(&theirs.path(&pointer.oid), *pointer, &self.cancel) {
+                Ok(true) => {
+                    missing.remove(&pointer.oid);
+                    adopted += 1;
+                    adopted_bytes += pointer.size_bytes;
+                }
+                Ok(false) => {}
+                // It is fetched, then.
+                Err(error) => tracing::warn!(oid = %pointer.oid, %error, "a large file is not taken over"),
+            }
+        }
+        contents.sweep()?;
+        sync_file_system(mirror.path()).map_err(GitError::io("write", mirror.path()))?;
+        missing.write(mirror.path())?;
+        let Occasion { id, full_name, .. } = &self.occasion;
+        let mut outcome = PartOutcome::new((*id, full_name.clone()), self.kind, Kind::LargeFiles, self.now);
+        outcome.state = PartState::Created;
+        outcome.is_owed = !missing.is_empty();
+        let counts = |files: &str, bytes: &str| {
+            PartCounts::from([(files.to_owned(), adopted), (bytes.to_owned(), adopted_bytes)])
+        };
+        outcome.counts = counts("adopted", "adopted_bytes");
+        if adopted > 0 {
+            outcome.totals = counts(STORED, STORED_BYTES);
+        }
+        if !missing.is_empty() {
+            outcome.totals.insert(Why::Postponed.name().to_owned(), missing.len() as u64);
+        }
+        Ok(Some(outcome))
     }
 }

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
+use super::large_files::Due;
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
@@ -74,7 +75,8 @@ impl Session {
         let stopped = this.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
         this.settle(&plan, &mut tally);
         if stopped.is_none() && !cancel.is_cancelled() {
-            this.prove(cancel, &mut tally).await?;
+            let due = this.prove(cancel, &mut tally).await?;
+            this.bring_unfetched(due, outside, cancel, progress, &mut tally).await?;
         }
         let end = match stopped {
             Some(failure) => {
@@ -156,23 +158,7 @@ impl Session {
                 return Ok(Some(super::no_scratch(&self.config.store.scratch, Stage::Setup, &error)));
             }
         };
-        let worker = repository::Worker {
-            config: Arc::clone(&self.config),
-            run_id: self.run_id.clone(),
-            repair: self.request.repair,
-            crowded: self.crowded.clone(),
-            wikis_between: self.wikis_between.clone(),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            server: Arc::clone(outside.server()),
-            gate: Arc::clone(outside.gate()),
-            scratch: scratch.path().to_owned(),
-            ledger: self.ledger.clone(),
-            lock: Arc::clone(&self.lock),
-            turns: Turns::new(self.config.limits.concurrency),
-            inspecting: tokio::sync::Mutex::default(),
-            large_files: self.shared_large_files(outside),
-        };
+        let worker = self.worker(outside, scratch.path());
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();
         let outcomes = futures_util::stream::iter(steps)
@@ -216,6 +202,27 @@ impl Session {
         unrecorded.map_or(Ok(stopped), Err)
     }
 
+    /// Gathers what every repository's work shares.
+    fn worker(&self, outside: &Outside, scratch: &Path) -> repository::Worker {
+        repository::Worker {
+            config: Arc::clone(&self.config),
+            run_id: self.run_id.clone(),
+            repair: self.request.repair,
+            crowded: self.crowded.clone(),
+            wikis_between: self.wikis_between.clone(),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            server: Arc::clone(outside.server()),
+            gate: Arc::clone(outside.gate()),
+            scratch: scratch.to_owned(),
+            ledger: self.ledger.clone(),
+            lock: Arc::clone(&self.lock),
+            turns: Turns::new(self.config.limits.concurrency),
+            inspecting: tokio::sync::Mutex::default(),
+            large_files: self.shared_large_files(outside),
+        }
+    }
+
     /// Prepares for the large files of this run.
     fn shared_large_files(&self, outside: &Outside) -> large_files::Shared {
         let limits = &self.config.limits;
@@ -227,11 +234,17 @@ impl Session {
     }
 
     /// Proves a share of the store, and that a repository can be restored.
-    pub(super) async fn prove(&mut self, cancel: &CancellationToken, tally: &mut Tally) -> Result<(), StoreError> {
+    ///
+    /// Returns the mirrors with pointers of which nobody has fetched the large files yet.
+    pub(super) async fn prove(
+        &mut self,
+        cancel: &CancellationToken,
+        tally: &mut Tally,
+    ) -> Result<Vec<Due>, StoreError> {
         let now = self.clock.now();
         let is_full = self.is_full();
         let mut changed = Vec::new();
-        let due = if is_full {
+        let mut due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             let mut due = proof::due(&self.index, since_last_run, self.config.verify.full_every, now);
             let looked_at = unlisted::LookedAt::by(&tally.outcomes);
@@ -241,6 +254,13 @@ impl Session {
         } else {
             tally.outcomes.iter().filter(|outcome| outcome.repaired).map(|outcome| outcome.id).collect()
         };
+        let seen: HashSet<RepositoryId> = tally.outcomes.iter().map(|outcome| outcome.id).collect();
+        if self.request.large_files {
+            let unknown =
+                self.index.mirrors.iter().filter(|(id, mirror)| seen.contains(id) && !mirror.has_known_pointers());
+            let unknown: Vec<RepositoryId> = unknown.map(|(id, _)| *id).filter(|id| !due.contains(id)).collect();
+            due.extend(unknown);
+        }
         let candidates: Vec<RepositoryId> = if is_full {
             self.index.mirrors.keys().copied().collect()
         } else {
@@ -249,7 +269,6 @@ impl Session {
         // What may have ended an earlier run by itself has its rest from proof, too.
         let mut left_out: HashSet<RepositoryId> =
             tally.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| outcome.id).collect();
-        let seen: HashSet<RepositoryId> = tally.outcomes.iter().map(|outcome| outcome.id).collect();
         for (id, _) in self.suspected.iter().filter(|(id, was_alone)| **was_alone && is_full && !seen.contains(id)) {
             let Some(mirror) = self.index.mirrors.get(id) else { continue };
             left_out.insert(*id);
@@ -274,6 +293,7 @@ impl Session {
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
+        let due_files = std::mem::take(&mut found.due);
         if is_full {
             self.tell_missing(&seen, tally).await?;
         }
@@ -281,6 +301,30 @@ impl Session {
         // Of one that vanished nothing is kept.
         let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
         tally.gone.retain(|name| kept.contains(name));
+        Ok(due_files)
+    }
+
+    /// Fetches the large files of mirrors that were made before ghbk fetched any: their packs have been read just now.
+    async fn bring_unfetched(
+        &mut self,
+        due: Vec<Due>,
+        outside: &Outside,
+        cancel: &CancellationToken,
+        progress: &dyn Progress,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        if due.is_empty() || cancel.is_cancelled() {
+            return Ok(());
+        }
+        let Ok(scratch) = Scratch::create(&self.config.store.scratch) else { return Ok(()) }; // the proof has told
+        let worker = self.worker(outside, scratch.path());
+        let mut parts: FuturesUnordered<_> =
+            due.into_iter().map(|due| worker.large_files(due, progress, cancel.child_token())).collect();
+        while let Some(part) = parts.next().await {
+            self.ledger.write_apart(Record::Part(part.clone())).await?;
+            self.index.record_part(&part);
+            tally.take_part(part);
+        }
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub struct Request {
     pub selection: Vec<FullName>,
     /// Whether their mirrors are made anew from GitHub and from what can be read of the old ones.
     pub repair: bool,
+    /// Whether mirrors that were made before ghbk fetched large files are looked through for pointers at once.
+    pub large_files: bool,
 }
 
 /// Hears how a run goes, to show it.

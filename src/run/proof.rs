@@ -11,14 +11,18 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::large_files::{Due, STORED, STORED_BYTES};
+use super::part::blocking;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::mirror::restore::{Form, Order, Restored, restore};
 use crate::git::mirror::snapshot::content;
 use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
+use crate::large_files::check::Checked;
+use crate::large_files::missing::Missing;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Failure, Proof, RestoreProof, Stage, repair_hint};
+use crate::outcome::{Failure, Kind, PartOutcome, PartState, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
 use crate::store::{
     History, Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified,
@@ -41,6 +45,10 @@ pub(super) struct Prover<'a> {
 pub(super) struct Proven {
     pub(super) proof: Proof,
     pub(super) failures: Vec<Failure>,
+    /// What was found of large files.
+    pub(super) parts: Vec<PartOutcome>,
+    /// Mirrors with pointers of which nobody has fetched the large files yet.
+    pub(super) due: Vec<Due>,
     /// Repositories whose mirror is not in its place any more.
     vanished: Vec<RepositoryId>,
 }
@@ -99,6 +107,10 @@ impl Prover<'_> {
             self.ledger.write_apart(Record::Verified(verified.clone())).await?;
             index.verified(&verified);
         }
+        for part in std::mem::take(&mut proven.parts) {
+            self.ledger.write_apart(Record::Part(part.clone())).await?;
+            index.record_part(&part);
+        }
         for id in proven.vanished.drain(..) {
             // Told once.
             index.lose(id);
@@ -140,9 +152,11 @@ impl Prover<'_> {
             let folder = self.store.mirror_at(&mirror.place, kind);
             let name = kind.name_of(&mirror.full_name);
             let scratch = scratch.to_owned();
-            let work = move |cancel: &CancellationToken| folder.verify(id, &scratch, Thoroughness::Deep, cancel);
-            let Verification { objects, bytes, damage, .. } = match self.within_limits(work).await {
-                Ok(verification) => verification,
+            let for_work = folder.clone();
+            let work = move |cancel: &CancellationToken| for_work.verify(id, &scratch, Thoroughness::Deep, cancel);
+            let verified = self.within_limits(work).await;
+            let (Verification { objects, bytes, damage, .. }, checked) = match verified {
+                Ok(verified) => verified,
                 Err(GitError::Cancelled) if self.cancel.is_cancelled() => return None,
                 Err(error) => {
                     let hint = match error {
@@ -156,7 +170,12 @@ impl Prover<'_> {
                 }
             };
             proven.proof.objects_verified += objects;
-            proven.proof.bytes_verified += bytes;
+            proven.proof.bytes_verified += bytes + checked.stored_bytes;
+            proven.proof.large_files_verified += checked.stored;
+            if let Err(error) = self.take_checked((id, mirror), kind, &folder, checked, proven).await {
+                let text = self.worded("what large files are missing could not be noted", &error);
+                proven.failures.push(failure(&name, text, error.hint().to_owned()));
+            }
             if let Some(first) = damage.first() {
                 let more = match damage.len() {
                     1 => String::new(),
@@ -178,6 +197,56 @@ impl Prover<'_> {
         }
         proven.proof.mirrors_verified += u64::from(is_verified);
         Some(Verified { id, at: self.clock.now(), damage: first_damage })
+    }
+
+    /// Takes over what is known now of a mirror's large files, and notes those that nobody has looked for yet.
+    async fn take_checked(
+        &self,
+        (id, indexed): (RepositoryId, &IndexedMirror),
+        kind: MirrorKind,
+        mirror: &Mirror,
+        checked: Checked,
+        proven: &mut Proven,
+    ) -> Result<(), GitError> {
+        let mark = indexed.parts.get(kind, Kind::LargeFiles);
+        let mut totals = checked.missing_counts();
+        if checked.stored > 0 {
+            totals.extend([(STORED.to_owned(), checked.stored), (STORED_BYTES.to_owned(), checked.stored_bytes)]);
+        }
+        let is_on_github = !indexed.gone && !indexed.is_set_aside();
+        let has_unknown = is_on_github && !checked.unknown.is_empty();
+        if has_unknown {
+            let (path, lock, now) = (mirror.path().to_owned(), Arc::clone(self.lock), self.clock.now());
+            let unknown = checked.unknown.clone();
+            blocking(move || {
+                lock.confirm()?;
+                Ok(Missing::note(&path, &unknown, now)?)
+            })
+            .await?;
+            let head = match kind {
+                MirrorKind::Code => indexed.head.clone(),
+                MirrorKind::Wiki => indexed.wiki_head.clone(),
+            };
+            proven.due.push(Due {
+                id,
+                full_name: indexed.full_name.clone(),
+                kind,
+                head: head.unwrap_or_default(),
+                is_new: true,
+                totals: totals.clone(),
+            });
+        }
+        if mark.is_some_and(|mark| mark.totals == totals) && !has_unknown {
+            return Ok(());
+        }
+        let is_owed = mark.is_some_and(|mark| mark.is_owed) || has_unknown;
+        proven.parts.push(PartOutcome {
+            is_owed,
+            totals,
+            state: mark.map_or(PartState::Unchanged, |mark| mark.state),
+            ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())
+        });
+        Ok(())
     }
 
     /// Restores the newest snapshot; returns whether it came out right.

@@ -7,6 +7,7 @@ use crate::git::GitError;
 use crate::git::mirror::consolidate::Consolidated;
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE};
 use crate::git::wire::advertisement::Advertisement;
+use crate::large_files::retain::retain;
 use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
 
 /// What is unusual about the refs that the server advertised.
@@ -134,12 +135,25 @@ impl Changed {
         self.warnings.push("its packs are not merged, because the last run ended while it was under way".to_owned());
     }
 
+    /// Gives up the large files that only what retention has dropped needed.
+    fn retain_large_files(&mut self, mirror: &Path) {
+        let Some(pointers) = &self.consolidated.pointers else { return };
+        match retain(mirror, pointers) {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::info!(mirror = %mirror.display(), removed, "large files that nothing needs any more are removed");
+            }
+            Err(error) => self.warnings.push(format!("large files that nothing needs any more stay: {error}")),
+        }
+    }
+
     /// Notes what came of merging packs. What is published is published; packs that stay many are no failure of the backup,
     /// but a mirror that cannot be read is.
     pub(super) fn note_merged(&mut self, merged: Result<Option<Consolidated>, GitError>, mirror: &Path) {
         let error = match merged {
             Ok(consolidated) => {
                 self.consolidated = consolidated.unwrap_or_default();
+                self.retain_large_files(mirror);
                 return;
             }
             Err(error) => error,

@@ -54,23 +54,9 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(due: &Due) -> Self {
-        let outcome = PartOutcome {
-            id: due.id,
-            full_name: due.full_name.clone(),
-            mirror: due.kind,
-            part: Kind::LargeFiles,
-            state: PartState::Unchanged,
-            is_owed: false,
-            totals: due.totals.clone(),
-            counts: PartCounts::new(),
-            failures: Vec::new(),
-            transient: false,
-            is_cut_off: false,
-            warnings: Vec::new(),
-            bytes_received: 0,
-            duration_milliseconds: 0,
-            finished_at: DateTime::UNIX_EPOCH,
-        };
+        let of = (due.id, due.full_name.clone());
+        let mut outcome = PartOutcome::new(of, due.kind, Kind::LargeFiles, DateTime::UNIX_EPOCH);
+        outcome.totals.clone_from(&due.totals);
         Self {
             outcome,
             name: due.kind.name_of(&due.full_name),

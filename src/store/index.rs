@@ -141,6 +141,11 @@ impl IndexedMirror {
         code.into_iter().chain(wiki).collect()
     }
 
+    /// Says whether all of its pointers to large files are known; those of mirrors that an older ghbk made are not.
+    pub fn has_known_pointers(&self) -> bool {
+        self.kinds().into_iter().all(|kind| self.parts.get(kind, Kind::LargeFiles).is_some())
+    }
+
     /// Tells the same as what would be lost with it.
     pub(super) fn lost_with_it(&self) -> Lost {
         let kinds = self.kinds();

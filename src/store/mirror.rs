@@ -21,8 +21,12 @@ use crate::git::mirror::verify::{Damage, Thoroughness, Verification, verify};
 use crate::git::pack::view::View;
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::transport::set_up_libgit2;
+use crate::large_files::check::{Checked, check};
 use crate::large_files::missing::Missing;
 use crate::names::{FullName, RepositoryId};
+
+/// Of damaged large files so many are named.
+const LARGE_FILES_NAMED_MAX: usize = 50;
 
 /// Stands for one bare repository of the store, there or not.
 #[derive(Clone, Debug)]
@@ -147,7 +151,7 @@ impl Mirror {
         scratch: &Path,
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
-    ) -> Result<Verification, GitError> {
+    ) -> Result<(Verification, Checked), GitError> {
         let mut verification = verify(&self.path, scratch, thoroughness, cancel)?;
         if let Ok(Some((owner, name))) = self.identity()
             && owner != id
@@ -155,7 +159,15 @@ impl Mirror {
             let what = format!("it is the mirror of {name} ({owner}), which belongs elsewhere");
             verification.damage.insert(0, Damage { object: None, what });
         }
-        Ok(verification)
+        let is_deep = thoroughness == Thoroughness::Deep;
+        let checked = check(&self.path, &verification.pointers, is_deep, cancel)?;
+        if cancel.is_cancelled() {
+            return Err(GitError::Cancelled);
+        }
+        let damaged = checked.damaged.iter().take(LARGE_FILES_NAMED_MAX);
+        let damaged = damaged.map(|(oid, what)| Damage { object: Some(oid.to_string()), what: what.clone() });
+        verification.damage.extend(damaged);
+        Ok((verification, checked))
     }
 
     /// Reads the host of the GitHub that it is of; none if it does not say.

@@ -140,7 +140,7 @@ impl World {
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
         let backup = Backup {
             config: ghbk::config::load(None, env, &Overrides::default()).unwrap().into(),
-            request: Request { trigger: Trigger::Schedule, selection: vec![], repair: false },
+            request: Request { trigger: Trigger::Schedule, selection: vec![], repair: false, large_files: false },
             cancel: CancellationToken::new(),
             clock: Clock::fixed(now),
         };

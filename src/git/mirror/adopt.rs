@@ -66,6 +66,11 @@ impl ForeignClone {
         Ok(None)
     }
 
+    /// Returns where its refs and objects are, once its folder lies elsewhere.
+    pub(crate) fn git_dir_in(&self, folder: &Path) -> PathBuf {
+        self.git_dir.strip_prefix(&self.folder).map_or_else(|_| folder.to_owned(), |below| folder.join(below))
+    }
+
     /// Says whether it has no working tree.
     pub fn is_bare(&self) -> bool {
         self.git_dir == self.folder

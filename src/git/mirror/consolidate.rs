@@ -23,6 +23,7 @@ use crate::git::pack::links;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view::View;
 use crate::git::pack::{self, Pack, packs_in};
+use crate::git::pointer::Pointer;
 use crate::git::refs::{Refs, SNAPSHOTS_REF, Target};
 use crate::git::temporary_folder;
 
@@ -36,7 +37,7 @@ pub struct Policy {
 }
 
 /// Reports what was merged and dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consolidated {
     /// Packs that became one.
     pub packs_merged: u64,
@@ -44,6 +45,8 @@ pub struct Consolidated {
     pub snapshots_dropped: u64,
     /// Kept tips dropped.
     pub tips_dropped: u64,
+    /// The large files that what is left still names, if something was dropped and nothing else is in the mirror.
+    pub pointers: Option<Vec<Pointer>>,
 }
 
 /// Merges the packs of a mirror if it has too many; `scratch` is a folder on local disk.
@@ -57,6 +60,7 @@ pub fn consolidate(
     cancel: &CancellationToken,
 ) -> Result<Option<Consolidated>, GitError> {
     let mut packs = packs_in(&mirror.join("objects/pack"))?;
+    let all = packs.len();
     // Whoever put a `.keep` beside a pack wants it to stay.
     packs.retain(|pack| matches!(pack.pack.with_extension("keep").try_exists(), Ok(false)));
     if packs.len() <= policy.packs_max {
@@ -80,8 +84,9 @@ pub fn consolidate(
             (merged, replaced, None, Consolidated::default())
         }
         Some(Outdated { refs, chain, report }) => {
-            let merged = rewrite(mirror, &refs, &chain, folder.path(), cancel)?;
-            (merged, packs, Some(refs), report)
+            let is_everything = packs.len() == all;
+            let (merged, pointers) = rewrite(mirror, &refs, &chain, folder.path(), cancel)?;
+            (merged, packs, Some(refs), Consolidated { pointers: is_everything.then_some(pointers), ..report })
         }
     };
     if cancel.is_cancelled() {
@@ -201,7 +206,11 @@ fn outdated(
     let (tip, new) = snapshot::rechain(objects, retained, &note)?;
     remaining.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     let chain = pack::add(None, &new, folder)?;
-    let report = Consolidated { packs_merged: 0, snapshots_dropped: dropped as u64, tips_dropped: tips_dropped as u64 };
+    let report = Consolidated {
+        snapshots_dropped: dropped as u64,
+        tips_dropped: tips_dropped as u64,
+        ..Consolidated::default()
+    };
     Ok(Some(Outdated { refs: remaining, chain, report }))
 }
 
@@ -212,7 +221,7 @@ fn rewrite(
     chain: &Pack,
     folder: &Path,
     cancel: &CancellationToken,
-) -> Result<Pack, GitError> {
+) -> Result<(Pack, Vec<Pointer>), GitError> {
     let view = View::copy(mirror, folder, cancel)?;
     if let Some(problem) = view.damage().first() {
         return Err(GitError::Damaged(problem.clone()));
@@ -225,8 +234,8 @@ fn rewrite(
     let needed = links::reachable(&objects, tips.iter().copied(), cancel)?;
     let named = needed.iter().map(|(oid, name)| (*oid, name.as_deref()));
     let merged = pack::build(&repository, named, folder)?;
-    examine::prove(std::slice::from_ref(&merged), &tips, cancel)?;
-    Ok(merged)
+    let proven = examine::prove(std::slice::from_ref(&merged), &tips, cancel)?;
+    Ok((merged, proven.pointers))
 }
 
 /// Removes packs that another one has replaced.

@@ -24,6 +24,7 @@ use crate::git::pack::links;
 use crate::git::pack::links::Sieve;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view::View;
+use crate::git::pointer::Pointer;
 use crate::git::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use crate::scratch::Scratch;
 use crate::text::printable;
@@ -59,6 +60,9 @@ pub struct Verification {
     pub bytes: u64,
     /// Everything that is wrong.
     pub damage: Vec<Damage>,
+    /// The large files that blobs in the packs stand for.
+    #[serde(skip)]
+    pub pointers: Vec<Pointer>,
 }
 
 /// Says how thoroughly a mirror is verified.
@@ -98,6 +102,8 @@ pub fn verify(
         Err(error) => return Err(error),
     }
     found.report.damage.truncate(DAMAGE_MAX);
+    found.report.pointers.sort_unstable();
+    found.report.pointers.dedup();
     Ok(found.report)
 }
 
@@ -292,6 +298,7 @@ impl Findings {
             match examine(&pack, scratch, depth, cancel) {
                 Ok(examined) => {
                     self.report.objects += examined.objects;
+                    self.report.pointers.extend(examined.pointers);
                     packs.needs.extend(examined.needs);
                 }
                 Err(GitError::Cancelled) => return Err(GitError::Cancelled),

@@ -2,6 +2,7 @@
 
 mod fetching;
 mod pointers;
+mod proving;
 mod saying;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,159 @@
+//! What is stored is proven, repaired, taken over and given up together with the git objects that need it.
+
+use serde_json::{Value, json};
+
+use super::{GitLfs, asked, content, missing, sums, track, with_large_files};
+use crate::world::{World, flip_in_the_middle, git};
+
+fn verify(world: &World, arguments: &[&str], code: i32) -> Value {
+    let arguments = [&["verify", "--json"], arguments].concat();
+    world.run(&arguments).expect(code).json()[0].clone()
+}
+
+#[test]
+fn a_content_that_is_lost_or_changed_is_found_and_repaired() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n", b"three three\n"]);
+    world.run_json(0);
+    let verified = verify(&world, &[], 0);
+    assert_eq!(verified["large_files"]["stored"], 3);
+    std::fs::remove_file(content(&world, "acme/site", &oids[0])).unwrap();
+    let flipped = content(&world, "acme/site", &oids[1]);
+    std::fs::remove_file(&flipped).unwrap();
+    std::fs::write(&flipped, "two tw0\n").unwrap();
+    // What is not there is told at once, a wrong byte by reading.
+    let damage = |verified: &Value| -> Vec<String> {
+        verified["damage"].as_array().unwrap().iter().map(|it| it["object"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(damage(&verify(&world, &[], 1)), [oids[0].clone()]);
+    let mut found = damage(&verify(&world, &["--deep"], 1));
+    found.sort();
+    let mut lost = vec![oids[0].clone(), oids[1].clone()];
+    lost.sort();
+    assert_eq!(found, lost);
+    // A run proves what was found to be damaged, and says so until it is repaired.
+    let summary = world.run_json(1);
+    assert!(summary["failures"][0]["hint"].as_str().unwrap().contains("--repair"), "{summary:#}");
+    world.sandbox.clear_requests();
+    world.run(&["run", "--repair", "acme/site"]).expect(0);
+    assert_eq!(asked(&world), (1, 2), "what is whole does not come again");
+    judge.assert_complete(&world.mirror("acme/site"));
+    verify(&world, &["--deep"], 0);
+    world.run_json(0);
+}
+
+#[test]
+fn a_run_reads_its_share_of_large_files() {
+    let world = World::new();
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.run_json(0);
+    let path = content(&world, "acme/site", &oids[0]);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "0ne\n").unwrap();
+    let later = chrono::Utc::now() + chrono::TimeDelta::weeks(13);
+    let summary = world.run_at(later, &[]);
+    assert_eq!(summary.proof.large_files_verified, 1);
+    assert_eq!(summary.proof.damaged, ["acme/site"]);
+    assert_eq!(summary.failures.len(), 1, "{summary:#?}");
+}
+
+/// Makes a mirror as a ghbk left it that did not fetch large files.
+fn forget_large_files(world: &World, full_name: &str) {
+    let _ = std::fs::remove_dir_all(world.mirror(full_name).join("lfs"));
+    let runs = world.root.join(".ghbk/runs");
+    for entry in std::fs::read_dir(&runs).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let lines = lines.lines().filter(|line| !line.contains(r#""kind":"part""#));
+        let lines = lines.map(|line| line.replace(r#""pointers_known":["code"],"#, "") + "\n");
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+    }
+    std::fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+}
+
+#[test]
+fn a_mirror_that_an_older_ghbk_made_gets_its_large_files() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.add("acme/plain");
+    world.run_json(0);
+    forget_large_files(&world, "acme/site");
+    let verified = world.run(&["verify", "--json"]).expect(0).json();
+    assert_eq!(verified[1]["large_files"]["not_looked_for"], 2, "{verified:#}");
+    world.sandbox.clear_requests();
+    let summary = world.run(&["run", "--large-files", "--json"]).expect(0).json();
+    assert_eq!(sums(&summary)["counts"]["downloaded"], 2, "{summary:#}");
+    judge.assert_complete(&world.mirror("acme/site"));
+    // And once that is known, nothing is looked at again.
+    world.sandbox.clear_requests();
+    let summary = world.run(&["run", "--large-files", "--json"]).expect(0).json();
+    assert_eq!((asked(&world), &summary["proof"]["mirrors_verified"]), ((0, 0), &json!(0)));
+}
+
+#[test]
+fn its_turn_of_verification_finds_them_too() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    with_large_files(&world, "acme/site", &[b"one\n"]);
+    world.run_json(0);
+    forget_large_files(&world, "acme/site");
+    let later = chrono::Utc::now() + chrono::TimeDelta::weeks(13);
+    let summary = world.run_at(later, &[]);
+    assert_eq!(summary.counts.failed, 0, "{summary:#?}");
+    judge.assert_complete(&world.mirror("acme/site"));
+}
+
+#[test]
+fn what_retention_gives_up_takes_its_large_files_along() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    let editor = world.add("acme/site");
+    track(&editor);
+    let lost = editor.large_file("main", "a.bin", b"pushed over\n").unwrap();
+    let start = chrono::Utc::now() - chrono::TimeDelta::weeks(200);
+    let settings = [("GHBK_RETENTION__KEEP", "30 days"), ("GHBK_STORE__PACKS_MAX", "4")];
+    world.run_at(start, &settings);
+    editor.force_push("main").unwrap();
+    let kept = editor.large_file("main", "b.bin", b"still there\n").unwrap();
+    for week in 1..12 {
+        editor.commit("main", "README.md", &format!("week {week}\n")).unwrap();
+        let summary = world.run_at(start + chrono::TimeDelta::weeks(week), &settings);
+        assert_eq!(summary.counts.failed, 0, "{summary:#?}");
+    }
+    assert!(!content(&world, "acme/site", &lost).exists());
+    assert!(content(&world, "acme/site", &kept).exists());
+    judge.assert_complete(&world.mirror("acme/site"));
+    verify(&world, &["--deep"], 0);
+}
+
+#[test]
+fn what_was_pushed_over_keeps_its_large_files_without_retention() {
+    let world = World::new();
+    let editor = world.add("acme/site");
+    track(&editor);
+    let lost = editor.large_file("main", "a.bin", b"pushed over\n").unwrap();
+    world.run_json(0);
+    editor.force_push("main").unwrap();
+    std::fs::remove_dir_all(world.sandbox.repositories().join("acme/site.git/lfs")).unwrap();
+    world.run_json(0);
+    assert!(content(&world, "acme/site", &lost).exists());
+    verify(&world, &["--deep"], 0);
+}
+
+#[test]
+fn adoption_takes_over_what_a_clone_has_and_the_next_run_fetches_the_rest() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n", b"three three\n"]);
+    let clone = world.root.join("acme/site");
+    let url = world.sandbox.url().replace("http://", &format!("http://x:{}@", world.sandbox.token()));
+    judge.git(&world.root, &["clone", "--quiet", &format!("{url}/acme/site.git"), clone.to_str().unwrap()]);
+    let in_clone = |oid: &str| clone.join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid);
+    std::fs::remove_file(in_clone(&oids[0])).unwrap();
+    flip_in_the_middle(&in_clone(&oids[1]));
+    git(&clone.join(".git"), &["remote", "set-url", "origin", &format!("{}/acme/site.git", world.sandbox.url())]);
+    let summary = world.run(&["adopt", "--json"]).expect(0).json()["summary"].clone();
+    assert_eq!(sums(&summary)["counts"]["adopted"], 1, "{summary:#}");
+    assert_eq!(missing(&world, "acme/site").len(), 2);
+    world.sandbox.clear_requests();
+    world.run_json(0);
+    assert_eq!(asked(&world), (1, 2));
+    judge.assert_complete(&world.mirror("acme/site"));
+}
