@@ -270,6 +270,9 @@ pub struct RestoreArgs {
     /// Fails if any ref or file cannot be restored whole, instead of restoring the others
     #[arg(long)]
     pub strict: bool,
+    /// Leaves out the contents of large files (Git LFS): pointers stand for them
+    #[arg(long)]
+    pub without_large_files: bool,
     /// The wiki instead of the code
     #[arg(long)]
     pub wiki: bool,

@@ -8,11 +8,14 @@
 
 mod batch;
 pub mod check;
+pub mod check_out;
 pub mod contents;
 mod error;
 pub mod fetch;
 pub mod missing;
+pub mod restore;
 pub mod retain;
+pub(crate) mod send;
 pub mod server;
 
 pub use error::LfsError;

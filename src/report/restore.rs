@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::{count, duration};
+use super::{count, duration, size};
 use crate::git::mirror::extract::Extracted;
 use crate::git::mirror::restore::LostRef;
+use crate::git::pointer::LfsOid;
 use crate::names::{RepositoryId, RunId};
 
 /// What `ghbk restore --json` prints; a contract with scripts.
@@ -49,6 +50,8 @@ pub struct Report {
     pub checked_out_otherwise: Vec<String>,
     /// The files, if those at some paths were asked for and not the repository.
     pub files: Option<Extracted>,
+    /// The contents of its large files; none if it has no pointers.
+    pub large_files: Option<LargeFiles>,
     /// Where it was sent.
     pub pushed: Option<Pushed>,
     /// How long it took.
@@ -61,7 +64,46 @@ impl Report {
         !self.has_checkout_failed
             && self.lost.is_empty()
             && self.files.as_ref().is_none_or(|files| files.lost.is_empty())
+            && self.large_files.as_ref().is_none_or(|files| files.lost.is_empty())
+            && self.pushed.as_ref().is_none_or(|pushed| !pushed.has_no_lfs)
     }
+}
+
+/// Describes the large files of what was restored.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LargeFiles {
+    /// Contents that are beside the packs, each checked against its id.
+    pub stored: u64,
+    /// Their size in bytes.
+    pub stored_bytes: u64,
+    /// Files in the working tree that have their contents.
+    pub checked_out: u64,
+    /// Files that are pointers, because their contents are not there.
+    pub pointers: Vec<String>,
+    /// Contents that the store never had.
+    pub missing: Vec<MissingFile>,
+    /// Contents that the store has lost.
+    pub lost: Vec<MissingFile>,
+    /// Whether they were left out by choice.
+    pub is_left_out: bool,
+}
+
+impl LargeFiles {
+    /// Lists the contents that are not there, whyever.
+    pub fn not_there(&self) -> impl Iterator<Item = LfsOid> {
+        self.missing.iter().chain(&self.lost).map(|file| file.oid)
+    }
+}
+
+/// Names a large file whose content is not there.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingFile {
+    /// Its id.
+    pub oid: LfsOid,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Why.
+    pub why: String,
 }
 
 /// Describes a push of which the server says that it has everything.
@@ -71,6 +113,10 @@ pub struct Pushed {
     pub url: String,
     /// The refs that it has now.
     pub refs: u64,
+    /// Large files that were sent.
+    pub large_files: u64,
+    /// Whether the server has no LFS, so that none could be sent.
+    pub has_no_lfs: bool,
 }
 
 /// How many refs or files are named one by one.
@@ -89,6 +135,9 @@ pub fn text(report: &Report) -> String {
         Some(files) => files_text(&mut out, files, &took),
         None => refs_text(&mut out, report, &took),
     }
+    if let Some(files) = &report.large_files {
+        large_files_text(&mut out, files, &report.repository);
+    }
     if let Some(reason) = &report.not_checked_out {
         let _ = writeln!(out, "warning: the files are not checked out: {reason}");
         if report.refs > 0 {
@@ -102,7 +151,18 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(out, "  hint: remove them, then `git checkout -- .` in the restored folder");
     }
     if let Some(pushed) = &report.pushed {
-        let _ = writeln!(out, "pushed {} to {}", count(pushed.refs, "ref", "refs"), pushed.url);
+        let large_files = match pushed.large_files {
+            0 => String::new(),
+            number => format!(" and {}", count(number, "large file", "large files")),
+        };
+        let _ = writeln!(out, "pushed {}{large_files} to {}", count(pushed.refs, "ref", "refs"), pushed.url);
+        if pushed.has_no_lfs {
+            let _ = writeln!(out, "warning: that server has no Git LFS, so no large file could be sent");
+            let _ = writeln!(
+                out,
+                "  hint: restore to a folder, and keep its lfs/objects; or push to a server that has LFS"
+            );
+        }
         if let Some(branch) = report.head.strip_prefix("ref: refs/heads/") {
             let _ = writeln!(out, "  its default branch was {branch}: set it in the new repository's settings");
         }
@@ -153,6 +213,35 @@ fn files_text(out: &mut String, files: &Extracted, took: &str) {
     if !files.submodules.is_empty() {
         let _ = writeln!(out, "submodules, whose files are in other repositories, are empty folders:");
         list(out, "", files.submodules.iter());
+    }
+}
+
+fn large_files_text(out: &mut String, files: &LargeFiles, repository: &str) {
+    let number = |count: usize| count as u64;
+    if files.is_left_out {
+        let _ = writeln!(out, "large files: left out");
+        return;
+    }
+    let mut words = vec![format!("{} there ({})", files.stored, size(files.stored_bytes))];
+    if files.checked_out > 0 {
+        words.push(format!("{} with contents", count(files.checked_out, "file", "files")));
+    }
+    let _ = writeln!(out, "large files: {}, each checked against its id", words.join(", "));
+    for (what, files) in [("not restored, the store has lost it", &files.lost), ("never backed up", &files.missing)] {
+        let named = files.iter().map(|file| format!("{} ({}): {}", file.oid, size(file.size_bytes), file.why));
+        list(out, &format!("{what}: "), named);
+    }
+    if !files.pointers.is_empty() {
+        let pointers = count(number(files.pointers.len()), "file is a pointer", "files are pointers");
+        let _ = writeln!(out, "warning: {pointers}, because the contents are not there:");
+        list(out, "", files.pointers.iter());
+    }
+    if !files.lost.is_empty() {
+        let repository = repository.trim_end_matches(".wiki");
+        let _ = writeln!(out, "  hint: `ghbk run --repair {repository}` fetches what GitHub still has");
+    } else if !files.missing.is_empty() {
+        let _ =
+            writeln!(out, "  hint: with git-lfs installed, `git -c lfs.skipdownloaderrors=true` goes on without them");
     }
 }
 

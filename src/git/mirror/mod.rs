@@ -8,6 +8,7 @@
 pub mod adopt;
 pub mod changes;
 pub mod consolidate;
+pub(crate) mod dependents;
 pub mod extract;
 mod history;
 pub(crate) mod lfs_config;

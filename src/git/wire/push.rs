@@ -65,15 +65,25 @@ pub fn pushable(refs: &Refs, pull_requests: bool) -> Refs {
 }
 
 impl Push<'_> {
+    /// Sees that the new repository is there, empty, and may be written to.
+    ///
+    /// # Errors
+    /// [`GitError::NotEmpty`], or what the server says.
+    pub async fn check(&self) -> Result<(), GitError> {
+        self.empty().await.map(drop)
+    }
+
+    async fn empty(&self) -> Result<ReceiverAdvertisement, GitError> {
+        let before = self.advertised().await?;
+        if before.refs.is_empty() { Ok(before) } else { Err(GitError::NotEmpty(before.refs.len())) }
+    }
+
     /// Sends everything, then asks the server what it has.
     ///
     /// # Errors
     /// [`GitError::NotEmpty`] before anything is sent; [`GitError::Refused`] if the server takes a ref not in.
     pub async fn send(&self) -> Result<(), GitError> {
-        let before = self.advertised().await?;
-        if !before.refs.is_empty() {
-            return Err(GitError::NotEmpty(before.refs.len()));
-        }
+        let before = self.empty().await?;
         let pack = self.build_pack().await?;
         let answer = self.request(&before, &pack).await?;
         if before.can(SIDE_BAND) {

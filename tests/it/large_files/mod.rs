@@ -3,6 +3,7 @@
 mod fetching;
 mod pointers;
 mod proving;
+mod restoring;
 mod saying;
 
 use std::path::{Path, PathBuf};

@@ -1,20 +1,22 @@
 //! `ghbk restore`: a repository as it was, in a new folder, proven complete.
 
+mod files;
+mod push;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+use self::files::restore_large_files;
+use self::push::{failed_push, push, target};
 use super::destination::{Parents, check_destination, refuse_existing};
 use super::point::{self, Chosen, Point};
 use super::{Context, open_store, print, print_json};
 use crate::blocking::unblock;
 use crate::cli::RestoreArgs;
-use crate::config::{self, AuthKind};
 use crate::disk::sync_file_system;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
@@ -22,16 +24,13 @@ use crate::git::mirror::extract::{ExtractError, Extracted, extract};
 use crate::git::mirror::restore::{Form, Order, Restored, restore as restore_mirror};
 use crate::git::mirror::snapshot::{Content, content};
 use crate::git::pack::reader::ObjectReader;
+use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
-use crate::git::wire::push::{Push, pushable};
-use crate::git::wire::server::git_base;
-use crate::github::http_client;
-use crate::report::restore::{Pushed, Report, text};
+use crate::git::wire::push::pushable;
+use crate::report::restore::{Report, text};
 use crate::scratch::{self, Scratch};
-use crate::secrets::{self, env_var};
 use crate::signals::Signals;
 use crate::store::{MirrorKind, Store};
-use crate::text::keep_secret;
 
 pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result<Exit, Error> {
     let cancel = CancellationToken::new();
@@ -86,80 +85,10 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
 struct Built {
     report: Report,
     refs: Refs,
+    pointers: Vec<Pointer>,
     /// Where it lies; in a folder that goes away with this, if no destination was named.
     repository: PathBuf,
     _temporary: Option<Scratch>,
-}
-
-/// Where to send it, and with what token.
-struct Target {
-    url: Url,
-    token: SecretString,
-    client: reqwest::Client,
-}
-
-/// The variable that holds a token which may write; the configured one should not be able to.
-const PUSH_TOKEN: &str = "GHBK_PUSH_TOKEN";
-
-/// Checks the address and finds the token for it, before anything is restored.
-async fn target(context: &Context, url: &Url) -> Result<Target, Error> {
-    let usage = |message: String, hint: &str| Error::new(Exit::Usage, message, hint);
-    if !url.username().is_empty() || url.password().is_some() {
-        let hint = "leave it out, and set GHBK_PUSH_TOKEN";
-        return Err(usage("--push: the address holds a user name or a password".to_owned(), hint));
-    }
-    if let Err(reason) = config::check_server_url(url) {
-        return Err(usage(format!("--push {url}: {reason}"), "as in https://github.com/OWNER/NEW.git"));
-    }
-    let token = if let Some(token) = env_var(PUSH_TOKEN) {
-        let token = SecretString::from(token.trim().to_owned());
-        keep_secret(&token);
-        token
-    } else {
-        let api_url: Option<Url> = context.config.github.api_url.parse().ok();
-        let is_configured = api_url.is_some_and(|api_url| git_base(&api_url).origin() == url.origin());
-        if !is_configured || context.config.github.auth == AuthKind::App {
-            let hint = "set GHBK_PUSH_TOKEN to a token that may write to the new repository";
-            return Err(Error::new(Exit::Impossible, "there is no token to push with", hint));
-        }
-        secrets::read(&context.config, &env_var).await.github?
-    };
-    // The server answers when it has taken in everything, which may take long.
-    let client = http_client(&context.config.github, context.config.limits.repository_timeout)?;
-    Ok(Target { url: url.clone(), token, client })
-}
-
-fn failed_push(error: &GitError) -> Error {
-    let message = format!("restored, but not pushed: {error}");
-    let usage = matches!(error, GitError::NotEmpty(_));
-    Error::new(if usage { Exit::Usage } else { Exit::Impossible }, message, error.hint())
-}
-
-async fn push(context: &Context, built: Built, target: Target) -> Result<Report, Error> {
-    let scratch = Scratch::create(&context.config.store.scratch);
-    let scratch = scratch.map_err(|error| {
-        let message = format!("cannot create a folder in {}: {error}", context.config.store.scratch.display());
-        Error::new(Exit::Impossible, message, "set store.scratch to a folder on local disk that ghbk may write to")
-    })?;
-    let Built { mut report, refs, repository, _temporary } = built;
-    if refs.is_empty() {
-        return Err(Error::new(
-            Exit::Usage,
-            "there is nothing to push: it has no refs",
-            "choose another point in time",
-        ));
-    }
-    report.pushed = Some(Pushed { url: target.url.to_string(), refs: refs.len() as u64 });
-    let push = Push {
-        client: target.client,
-        url: target.url,
-        token: &target.token,
-        repository,
-        refs,
-        scratch: scratch.path(),
-    };
-    push.send().await.map_err(|error| failed_push(&error))?;
-    Ok(report)
 }
 
 /// Chooses, builds beside the destination, proves, and only then makes it visible.
@@ -213,6 +142,16 @@ fn build(
         let files = restore_files(view.objects(), &content, arguments, &building, &name, cancel)?;
         (Restored::default(), Some(files))
     };
+    let pointers = restored.pointers.clone();
+    let mut large_files = None;
+    if !pointers.is_empty() || files.is_some() {
+        let git_dir = if arguments.checkout { building.join(".git") } else { building.clone() };
+        large_files = restore_large_files(view.mirror(), &building, &git_dir, &pointers, arguments, cancel)?;
+    }
+    if let Some(lost) = large_files.as_ref().and_then(|files| files.lost.first()).filter(|_| arguments.strict) {
+        let message = format!("{name} is not restored: large file {}: {}", lost.oid, lost.why);
+        return Err(Error::new(Exit::Partial, message, "without --strict, everything else is restored"));
+    }
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
@@ -246,10 +185,11 @@ fn build(
         has_checkout_failed: restored.has_checkout_failed,
         checked_out_otherwise: restored.checked_out_otherwise,
         files,
+        large_files,
         pushed: None,
         duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
-    Ok(Built { report, refs, repository, _temporary: temporary })
+    Ok(Built { report, refs, pointers, repository, _temporary: temporary })
 }
 
 fn not_restored(name: &str, error: &GitError) -> Error {

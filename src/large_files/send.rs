@@ -1,0 +1,84 @@
+//! Sending large files to a new repository, before the refs that need them.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+use url::Url;
+
+use super::batch::{Granted, Operation};
+use super::contents::Contents;
+use super::error::LfsError;
+use super::server::LfsServer;
+use crate::git::pointer::{LfsOid, Pointer};
+use crate::limits::{Waited, with_retries};
+
+const BATCH: usize = 100;
+const AT_ONCE: usize = 8;
+const RETRIES: u32 = 4;
+
+/// What the server has now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Contents that were sent.
+    pub(crate) files: u64,
+    /// Their size in bytes.
+    pub(crate) bytes: u64,
+    /// Contents that it had already.
+    pub(crate) already: u64,
+    /// Whether it speaks no LFS.
+    pub(crate) has_no_lfs: bool,
+}
+
+/// Sends the contents that a repository has of some pointers, but for those that are not there.
+///
+/// # Errors
+/// [`LfsError`] at the first that the server does not take.
+pub(crate) async fn send(
+    server: &LfsServer,
+    endpoint: &Url,
+    git_dir: &Path,
+    pointers: &[Pointer],
+    not_there: &HashSet<LfsOid>,
+) -> Result<Sent, LfsError> {
+    let contents = Contents::of(git_dir);
+    let is_there = |pointer: &&Pointer| pointer.size_bytes > 0 && !not_there.contains(&pointer.oid);
+    let pointers: Vec<Pointer> = pointers.iter().filter(is_there).copied().collect();
+    let mut sent = Sent::default();
+    for batch in pointers.chunks(BATCH) {
+        let granted = with_retries(server.gate(), RETRIES, async || {
+            server.batch(endpoint, Operation::Upload, batch, &Waited::default()).await
+        });
+        let mut granted = match granted.await {
+            // Whoever has no LFS takes no file of it.
+            Err(LfsError::NotFound(_)) if sent == Sent::default() => return Ok(Sent { has_no_lfs: true, ..sent }),
+            granted => granted?,
+        };
+        let mut to_send = Vec::new();
+        for pointer in batch {
+            match granted.remove(&pointer.oid) {
+                Some(Granted::Actions { transfer, verify }) => to_send.push((*pointer, transfer, verify)),
+                Some(Granted::Nothing) => sent.already += 1,
+                Some(Granted::Refused { code, said }) => {
+                    return Err(LfsError::Protocol(format!("large file {} is refused ({code}): {said}", pointer.oid)));
+                }
+                None => return Err(LfsError::Protocol(format!("it says nothing of large file {}", pointer.oid))),
+            }
+        }
+        let contents = &contents;
+        let mut sending = stream::iter(to_send)
+            .map(|(pointer, transfer, verify)| async move {
+                let path = contents.path(&pointer.oid);
+                let upload = with_retries(server.gate(), RETRIES, async || {
+                    server.upload(endpoint, (&transfer, verify.as_deref()), &path, pointer).await
+                });
+                upload.await.map(|()| pointer.size_bytes)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(done) = sending.next().await {
+            sent.bytes += done?;
+            sent.files += 1;
+        }
+    }
+    Ok(sent)
+}
