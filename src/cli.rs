@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::config::DEFAULT_CONFIG_PATH;
 use crate::git::mirror::extract::tree_path;
+use crate::git::pointer::LfsOid;
 use crate::moment::Moment;
 use crate::names::{FullName, RunId, Wanted};
 
@@ -181,6 +182,16 @@ and the command that removes it is printed. Until a missing mirror is forgotten,
 failure, because the snapshots of the old one are missing. A repository that GitHub still lists is mirrored anew by the \
 next run, unless github.exclude names it. Needs neither network nor token.")]
     Forget(ForgetArgs),
+    /// Says that large files which GitHub no longer has are known to be gone
+    #[command(after_long_help = "\
+Examples:
+  ghbk accept acme/site             all of them that can be, with their ids
+  ghbk accept acme/site 4d7a2146…   only this one, by its whole id
+
+A large file that GitHub does not have is a failure once and a warning from then on; this ends the warning. It gives up \
+nothing: every run goes on asking, and `ghbk status` goes on counting. What could not be fetched for any other reason \
+stays a failure. Needs neither network nor token.")]
+    Accept(AcceptArgs),
     /// Checks configuration, store, secrets, GitHub and Slack, one line each
     #[command(after_long_help = "\
 Examples:
@@ -318,6 +329,17 @@ pub struct ForgetArgs {
     /// Forgets the mirror of its wiki alone
     #[arg(long)]
     pub wiki: bool,
+}
+
+/// Arguments of `ghbk accept`.
+#[derive(Clone, Debug, Args)]
+pub struct AcceptArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO")]
+    pub repository: Wanted,
+    /// Only these, by their ids (SHA-256)
+    #[arg(value_name = "OID")]
+    pub files: Vec<LfsOid>,
 }
 
 /// Arguments of `ghbk check`.

@@ -1,5 +1,6 @@
 //! One file a verb. Commands put the rooms together, print results on standard output, and decide the exit status.
 
+mod accept;
 mod adopt;
 mod check;
 mod daemon;
@@ -55,7 +56,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
     let log_file = match cli.command {
         Command::Daemon => LogFile::Required,
-        Command::Run(_) | Command::Adopt(_) | Command::Forget(_) => LogFile::IfPermitted,
+        Command::Run(_) | Command::Adopt(_) | Command::Forget(_) | Command::Accept(_) => LogFile::IfPermitted,
         _ => LogFile::Unused,
     };
     logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
@@ -72,6 +73,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
+        Command::Accept(arguments) => accept::accept(&context, arguments).await,
         Command::Forget(arguments) => forget::forget(&context, arguments).await,
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use tokio_util::sync::CancellationToken;
 
 use super::contents::{ContentError, Contents};
-use super::missing::{Missing, Why};
+use super::missing::{ACCEPTED, Missing, Why};
 use crate::disk::DiskError;
 use crate::git::pointer::{LfsOid, Pointer};
 
@@ -43,7 +43,7 @@ impl Checked {
         let mut counts: BTreeMap<String, u64> =
             self.missing.iter().map(|(why, count)| (why.name().to_owned(), *count)).collect();
         if self.accepted > 0 {
-            counts.insert("accepted".to_owned(), self.accepted);
+            counts.insert(ACCEPTED.to_owned(), self.accepted);
         }
         counts
     }

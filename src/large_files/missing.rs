@@ -76,6 +76,9 @@ pub struct Owed {
     pub is_accepted: bool,
 }
 
+/// The count of those that are accepted.
+pub(super) const ACCEPTED: &str = "accepted";
+
 /// The folder of large files in a mirror.
 pub(crate) const FOLDER: &str = "lfs";
 /// The name of the list in it.
@@ -199,6 +202,18 @@ impl Missing {
     /// Says whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// Counts what is missing for each reason, and what of it is accepted.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for owed in self.files.values() {
+            let names = [Some(owed.why.name()), owed.is_accepted.then_some(ACCEPTED)];
+            for name in names.into_iter().flatten() {
+                *counts.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Returns the entry of a large file.

@@ -158,7 +158,7 @@ pub struct PartSums {
 
 impl PartSums {
     /// Adds what happened in one mirror.
-    pub(super) fn add(&mut self, state: PartState, (counts, totals): (&PartCounts, &PartCounts)) {
+    pub fn add(&mut self, state: PartState, (counts, totals): (&PartCounts, &PartCounts)) {
         *self.states.entry(state).or_default() += 1;
         for (sums, more) in [(&mut self.counts, counts), (&mut self.totals, totals)] {
             for (name, count) in more {

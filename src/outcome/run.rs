@@ -141,6 +141,8 @@ pub enum Trigger {
     Verification,
     /// A person who says that a mirror is meant to be gone.
     Forget,
+    /// A person who says that large files are known to be gone.
+    Acceptance,
     /// Something that a later version of ghbk wrote.
     #[serde(other)]
     Unknown,

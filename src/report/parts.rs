@@ -1,5 +1,7 @@
 //! How each kind of data beside refs fared in a run, a line each.
 
+use std::collections::BTreeMap;
+
 use super::{count, size};
 use crate::outcome::{Kind, PartCounts, PartSums, RunSummary};
 
@@ -31,6 +33,18 @@ fn large_files(sums: &PartSums) -> Vec<String> {
     }
     words.extend(missing(&sums.totals));
     words
+}
+
+/// Words what there is of each kind in the whole store.
+pub(super) fn stored(parts: &BTreeMap<Kind, PartSums>) -> Vec<String> {
+    let Some(sums) = parts.get(&Kind::LargeFiles) else { return Vec::new() };
+    let of = |name: &str| sums.totals.get(name).copied().unwrap_or_default();
+    let mut words = missing(&sums.totals);
+    if of("stored") == 0 && words.is_empty() {
+        return Vec::new();
+    }
+    words.insert(0, format!("{} stored ({})", of("stored"), size(of("stored_bytes"))));
+    vec![format!("large files: {}", words.join(", "))]
 }
 
 /// Words what is not there, and why.

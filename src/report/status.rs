@@ -1,5 +1,6 @@
 //! The state of the backup for people and for scripts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
@@ -7,8 +8,8 @@ use serde::Serialize;
 
 use super::{count, duration, hours_between};
 use crate::names::{FullName, RunId};
-use crate::outcome::{RunStatus, RunSummary, State};
-use crate::store::{Index, RunRecord};
+use crate::outcome::{Kind, PartCounts, PartSums, RunStatus, RunSummary, State};
+use crate::store::{Index, Marks, RunRecord};
 use crate::text::some_of;
 
 /// What `ghbk status --json` prints; a contract with scripts.
@@ -28,6 +29,10 @@ pub struct Status {
     repositories: Vec<MirrorStatus>,
     /// The newest runs, newest first.
     runs: Vec<PastRun>,
+    /// How each kind of data beside refs stands, in all mirrors.
+    parts: BTreeMap<Kind, PartSums>,
+    /// Mirrors that were made before ghbk fetched large files and have not been looked through yet.
+    not_looked_through: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +52,9 @@ struct MirrorStatus {
     state: &'static str,
     last_success: Option<DateTime<Utc>>,
     verified_at: Option<DateTime<Utc>>,
+    /// How the kinds of data beside refs stand.
+    #[serde(skip_serializing_if = "Marks::is_empty")]
+    parts: Marks,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,12 +126,28 @@ impl Status {
                 },
                 last_success: mirror.last_success,
                 verified_at: mirror.verified_at,
+                parts: mirror.parts.clone(),
             })
             .collect();
         repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));
         let hours_since_success = index.last_success.filter(|at| *at <= now).map(|at| hours_between(at, now));
         let last_run = records.iter().find_map(|record| record.summary.clone());
-        Self { last_run, last_full_run, running, next_run, hours_since_success, repositories, runs }
+        let mut parts: BTreeMap<Kind, PartSums> = BTreeMap::new();
+        for (_, kind, mark) in index.mirrors.values().flat_map(|mirror| mirror.parts.iter()) {
+            parts.entry(kind).or_default().add(mark.state, (&PartCounts::new(), &mark.totals));
+        }
+        let unknown = index.mirrors.values().filter(|mirror| !mirror.gone && !mirror.has_known_pointers());
+        Self {
+            last_run,
+            last_full_run,
+            running,
+            next_run,
+            hours_since_success,
+            repositories,
+            runs,
+            parts,
+            not_looked_through: unknown.count() as u64,
+        }
     }
 
     /// Words the state for a terminal. `times` are shown relative to `now`.
@@ -189,12 +213,26 @@ impl Status {
                 let _ = writeln!(out, "  {}  {status}{scope}", run.started_at.format("%Y-%m-%d %H:%M UTC"));
             }
         }
+        for line in super::parts::stored(&self.parts) {
+            let _ = writeln!(out, "{line}");
+        }
+        if self.not_looked_through > 0 {
+            let _ = writeln!(
+                out,
+                "not looked through for large files yet: {}; the runs of the next weeks do, `ghbk run --large-files` at once",
+                count(self.not_looked_through, "mirror", "mirrors")
+            );
+        }
         if !self.repositories.is_empty() {
             let _ = writeln!(out, "mirrors: {}", self.repositories.len());
             let width = self.repositories.iter().map(|r| r.full_name.to_string().len()).max().unwrap_or_default();
             for mirror in &self.repositories {
                 let age = mirror.last_success.map_or_else(|| "never complete".to_owned(), ago);
-                let _ = writeln!(out, "  {:<7} {:<width$}  {age}", mirror.state, mirror.full_name.to_string());
+                let missing: Vec<String> =
+                    mirror.parts.iter().flat_map(|(_, _, mark)| super::parts::missing(&mark.totals)).collect();
+                let missing =
+                    if missing.is_empty() { String::new() } else { format!("; large files: {}", missing.join(", ")) };
+                let _ = writeln!(out, "  {:<7} {:<width$}  {age}{missing}", mirror.state, mirror.full_name.to_string());
             }
         }
         out

@@ -70,6 +70,10 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         let else_found = if summary.failures.is_empty() { String::new() } else { format!("; {}", failures(summary)) };
         return format!("forgotten: {}{else_found}", names.join(", "));
     }
+    if summary.trigger == Trigger::Acceptance {
+        let names: Vec<String> = summary.selection.iter().map(ToString::to_string).collect();
+        return format!("accepted that large files are gone: {}", names.join(", "));
+    }
     if summary.trigger == Trigger::Verification {
         return format!("verification found damage: {}", failures(summary));
     }

@@ -5,6 +5,7 @@
 //! repository's failure is an outcome, never an error of the run; only a bad token or a store that takes no more
 //! writes ends it early.
 
+mod acceptance;
 mod adoption;
 mod attempt;
 mod engine;
@@ -31,6 +32,7 @@ use crate::names::FullName;
 use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
 use crate::store::ends_the_run;
 
+pub use acceptance::Accepted;
 pub use adoption::Adoption;
 pub use forgetting::Forgetting;
 pub use session::Session;

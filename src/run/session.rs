@@ -86,7 +86,7 @@ impl Session {
         let newest = newest?;
         // Neither speaks to GitHub.
         let store = match request.trigger {
-            Trigger::Verification | Trigger::Forget => store,
+            Trigger::Verification | Trigger::Forget | Trigger::Acceptance => store,
             _ => store.of_host(&host_of(&config.github.api_url), stored_index.as_ref())?,
         };
         let mut tally = Tally::default();

@@ -22,7 +22,8 @@ pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<S
     for record in all_runs(store).ok()?.filter_map(Result::ok) {
         let Some(summary) = record.summary else { continue };
         if !record.is_full {
-            let good = record.outcomes.iter().filter(|outcome| outcome.is_complete());
+            let is_whole = |id| record.parts.iter().all(|part| part.id != id || part.is_complete());
+            let good = record.outcomes.iter().filter(|outcome| outcome.is_complete() && is_whole(outcome.id));
             since.extend(good.map(|outcome| outcome.full_name.to_string()));
             continue;
         }

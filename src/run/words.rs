@@ -119,12 +119,7 @@ impl Report {
     pub(super) fn left(&mut self, missing: &Missing) {
         let totals = &mut self.outcome.totals;
         totals.retain(|name, _| name == STORED || name == STORED_BYTES);
-        for owed in missing.iter() {
-            Self::add(totals, owed.why.name(), 1);
-            if owed.is_accepted {
-                Self::add(totals, "accepted", 1);
-            }
-        }
+        totals.extend(missing.counts());
         self.outcome.is_owed = !missing.is_empty() && !self.is_left_out;
     }
 

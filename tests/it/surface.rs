@@ -5,7 +5,7 @@ use crate::world::{World, finish};
 #[test]
 fn help_teaches() {
     let world = World::new();
-    for verb in ["", "run", "daemon", "list", "status", "adopt", "forget", "check", "completions", "man"] {
+    for verb in ["", "run", "daemon", "list", "status", "adopt", "forget", "accept", "check", "completions", "man"] {
         let mut arguments: Vec<&str> = verb.split_whitespace().collect();
         arguments.push("--help");
         let ended = finish(world.ghbk(&arguments).env("COLUMNS", "100")).expect(0);

@@ -40,7 +40,7 @@ fn a_working_tree_has_the_contents_and_is_clean_with_and_without_git_lfs() {
     let editor = world.add("acme/site");
     track(&editor);
     editor.large_file("main", "a.bin", b"one\n").unwrap();
-    editor.large_file("main", "deep/er/b c.bin", &[9; 100_000]).unwrap();
+    editor.large_file("main", "deep/er/b c.bin", &vec![9; 100_000]).unwrap();
     // Not tracked: it stays the pointer that it is.
     editor.large_file("main", "untracked.txt", b"three\n").unwrap();
     world.run_json(0);
@@ -48,7 +48,7 @@ fn a_working_tree_has_the_contents_and_is_clean_with_and_without_git_lfs() {
     assert_eq!(report["large_files"]["checked_out"], 2);
     let folder = world.folder.path().join("site");
     assert_eq!(std::fs::read(folder.join("a.bin")).unwrap(), b"one\n");
-    assert_eq!(std::fs::read(folder.join("deep/er/b c.bin")).unwrap(), [9; 100_000]);
+    assert_eq!(std::fs::read(folder.join("deep/er/b c.bin")).unwrap(), vec![9; 100_000]);
     assert!(std::fs::read_to_string(folder.join("untracked.txt")).unwrap().starts_with("version"));
     assert_eq!(status(&folder), "");
     assert_eq!(judge.git(&folder, &["status", "--porcelain"]), "");

@@ -146,3 +146,43 @@ fn a_run_says_what_came() {
     let text = words(&world, 0);
     assert!(text.contains("large files: 2 fetched (12 B)"), "{text}");
 }
+
+#[test]
+fn a_person_accepts_what_is_gone() {
+    let world = World::new();
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n", b"three\n"]);
+    for oid in &oids[..2] {
+        std::fs::remove_file(of_origin(&world, "acme/site", oid)).unwrap();
+    }
+    world.sandbox.fault(Fault::on(format!("/media/acme/site/{}", oids[2])).status(500));
+    world.run_json(1);
+    let ended = world.run(&["accept", "acme/site", &oids[0]]).expect(0);
+    assert!(ended.stdout.contains("accepted: 1 missing large file of acme/site"), "{ended:#?}");
+    let ended = world.run(&["accept", "acme/site", &oids[2]]).expect(2);
+    assert!(ended.stderr.contains("only what GitHub says it does not have"), "{ended:#?}");
+    let report = world.run(&["accept", "acme/site", "--json"]).expect(0).json();
+    assert_eq!((report["accepted"].as_array().unwrap().len(), report["left"].as_array().unwrap().len()), (1, 1));
+    world.sandbox.clear_faults();
+    let summary = world.run_json(0);
+    assert_eq!(summary["warnings"], json!([]), "{summary:#}");
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("large files: 1 stored (6 B), 2 not on GitHub, 2 of these are accepted"), "{status}");
+    // It survives the loss of the index, and a repair.
+    std::fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    assert_eq!(world.run_json(0)["warnings"], json!([]));
+    let repaired = world.run(&["run", "--repair", "acme/site", "--json"]).expect(0).json();
+    let warnings = repaired["warnings"].as_array().unwrap();
+    assert!(!warnings.iter().any(|it| it.as_str().unwrap().contains("accept")), "{repaired:#}");
+}
+
+#[test]
+fn bad_ids_are_refused() {
+    let world = World::new();
+    with_large_files(&world, "acme/site", &[b"one\n"]);
+    world.run_json(0);
+    let ended = world.run(&["accept", "acme/site", "4d7a"]).expect(2);
+    assert!(ended.stderr.contains("not the SHA-256"), "{ended:#?}");
+    let ended = world.run(&["accept", "acme/site"]).expect(0);
+    assert!(ended.stdout.contains("nothing to accept"), "{ended:#?}");
+    world.run(&["accept", "acme/nothing"]).expect(2);
+}

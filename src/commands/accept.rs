@@ -1,0 +1,92 @@
+//! `ghbk accept`: says that large files which GitHub no longer has are known to be gone.
+//!
+//! What a newcomer would get wrong: this gives up nothing. Every run goes on asking for them, and `ghbk status` goes on counting
+//! them; only the warning ends.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, find_mirrors, open_store, print, print_json};
+use crate::blocking::on_store;
+use crate::cli::AcceptArgs;
+use crate::clock::Clock;
+use crate::error::{Error, Exit};
+use crate::git::pointer::LfsOid;
+use crate::large_files::missing::Owed;
+use crate::outcome::Trigger;
+use crate::run::{Accepted, Request, Session};
+use crate::store::Index;
+use crate::text::{count, size};
+
+/// What `ghbk accept --json` prints; a contract with scripts.
+#[derive(Serialize)]
+struct Report {
+    repository: String,
+    accepted: Vec<Owed>,
+    left: Vec<Owed>,
+}
+
+pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<Exit, Error> {
+    let config = Arc::clone(&context.config);
+    let index = on_store(move || Index::current(&open_store(&config)?)).await?;
+    let mut found = find_mirrors(&index, &arguments.repository)?;
+    let (id, mirror) = found.swap_remove(0);
+    let request = Request {
+        trigger: Trigger::Acceptance,
+        selection: vec![mirror.full_name.clone()],
+        repair: false,
+        large_files: false,
+    };
+    let (config, files) = (Arc::clone(&context.config), arguments.files.clone());
+    let Accepted { accepted, left, summary } = on_store(move || {
+        let session = Session::begin(config, request, Clock::system(), &CancellationToken::new())?;
+        session.accept(id, &|owed| files.is_empty() || files.contains(&owed.oid))
+    })
+    .await?;
+    if let Some(unknown) = arguments.files.iter().find(|oid| !is_among(oid, &accepted)) {
+        let is_left = is_among(unknown, &left);
+        let message = format!("{}: large file {unknown} is not accepted", mirror.full_name);
+        let hint = if is_left {
+            "only what GitHub says it does not have, or what is kept elsewhere, can be accepted"
+        } else {
+            "it is not missing, or is accepted already; without ids, `ghbk accept` takes all that can be"
+        };
+        return Err(Error::new(Exit::Usage, message, hint));
+    }
+    let report = Report { repository: mirror.full_name.to_string(), accepted, left };
+    if context.global.json {
+        print_json(&report)?;
+    } else {
+        print(&text(&report))?;
+    }
+    // Found while the store was looked through, as at the beginning of every run.
+    for failure in &summary.failures {
+        tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);
+    }
+    Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Partial })
+}
+
+fn is_among(oid: &LfsOid, files: &[Owed]) -> bool {
+    files.iter().any(|owed| owed.oid == *oid)
+}
+
+fn text(report: &Report) -> String {
+    let Report { repository, accepted, left } = report;
+    let mut out = match accepted.len() as u64 {
+        0 => format!("nothing to accept: no large file of {repository} is known to be gone\n"),
+        number => format!(
+            "accepted: {} of {repository}; runs go on asking for them, and no longer warn\n",
+            count(number, "missing large file", "missing large files")
+        ),
+    };
+    for (what, files) in [("accepted", accepted), ("not accepted", left)] {
+        for owed in files {
+            let since = owed.since.format("%Y-%m-%d");
+            let said = owed.said.as_deref().unwrap_or_else(|| owed.why.name());
+            out.push_str(&format!("  {what}  {}  {}  since {since}: {said}\n", owed.oid, size(owed.size_bytes)));
+        }
+    }
+    out
+}

@@ -1,0 +1,69 @@
+//! Large files that a person knows to be gone for good: noted in the mirror and recorded, so that no run warns of them any more.
+//!
+//! Writes the mirror's list of what is missing, the record and the index. Nothing that GitHub still has, or may have again, can be
+//! accepted: every run goes on asking for it.
+
+use super::Session;
+use crate::large_files::missing::{Missing, Owed};
+use crate::names::{MirrorKind, RepositoryId};
+use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary};
+use crate::store::{Record, StoreError};
+
+/// Tells what came of accepting.
+#[derive(Debug)]
+pub struct Accepted {
+    /// What is accepted now and was not before.
+    pub accepted: Vec<Owed>,
+    /// What is missing and not accepted.
+    pub left: Vec<Owed>,
+    /// How the run ended.
+    pub summary: Box<RunSummary>,
+}
+
+impl Session {
+    /// Accepts that large files of a repository are not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the mirror cannot be read or written, or the record cannot be written.
+    pub fn accept(mut self, id: RepositoryId, is_meant: &dyn Fn(&Owed) -> bool) -> Result<Accepted, StoreError> {
+        let tally = std::mem::take(&mut self.tally);
+        let (mut accepted, mut left) = (Vec::new(), Vec::new());
+        let known = self.index.mirrors.get(&id).cloned();
+        let kinds = known.iter().flat_map(|mirror| mirror.kinds().into_iter().map(move |kind| (mirror, kind)));
+        for (indexed, kind) in kinds {
+            let mirror = self.store.mirror_at(&indexed.place, kind);
+            let mut missing = Missing::read(mirror.path())?;
+            let before: Vec<Owed> = missing.iter().filter(|owed| !owed.is_accepted).cloned().collect();
+            let is_changed = missing.accept(is_meant) > 0;
+            let is_accepted = |owed: &&Owed| missing.get(&owed.oid).is_some_and(|now| now.is_accepted);
+            accepted.extend(before.iter().filter(is_accepted).cloned());
+            left.extend(before.iter().filter(|owed| !is_accepted(owed)).cloned());
+            if !is_changed {
+                continue;
+            }
+            self.store.refuse_links_on_the_way(&Missing::path(mirror.path()))?;
+            self.lock.confirm()?;
+            missing.write(mirror.path())?;
+            let part = self.part_of((id, kind), &missing);
+            self.write(&Record::Part(part.clone()))?;
+            self.index.record_part(&part);
+        }
+        let summary = Box::new(self.close(tally, RunEnd::Finished)?);
+        Ok(Accepted { accepted, left, summary })
+    }
+
+    /// Describes how the large files of a mirror stand now.
+    fn part_of(&self, (id, kind): (RepositoryId, MirrorKind), missing: &Missing) -> PartOutcome {
+        let mirror = &self.index.mirrors[&id];
+        let mark = mirror.parts.get(kind, Kind::LargeFiles);
+        let mut part = PartOutcome::new((id, mirror.full_name.clone()), kind, Kind::LargeFiles, self.clock.now());
+        let stored = mark.map(|mark| mark.totals.clone()).unwrap_or_default();
+        part.totals = stored.into_iter().filter(|(name, _)| name.starts_with("stored")).collect::<PartCounts>();
+        part.totals.extend(missing.counts());
+        part.is_owed = !missing.is_empty();
+        if let Some(mark) = mark {
+            part.state = mark.state;
+        }
+        part
+    }
+}
