@@ -18,6 +18,7 @@ use super::{Store, StoreError, ends_the_run};
 use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Thoroughness, verify};
+use crate::large_files::contents::Contents;
 use crate::names::RepositoryId;
 
 /// What a sweep did and found.
@@ -242,6 +243,8 @@ impl Store {
         for folder in [mirror.path.join("objects"), mirror.path.clone()] {
             removed += sweep_temporary(&folder, &names_in(&folder)?)?;
         }
+        self.refuse_links_on_the_way(&mirror.path.join("lfs/incomplete"))?;
+        removed += Contents::of(&mirror.path).sweep()?;
         names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
         removed += sweep_packs_without_index(&mirror.path, &names, broom)?;
         if names.iter().filter(|name| name.ends_with(".idx")).count() > broom.packs_max {

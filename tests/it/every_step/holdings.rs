@@ -19,6 +19,8 @@ pub(super) struct Holding {
     head: String,
     /// The name in its `config`.
     full_name: String,
+    /// The contents of large files, by their ids.
+    large_files: Vec<String>,
 }
 
 impl Holding {
@@ -57,6 +59,7 @@ pub(super) fn holdings(root: &Path) -> Holdings {
         let kind = if place.to_string_lossy().ends_with(".wiki.git") { ".wiki" } else { "" };
         let holding = Holding {
             refs: refs(mirror),
+            large_files: large_files(mirror).into_iter().map(|(name, _)| name).collect(),
             head: std::fs::read_to_string(mirror.join("HEAD")).unwrap_or_default(),
             full_name: config.get_str("ghbk.fullName").unwrap_or_default().to_owned(),
             place,
@@ -76,6 +79,27 @@ fn refs(mirror: &Path) -> Vec<String> {
     let bytes = std::fs::read(mirror.join("packed-refs")).unwrap();
     let refs = Refs::parse_packed(&bytes).map(|refs| refs.of_remote()).unwrap_or_default();
     refs.iter().map(|(name, target)| format!("{} {name}", target.oid)).collect()
+}
+
+/// What lies among the contents of large files: names, and the hashes of what they hold.
+fn large_files(mirror: &Path) -> Vec<(String, String)> {
+    let folder = mirror.join("lfs/objects");
+    let files = if folder.exists() { files_below(&folder) } else { Vec::new() };
+    let hash = |bytes: &[u8]| -> String {
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let named = files.into_iter().map(|(path, bytes)| {
+        (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), hash(&bytes))
+    });
+    named.collect()
+}
+
+/// Checks that nothing among the contents of large files is anything else than its name says.
+fn check_large_files(mirror: &Path, problems: &mut Vec<String>) {
+    for (name, hash) in large_files(mirror).into_iter().filter(|(name, hash)| name != hash) {
+        problems.push(format!("large file {name} of {} has the hash {hash}", mirror.display()));
+    }
 }
 
 /// Every commit that some ref of a mirror reaches, ghbk's own refs and snapshots included.
@@ -133,6 +157,7 @@ impl Expectations {
                 problems.push(format!("the mirror of {id} is in no state that was meant: {holding:?}"));
             }
             self.check_history(id, &root.join(&holding.place), problems);
+            check_large_files(&root.join(&holding.place), problems);
             check_clone(&root.join(&holding.place), problems);
         }
     }
@@ -166,6 +191,7 @@ impl Expectations {
         for (id, holding) in &now {
             let mirror = root.join(&holding.place);
             self.check_history(id, &mirror, problems);
+            check_large_files(&mirror, problems);
             // What was published before the fault is used, so there may be one more.
             let (packs, meant) = (packs(&mirror), self.packs_after.get(id).copied().unwrap_or_default());
             if packs > packs_allowed.max(meant + 1) {

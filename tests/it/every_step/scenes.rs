@@ -144,6 +144,52 @@ pub(super) fn retention() -> Scene {
     }
 }
 
+/// Two repositories with large files, one of which both have.
+fn with_large_files() -> World {
+    let world = World::new();
+    for name in ["acme/one", "acme/two"] {
+        let editor = world.add(name);
+        for content in ["the same\n", name, "three three\n"] {
+            editor.large_file("main", &format!("{}.bin", content.len()), content.as_bytes()).unwrap();
+        }
+    }
+    world
+}
+
+pub(super) fn large_files() -> Scene {
+    Scene::new("first fetch of large files", with_large_files(), RUN)
+}
+
+pub(super) fn update_of_large_files() -> Scene {
+    let world = with_large_files();
+    world.run_json(0);
+    for name in ["acme/one", "acme/two"] {
+        let editor = world.sandbox.edit(name);
+        editor.large_file("main", "3.bin", b"new\n").unwrap();
+        editor.large_file("next", "4.bin", name.to_uppercase().as_bytes()).unwrap();
+    }
+    Scene::new("update of large files", world, RUN)
+}
+
+/// Nothing is new, and something is owed.
+pub(super) fn owed_large_files() -> Scene {
+    let world = with_large_files();
+    world.sandbox.fault(ghbk_sandbox::Fault::on("/media/acme/*").status(500));
+    world.run_json(1);
+    world.sandbox.clear_faults();
+    Scene::new("large files that are owed", world, RUN)
+}
+
+pub(super) fn repair_of_large_files() -> Scene {
+    let world = with_large_files();
+    world.run_json(0);
+    let (path, _) = crate::world::files_below(&world.mirror("acme/one").join("lfs/objects")).swap_remove(0);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "something else").unwrap();
+    let arguments = &["run", "--json", "--repair", "acme/one"];
+    Scene { is_damaged: true, ..Scene::new("repair of large files", world, arguments) }
+}
+
 pub(super) fn restore() -> Scene {
     let world = small_organisation();
     world.run_json(0);
