@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::large_files::Due;
+use super::kinds::Task;
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
-use super::{Progress, READ_AHEAD_MIN, apart, large_files, proof, repository, unlisted};
+use super::{Progress, READ_AHEAD_MIN, apart, large_files, proof, repository, shares, unlisted};
 use crate::config::LargeFilesConfig;
 use crate::github::{Globs, Repository};
 use crate::large_files::fetch::Fetcher;
@@ -75,8 +75,8 @@ impl Session {
         let stopped = this.go_through(plan.steps.clone(), outside, cancel, progress, &mut tally).await?;
         this.settle(&plan, &mut tally);
         if stopped.is_none() && !cancel.is_cancelled() {
-            let due = this.prove(cancel, &mut tally).await?;
-            this.bring_unfetched(due, outside, cancel, progress, &mut tally).await?;
+            let tasks = this.prove(cancel, &mut tally).await?;
+            this.carry_out(tasks, outside, cancel, progress, &mut tally).await?;
         }
         let end = match stopped {
             Some(failure) => {
@@ -171,7 +171,7 @@ impl Session {
         let outcomes = outcomes.fuse();
         tokio::pin!(outcomes);
         // Refs do not wait for them.
-        let mut large_files = FuturesUnordered::new();
+        let mut beside = FuturesUnordered::new();
         loop {
             let record = tokio::select! {
                 biased;
@@ -184,10 +184,10 @@ impl Session {
                         stopped.get_or_insert(failure);
                         stop.cancel();
                     }
-                    large_files.extend(done.due.into_iter().map(|due| worker.large_files(due, progress, stop.child_token())));
+                    beside.extend(done.tasks.into_iter().map(|task| task.carry_out(&worker, progress, stop.child_token())));
                     record
                 }
-                Some(part) = large_files.next() => {
+                Some(part) = beside.next() => {
                     tally.take_part(part.clone());
                     Record::Part(part)
                 }
@@ -235,18 +235,18 @@ impl Session {
 
     /// Proves a share of the store, and that a repository can be restored.
     ///
-    /// Returns the mirrors with pointers of which nobody has fetched the large files yet.
+    /// Returns what it found that there is to do.
     pub(super) async fn prove(
         &mut self,
         cancel: &CancellationToken,
         tally: &mut Tally,
-    ) -> Result<Vec<Due>, StoreError> {
+    ) -> Result<Vec<Task>, StoreError> {
         let now = self.clock.now();
         let is_full = self.is_full();
         let mut changed = Vec::new();
         let mut due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
-            let mut due = proof::due(&self.index, since_last_run, self.config.verify.full_every, now);
+            let mut due = shares::due(&self.index, since_last_run, self.config.verify.full_every, now);
             let looked_at = unlisted::LookedAt::by(&tally.outcomes);
             changed = unlisted::changed(&self.store, &self.index, &looked_at).await;
             due.extend(changed.iter().filter(|id| !due.contains(id)).copied().collect::<Vec<_>>());
@@ -293,7 +293,7 @@ impl Session {
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
-        let due_files = std::mem::take(&mut found.due);
+        let tasks = std::mem::take(&mut found.tasks);
         if is_full {
             self.tell_missing(&seen, tally).await?;
         }
@@ -301,25 +301,25 @@ impl Session {
         // Of one that vanished nothing is kept.
         let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
         tally.gone.retain(|name| kept.contains(name));
-        Ok(due_files)
+        Ok(tasks)
     }
 
-    /// Fetches the large files of mirrors that were made before ghbk fetched any: their packs have been read just now.
-    async fn bring_unfetched(
+    /// Does what the proof found that there is to do: mirrors may have been made before a kind of data was backed up.
+    async fn carry_out(
         &mut self,
-        due: Vec<Due>,
+        tasks: Vec<Task>,
         outside: &Outside,
         cancel: &CancellationToken,
         progress: &dyn Progress,
         tally: &mut Tally,
     ) -> Result<(), StoreError> {
-        if due.is_empty() || cancel.is_cancelled() {
+        if tasks.is_empty() || cancel.is_cancelled() {
             return Ok(());
         }
         let Ok(scratch) = Scratch::create(&self.config.store.scratch) else { return Ok(()) }; // the proof has told
         let worker = self.worker(outside, scratch.path());
         let mut parts: FuturesUnordered<_> =
-            due.into_iter().map(|due| worker.large_files(due, progress, cancel.child_token())).collect();
+            tasks.into_iter().map(|task| task.carry_out(&worker, progress, cancel.child_token())).collect();
         while let Some(part) = parts.next().await {
             self.ledger.write_apart(Record::Part(part.clone())).await?;
             self.index.record_part(&part);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Progress;
-use super::part::blocking;
+use super::part::{Synced, blocking};
 use super::repository::Worker;
 use super::words::{Report, Seen};
 use crate::disk::sync_file_system;
@@ -22,12 +22,13 @@ use crate::git::GitError;
 use crate::git::mirror::lfs_config::lfs_url;
 use crate::git::pointer::Pointer;
 use crate::git::wire::transfer::Transfer;
-use crate::github::Globs;
+use crate::github::{Globs, Repository};
 use crate::large_files::contents::Contents;
 use crate::large_files::fetch::{Brought, Fetcher, Order};
 use crate::large_files::missing::{Missing, Owed, Why};
 use crate::names::{FullName, MirrorKind, RepositoryId};
-use crate::outcome::{PartCounts, PartOutcome};
+use crate::outcome::{Kind, PartCounts, PartOutcome, PartState, State};
+use crate::plan::Step;
 use crate::store::{Index, Mirror, Store, layout};
 use crate::text::{printable, size};
 
@@ -48,6 +49,32 @@ pub(super) struct Due {
     pub(super) is_new: bool,
     /// What was there before.
     pub(super) totals: PartCounts,
+}
+
+/// Says whether the large files of a mirror have to be looked at, whatever became of its refs.
+pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option<&Synced>) -> Option<Due> {
+    let Repository { id, full_name, .. } = &step.repository;
+    let stored = step.stored.as_ref();
+    let stored_head = stored.and_then(|stored| match kind {
+        MirrorKind::Code => stored.head.as_deref(),
+        MirrorKind::Wiki => stored.wiki_head.as_deref(),
+    });
+    let head = synced.map(|synced| synced.head.as_str()).or(stored_head)?;
+    let mark = stored.and_then(|stored| stored.parts.get(kind, Kind::LargeFiles));
+    let is_taken = worker.config.large_files.enabled && worker.large_files.globs.take(full_name);
+    // What was left out is looked at again when it no longer is.
+    let is_owed = mark.is_some_and(|mark| mark.is_owed || (mark.state == PartState::Disabled && is_taken));
+    if !is_owed && !synced.is_some_and(|synced| synced.has_pointers) {
+        return None;
+    }
+    Some(Due {
+        id: *id,
+        full_name: full_name.clone(),
+        kind,
+        head: head.to_owned(),
+        is_new: synced.is_some_and(|synced| synced.state == State::Created),
+        totals: mark.map(|mark| mark.totals.clone()).unwrap_or_default(),
+    })
 }
 
 /// What the large files of all mirrors have in common.

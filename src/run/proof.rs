@@ -11,6 +11,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::kinds::Task;
 use super::large_files::{Due, STORED, STORED_BYTES};
 use super::part::blocking;
 use crate::clock::Clock;
@@ -21,7 +22,7 @@ use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
 use crate::large_files::check::Checked;
 use crate::large_files::missing::Missing;
-use crate::names::{FullName, RepositoryId};
+use crate::names::RepositoryId;
 use crate::outcome::{Failure, Kind, PartOutcome, PartState, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
 use crate::store::{
@@ -47,8 +48,8 @@ pub(super) struct Proven {
     pub(super) failures: Vec<Failure>,
     /// What was found of large files.
     pub(super) parts: Vec<PartOutcome>,
-    /// Mirrors with pointers of which nobody has fetched the large files yet.
-    pub(super) due: Vec<Due>,
+    /// What there is to do because of it.
+    pub(super) tasks: Vec<Task>,
     /// Repositories whose mirror is not in its place any more.
     vanished: Vec<RepositoryId>,
 }
@@ -227,14 +228,14 @@ impl Prover<'_> {
                 MirrorKind::Code => indexed.head.clone(),
                 MirrorKind::Wiki => indexed.wiki_head.clone(),
             };
-            proven.due.push(Due {
+            proven.tasks.push(Task::LargeFiles(Due {
                 id,
                 full_name: indexed.full_name.clone(),
                 kind,
                 head: head.unwrap_or_default(),
                 is_new: true,
                 totals: totals.clone(),
-            });
+            }));
         }
         if mark.is_some_and(|mark| mark.totals == totals) && !has_unknown {
             return Ok(());
@@ -354,98 +355,4 @@ fn restore_newest(
         return Err(GitError::Damaged(format!("{compared} of {} refs were restored", content.refs.len())));
     }
     Ok((snapshot.time, restored))
-}
-
-/// A mirror that was read less than this part of the time ago is not read again, so that a run soon after another, such
-/// as one before a migration, does not read the same mirror as that.
-const REREAD_PART: i32 = 16;
-
-/// Chooses the mirrors to read in a run: so many that all of them are read in the given time, those read longest ago
-/// first; with them whatever is overdue or was damaged.
-pub(super) fn due(
-    index: &Index,
-    since_last_run: chrono::TimeDelta,
-    full_every: std::time::Duration,
-    now: DateTime<Utc>,
-) -> Vec<RepositoryId> {
-    let full_every = chrono::TimeDelta::from_std(full_every).unwrap_or(chrono::TimeDelta::MAX);
-    let mut by_age: Vec<(Option<DateTime<Utc>>, RepositoryId, &FullName)> =
-        index.mirrors.iter().map(|(id, mirror)| (mirror.verified_at, *id, &mirror.full_name)).collect();
-    by_age.sort_unstable();
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-    let share = {
-        let part = since_last_run.num_milliseconds().max(0) as f64 / (full_every.num_milliseconds().max(1) as f64);
-        (by_age.len() as f64 * part.min(1.0)).ceil() as usize
-    };
-    let was_just_read =
-        |at: &Option<DateTime<Utc>>| at.is_some_and(|at| at <= now && now - at < full_every / REREAD_PART);
-    let is_urgent = |at: &Option<DateTime<Utc>>, id: &RepositoryId| {
-        // A clock that was ahead says nothing of when it was.
-        at.is_some_and(|at| at > now || now - at >= full_every)
-            || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
-    };
-    let has_turn = |turn: usize, at: &Option<DateTime<Utc>>| turn < share && !was_just_read(at);
-    let chosen = by_age.iter().enumerate();
-    chosen.filter(|(turn, (at, id, _))| has_turn(*turn, at) || is_urgent(at, id)).map(|(_, (_, id, _))| *id).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::TimeDelta;
-
-    const WEEK: TimeDelta = TimeDelta::weeks(1);
-
-    fn twelve_weeks() -> std::time::Duration {
-        std::time::Duration::from_hours(12 * 7 * 24)
-    }
-
-    #[test]
-    fn twelve_weekly_runs_read_everything_in_equal_shares() {
-        let mut index = Index::default();
-        let mut now: DateTime<Utc> = "2026-11-29T05:00:00Z".parse().unwrap();
-        for id in 1..=100 {
-            let name: FullName = format!("acme/r{id}").parse().unwrap();
-            let mut mirror = IndexedMirror::new(name, "acme/r".into());
-            mirror.verified_at = Some(now);
-            index.mirrors.insert(RepositoryId(id), mirror);
-        }
-        let mut read = std::collections::BTreeSet::new();
-        for _ in 0..12 {
-            now += WEEK;
-            let due = due(&index, WEEK, twelve_weeks(), now);
-            assert!((1..=13).contains(&due.len()), "{}", due.len());
-            for id in due {
-                read.insert(id);
-                index.verified(&Verified { id, at: now, damage: None });
-            }
-        }
-        assert_eq!(read.len(), 100);
-    }
-
-    #[test]
-    fn what_was_just_read_is_not_read_again() {
-        let now: DateTime<Utc> = "2026-11-29T05:00:00Z".parse().unwrap();
-        let mut index = Index::default();
-        index.mirrors.insert(RepositoryId(1), IndexedMirror::new("acme/r".parse().unwrap(), "acme/r".into()));
-        let minute = TimeDelta::minutes(1);
-        assert_eq!(due(&index, minute, twelve_weeks(), now), [RepositoryId(1)], "it was never read");
-        index.verified(&Verified { id: RepositoryId(1), at: now, damage: None });
-        assert!(due(&index, minute, twelve_weeks(), now + minute).is_empty());
-        assert_eq!(due(&index, WEEK, twelve_weeks(), now + WEEK), [RepositoryId(1)]);
-    }
-
-    #[test]
-    fn what_is_damaged_is_read_in_every_run() {
-        let now = "2026-11-29T05:00:00Z".parse().unwrap();
-        let mut index = Index::default();
-        for id in 1..=3 {
-            let mut mirror = IndexedMirror::new(format!("acme/r{id}").parse().unwrap(), "acme/r".into());
-            mirror.verified_at = Some(now);
-            index.mirrors.insert(RepositoryId(id), mirror);
-        }
-        assert!(due(&index, TimeDelta::zero(), twelve_weeks(), now).is_empty());
-        index.verified(&Verified { id: RepositoryId(2), at: now, damage: Some("a bit".to_owned()) });
-        assert_eq!(due(&index, TimeDelta::zero(), twelve_weeks(), now), [RepositoryId(2)]);
-    }
 }

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Stored, read_stored};
-use super::large_files::{self, Due};
+use super::kinds::Task;
+use super::large_files;
 use super::part::{Part, PartResult, Synced};
 use super::remarks::Changed;
 use super::turns::Turns;
@@ -22,10 +23,9 @@ use crate::config::Config;
 use crate::git::GitError;
 use crate::git::wire::server::GitServer;
 use crate::git::wire::transfer::Transfer;
-use crate::github::Repository;
 use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
 use crate::names::{RepositoryId, RunId};
-use crate::outcome::{Failure, Kind, Outcome, PartState, Stage, State};
+use crate::outcome::{Failure, Outcome, Stage, State};
 use crate::plan::Step;
 use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
 use crate::text::printable;
@@ -58,8 +58,8 @@ pub(super) struct Worker {
 /// What came of one repository.
 pub(super) struct Done {
     pub(super) outcome: Outcome,
-    /// The mirrors whose large files have to be looked at.
-    pub(super) due: Vec<Due>,
+    /// What there is to do beside refs.
+    pub(super) tasks: Vec<Task>,
     /// Set if nothing else can succeed either.
     pub(super) ends_the_run: Option<Failure>,
 }
@@ -115,7 +115,7 @@ impl Worker {
                     error: error.to_string(),
                     hint: error.hint().to_owned(),
                 });
-                Some(Done { outcome, due: Vec::new(), ends_the_run: None })
+                Some(Done { outcome, tasks: Vec::new(), ends_the_run: None })
             }
         }
     }
@@ -241,10 +241,10 @@ impl Worker {
         let mut outcome = Outcome::new(repository.id, repository.full_name.clone(), State::Unchanged, finished_at);
         outcome.bytes_received = transfer.received_bytes.load(Ordering::Relaxed);
         outcome.duration_milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let (mut ends_the_run, mut due) = (None, Vec::new());
+        let (mut ends_the_run, mut tasks) = (None, Vec::new());
         for (kind, result) in results {
             let name = kind.name_of(&repository.full_name);
-            due.extend(self.due(step, kind, result.as_ref().ok()));
+            tasks.extend(Task::after_refs(self, step, kind, result.as_ref().ok()));
             match result {
                 Ok(synced) => {
                     if synced.state == State::Created || synced.changed.repaired {
@@ -302,32 +302,6 @@ impl Worker {
         if !outcome.failures.is_empty() {
             outcome.state = State::Failed;
         }
-        Done { outcome, due, ends_the_run }
-    }
-
-    /// Says whether the large files of a mirror have to be looked at, whatever became of its refs.
-    fn due(&self, step: &Step, kind: MirrorKind, synced: Option<&Synced>) -> Option<Due> {
-        let Repository { id, full_name, .. } = &step.repository;
-        let stored = step.stored.as_ref();
-        let stored_head = stored.and_then(|stored| match kind {
-            MirrorKind::Code => stored.head.as_deref(),
-            MirrorKind::Wiki => stored.wiki_head.as_deref(),
-        });
-        let head = synced.map(|synced| synced.head.as_str()).or(stored_head)?;
-        let mark = stored.and_then(|stored| stored.parts.get(kind, Kind::LargeFiles));
-        let is_taken = self.config.large_files.enabled && self.large_files.globs.take(full_name);
-        // What was left out is looked at again when it no longer is.
-        let is_owed = mark.is_some_and(|mark| mark.is_owed || (mark.state == PartState::Disabled && is_taken));
-        if !is_owed && !synced.is_some_and(|synced| synced.has_pointers) {
-            return None;
-        }
-        Some(Due {
-            id: *id,
-            full_name: full_name.clone(),
-            kind,
-            head: head.to_owned(),
-            is_new: synced.is_some_and(|synced| synced.state == State::Created),
-            totals: mark.map(|mark| mark.totals.clone()).unwrap_or_default(),
-        })
+        Done { outcome, tasks, ends_the_run }
     }
 }

@@ -89,9 +89,9 @@ fn large_files(mirror: &Path) -> Vec<(String, String)> {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
         hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     };
-    let named = files.into_iter().map(|(path, bytes)| {
-        (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), hash(&bytes))
-    });
+    let named = files
+        .into_iter()
+        .map(|(path, bytes)| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), hash(&bytes)));
     named.collect()
 }
 

@@ -1,0 +1,37 @@
+//! The kinds of data beside refs: what each has to do in a run, and who does it. The one list of them that the run goes through.
+
+use tokio_util::sync::CancellationToken;
+
+use super::Progress;
+use super::large_files;
+use super::part::Synced;
+use super::repository::Worker;
+use crate::outcome::PartOutcome;
+use crate::plan::Step;
+use crate::store::MirrorKind;
+
+/// Something to do for one kind of data in one mirror, after its refs.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    LargeFiles(large_files::Due),
+}
+
+impl Task {
+    /// Lists what there is to do in a mirror whose refs are done; `synced` is none if they failed.
+    pub(super) fn after_refs(worker: &Worker, step: &Step, mirror: MirrorKind, synced: Option<&Synced>) -> Vec<Self> {
+        let large_files = large_files::due(worker, step, mirror, synced).map(Self::LargeFiles);
+        large_files.into_iter().collect()
+    }
+
+    /// Does it. Refs of other repositories go on meanwhile.
+    pub(super) async fn carry_out(
+        self,
+        worker: &Worker,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> PartOutcome {
+        match self {
+            Self::LargeFiles(due) => worker.large_files(due, progress, cancel).await,
+        }
+    }
+}
