@@ -108,6 +108,13 @@ pub struct Pointer {
     pub size_bytes: u64,
 }
 
+/// Sorts pointers, and keeps one for each large file: of two that give different sizes, as git-lfs does, the first.
+pub(crate) fn each_once(mut pointers: Vec<Pointer>) -> Vec<Pointer> {
+    pointers.sort_unstable();
+    pointers.dedup_by_key(|pointer| pointer.oid);
+    pointers
+}
+
 /// The names of specifications that git-lfs reads.
 const VERSIONS: [&[u8]; 3] =
     [b"http://git-media.io/v/2", b"https://hawser.github.com/spec/v1", b"https://git-lfs.github.com/spec/v1"];

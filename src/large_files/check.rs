@@ -112,11 +112,9 @@ fn look_at(
 ) -> Result<Found, DiskError> {
     let Pointer { oid, size_bytes } = pointer;
     if !is_deep {
-        let size = contents.size(&oid)?;
-        return Ok(match size {
-            _ if size_bytes == 0 => Found::There,
+        return Ok(match contents.size(&oid)? {
+            _ if contents.has(pointer, cancel)? => Found::There,
             None => Found::Nothing,
-            Some(size) if size == size_bytes => Found::There,
             Some(size) => Found::Damaged(format!("large file {oid} has {size} bytes instead of {size_bytes}")),
         });
     }

@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio_util::sync::CancellationToken;
 
 use super::missing::FOLDER;
-use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, open_regular};
+use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, open_file, open_regular};
 use crate::git::pointer::{LfsOid, Pointer};
 
 /// What is read at once.
@@ -55,12 +55,22 @@ impl Contents {
         self.folder.join("objects").join(&name[..2]).join(&name[2..4]).join(name)
     }
 
-    /// Says whether a content is there with the size that its pointer has. What has no content needs none.
+    /// Says whether a content is there, by its size; by its hash if the pointer gives another one, because a pointer may be wrong and
+    /// an id is not. What has no content needs none.
     ///
     /// # Errors
     /// [`DiskError::Io`] if the store does not say.
-    pub fn has(&self, pointer: Pointer) -> Result<bool, DiskError> {
-        Ok(pointer.size_bytes == 0 || self.size(&pointer.oid)? == Some(pointer.size_bytes))
+    pub fn has(&self, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, DiskError> {
+        match self.size(&pointer.oid)? {
+            _ if pointer.size_bytes == 0 => Ok(true),
+            None => Ok(false),
+            Some(size_bytes) if size_bytes == pointer.size_bytes => Ok(true),
+            Some(_) => match self.prove(&pointer.oid, cancel) {
+                Ok(there) => Ok(there.is_some()),
+                Err(ContentError::Disk(error)) => Err(error),
+                Err(_) => Ok(false),
+            },
+        }
     }
 
     /// Returns the size of a content in bytes, if there is one.
@@ -93,12 +103,13 @@ impl Contents {
     /// # Errors
     /// [`ContentError`]; nothing is left under its id.
     pub fn copy_from(&self, path: &Path, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, ContentError> {
-        let mut source = match open_regular(path) {
+        let (mut source, size_bytes) = match open_file(path) {
             Ok(source) => source,
             Err(error) if is_missing(&error) => return Ok(false),
             Err(error) => return Err(DiskError::io("open", path)(error).into()),
         };
-        let mut incoming = self.begin(pointer, 0)?;
+        // The hash is what proves it; a pointer may give another size.
+        let mut incoming = self.begin(Pointer { size_bytes, ..pointer }, 0)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             check_not_cancelled(cancel, path)?;
@@ -126,7 +137,7 @@ impl Contents {
             Err(_) => return self.copy_from(path, pointer, cancel),
         }
         match self.prove(&pointer.oid, cancel) {
-            Ok(size) => Ok(size == Some(pointer.size_bytes)),
+            Ok(size_bytes) => Ok(size_bytes.is_some()),
             Err(error) => {
                 let _ = fs::remove_file(&target);
                 Err(error)
@@ -375,7 +386,9 @@ mod tests {
             assert_eq!(contents.list().unwrap(), []);
         }
         fetched(&contents, &[b"hel", b"lo\n"]).unwrap();
-        assert!(contents.has(hello()).unwrap());
+        assert!(contents.has(hello(), &CancellationToken::new()).unwrap());
+        let of_another_size = Pointer { size_bytes: 7, ..hello() };
+        assert!(contents.has(of_another_size, &CancellationToken::new()).unwrap(), "the hash is right");
         assert_eq!(contents.prove(&hello().oid, &CancellationToken::new()).unwrap(), Some(6));
         let path = mirror.path().join(format!("lfs/objects/58/91/{HELLO}"));
         assert_eq!(fs::read(&path).unwrap(), b"hello\n");

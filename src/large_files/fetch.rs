@@ -113,7 +113,8 @@ impl Brought {
     /// Words what a server says of one file.
     fn refused(code: u16, said: &str) -> Self {
         let (why, hint) = match code {
-            404 | 410 => (Why::Absent, "whoever has the file can push it again with `git lfs push --all`"),
+            // 422: it has the content, and the pointer a size that is not the content's; such a pointer leads nowhere.
+            404 | 410 | 422 => (Why::Absent, "whoever has the file can push it again with `git lfs push --all`"),
             403 => (Why::Forbidden, "give the token access to the repository's contents"),
             _ => (Why::Failed, "the next run asks again"),
         };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
 use crate::disk::{DiskError, is_missing, read_at_once, replace, sync_folder};
@@ -166,8 +167,8 @@ impl Missing {
     fn add(&mut self, contents: &Contents, pointers: &[Pointer], now: DateTime<Utc>) -> Result<bool, DiskError> {
         let mut has_more = false;
         for pointer in pointers {
-            let is_known = self.files.get(&pointer.oid).is_some_and(|owed| owed.size_bytes == pointer.size_bytes);
-            if !is_known && !contents.has(*pointer)? {
+            // Of one that is named with two sizes, git-lfs, too, takes the first.
+            if !self.files.contains_key(&pointer.oid) && !contents.has(*pointer, &CancellationToken::new())? {
                 self.insert(*pointer, Why::Postponed, now, None);
                 has_more = true;
             }

@@ -181,7 +181,7 @@ impl Worker {
                         }
                     }
                 } else {
-                    contents.has(pointer)?
+                    contents.has(pointer, &cancel)?
                 };
                 if is_there {
                     missing.remove(&pointer.oid);

@@ -7,6 +7,7 @@ mod adopt;
 mod api;
 mod check;
 mod checkout;
+mod contracts;
 mod costs;
 mod daemon;
 mod damage;

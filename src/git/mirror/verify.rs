@@ -24,7 +24,7 @@ use crate::git::pack::links;
 use crate::git::pack::links::Sieve;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view::View;
-use crate::git::pointer::Pointer;
+use crate::git::pointer::{Pointer, each_once};
 use crate::git::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Target};
 use crate::scratch::Scratch;
 use crate::text::printable;
@@ -102,8 +102,7 @@ pub fn verify(
         Err(error) => return Err(error),
     }
     found.report.damage.truncate(DAMAGE_MAX);
-    found.report.pointers.sort_unstable();
-    found.report.pointers.dedup();
+    found.report.pointers = each_once(std::mem::take(&mut found.report.pointers));
     Ok(found.report)
 }
 

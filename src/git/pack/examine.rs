@@ -27,7 +27,7 @@ use crate::git::pack::needs::{Gathered, Needed, Needs, References};
 use crate::git::pack::resolve::{Resolved, resolve};
 use crate::git::pack::unpacking::{Foreseen, Unpacking};
 use crate::git::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, name_of};
-use crate::git::pointer::Pointer;
+use crate::git::pointer::{Pointer, each_once};
 use crate::text::printable;
 
 /// Says how thoroughly the objects of a pack are examined.
@@ -63,12 +63,8 @@ impl Pointers {
         }
     }
 
-    /// Returns them in order, each once.
     fn sorted(self) -> Vec<Pointer> {
-        let mut pointers = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        pointers.sort_unstable();
-        pointers.dedup();
-        pointers
+        each_once(self.0.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -152,8 +148,7 @@ pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
         proven.pointers.extend(examined.pointers);
         open.extend(examined.needs);
     }
-    proven.pointers.sort_unstable();
-    proven.pointers.dedup();
+    proven.pointers = each_once(proven.pointers);
     for pack in packs {
         let index = pack.index()?;
         open.retain(|oid| !is_in(&index, bytes_of(*oid)));

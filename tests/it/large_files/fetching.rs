@@ -219,3 +219,20 @@ fn a_smaller_batch_is_asked_for_when_the_server_takes_no_larger_one() {
     assert_eq!(sums(&summary)["counts"]["downloaded"], 10);
     git.assert_complete(&world.mirror("acme/site"));
 }
+
+#[test]
+fn a_pointer_with_a_wrong_size_spoils_nothing() {
+    let world = World::new();
+    let oids = with_large_files(&world, "acme/site", &[b"one\n"]);
+    let editor = world.sandbox.edit("acme/site");
+    for (name, size, oid) in [("wrong.bin", 9, oids[0].as_str()), ("nothing.bin", 7, &"0".repeat(64))] {
+        let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n");
+        editor.commit("main", name, &pointer).unwrap();
+    }
+    world.run_json(1);
+    assert_eq!(missing(&world, "acme/site"), [("0".repeat(64), "absent".to_owned())]);
+    world.run_json(0);
+    world.run(&["verify", "--deep"]).expect(0);
+    let report = world.run(&["restore", "acme/site", "site", "--checkout", "--json"]).expect(0).json();
+    assert_eq!(report["large_files"]["lost"], serde_json::json!([]), "{report:#}");
+}
