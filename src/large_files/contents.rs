@@ -2,26 +2,28 @@
 //!
 //! Blocking; touches the store. A content is written under a temporary name, hashed on its way, synced, read back past the cache
 //! and hashed again, and only then renamed to its id: nothing under an id ever has another hash. It is read-only, because
-//! git-lfs links it into clones on the same file system. What a newcomer would get wrong: a file system makes the files of
-//! one folder one after the other, so temporary files lie in folders of their own.
+//! git-lfs links it into clones on the same file system. What a newcomer would get wrong: what two threads do in one folder they do one after the other, and
+//! what they rename from one folder to another, too.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio_util::sync::CancellationToken;
 
 use super::missing::FOLDER;
-use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, open_file, open_regular};
+use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, on_threads, open_file, open_regular};
 use crate::git::pointer::{LfsOid, Pointer};
 
 /// What is read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// The folder of temporary files: git-lfs has its own there.
-const INCOMPLETE: &str = "incomplete";
+/// So many leftovers are looked for at once.
+const SWEEPERS: usize = 8;
 
 /// The contents of a mirror's large files.
 #[derive(Clone, Debug)]
@@ -109,7 +111,7 @@ impl Contents {
             Err(error) => return Err(DiskError::io("open", path)(error).into()),
         };
         // The hash is what proves it; a pointer may give another size.
-        let mut incoming = self.begin(Pointer { size_bytes, ..pointer }, 0)?;
+        let mut incoming = self.begin(Pointer { size_bytes, ..pointer })?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             check_not_cancelled(cancel, path)?;
@@ -145,35 +147,32 @@ impl Contents {
         }
     }
 
-    /// Begins to write a content; `slot` tells those apart that are written at once.
+    /// Begins to write a content.
     ///
     /// # Errors
     /// [`ContentError::Disk`].
-    pub fn begin(&self, pointer: Pointer, slot: usize) -> Result<Incoming, ContentError> {
-        let folder = self.folder.join(INCOMPLETE).join(format!("{slot:02}"));
-        let path = folder.join(format!("{TEMPORARY_PREFIX}{}", pointer.oid));
-        let create = || {
+    pub fn begin(&self, pointer: Pointer) -> Result<Incoming, ContentError> {
+        let path = self.temporary(&pointer.oid);
+        // Git-lfs links it into clones, where nobody is to write to it.
+        let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o444).open(path);
+        let mut created = self.placing(&path, create);
+        if created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
             // What a run that was killed has left is begun anew.
-            match fs::remove_file(&path) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                _ => {}
-            }
-            // Git-lfs links it into clones, where nobody is to write to it.
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o444).open(&path)
-        };
-        let file = match create() {
-            Err(error) if is_missing(&error) => {
-                fs::create_dir_all(&folder).map_err(DiskError::io("create", &folder))?;
-                create()
-            }
-            file => file,
-        };
-        let file = file.map_err(DiskError::io("create", &path))?;
+            fs::remove_file(&path).map_err(DiskError::io("remove", &path))?;
+            created = create(&path);
+        }
+        let file = created.map_err(DiskError::io("create", &path))?;
         Ok(Incoming { file, path, pointer, hasher: Context::new(&SHA256), written_bytes: 0, is_done: false })
     }
 
+    /// Returns where a content lies until it is whole: in its own folder, because Linux renames from one folder to another one
+    /// after the other, and in all of a file system.
+    fn temporary(&self, oid: &LfsOid) -> PathBuf {
+        self.path(oid).with_file_name(format!("{TEMPORARY_PREFIX}{oid}"))
+    }
+
     /// Puts a file in its place, whose folders may not be there yet.
-    fn placing(&self, target: &Path, place: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    fn placing<T>(&self, target: &Path, place: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
         match place(target) {
             Err(error) if is_missing(&error) => {
                 fs::create_dir_all(target.parent().unwrap_or(&self.folder))?;
@@ -194,26 +193,26 @@ impl Contents {
         self.placing(&aside, place).map_err(DiskError::io("move", &path))
     }
 
-    /// Removes what is left of contents that were being written when a run was killed, and the folders for it.
+    /// Removes what is left of some contents that were being written when a run was killed.
     ///
     /// # Errors
     /// [`DiskError::Io`].
-    pub fn sweep(&self) -> Result<u64, DiskError> {
-        let folder = self.folder.join(INCOMPLETE);
-        let mut removed = 0;
-        for slot in entries(&folder)? {
-            for path in entries(&slot)? {
-                let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX));
-                if is_ours {
-                    fs::remove_file(&path).map_err(DiskError::io("remove", &path))?;
-                    removed += 1;
+    pub fn sweep(&self, oids: &[LfsOid]) -> Result<u64, DiskError> {
+        let (next, removed) = (Mutex::new(oids.iter()), AtomicU64::new(0));
+        let work = || -> Result<(), DiskError> {
+            loop {
+                let oid = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(oid) = oid else { return Ok(()) };
+                let path = self.temporary(oid);
+                match fs::remove_file(&path) {
+                    Ok(()) => drop(removed.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) if is_missing(&error) => {}
+                    Err(error) => return Err(DiskError::io("remove", &path)(error)),
                 }
             }
-            // Unless there is something of git-lfs in it.
-            let _ = fs::remove_dir(&slot);
-        }
-        let _ = fs::remove_dir(&folder);
-        Ok(removed)
+        };
+        on_threads(SWEEPERS.min(oids.len()).max(1), work)?;
+        Ok(removed.into_inner())
     }
 
     /// Lists the contents that are there, by their names.
@@ -311,8 +310,7 @@ impl Incoming {
             return Err(DiskError::ReadBackDiffers(self.path.clone()).into());
         }
         let target = contents.path(&oid);
-        let placed = contents.placing(&target, |target| fs::rename(&self.path, target));
-        placed.map_err(DiskError::io("write", &target))?;
+        fs::rename(&self.path, &target).map_err(DiskError::io("write", &target))?;
         self.is_done = true;
         Ok(())
     }
@@ -370,7 +368,7 @@ mod tests {
     }
 
     fn fetched(contents: &Contents, pieces: &[&[u8]]) -> Result<(), ContentError> {
-        let mut incoming = contents.begin(hello(), 3)?;
+        let mut incoming = contents.begin(hello())?;
         for piece in pieces {
             incoming.write(piece)?;
         }
@@ -394,8 +392,8 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"hello\n");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o222, 0, "nobody may write to it");
         // Nothing else is left.
-        assert_eq!(contents.sweep().unwrap(), 0);
-        assert_eq!(fs::read_dir(mirror.path().join("lfs")).unwrap().count(), 1);
+        assert_eq!(contents.sweep(&[hello().oid]).unwrap(), 0);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[test]
@@ -419,11 +417,14 @@ mod tests {
     fn what_a_killed_run_has_left_is_swept_and_nothing_else() {
         let mirror = tempfile::tempdir().unwrap();
         let contents = Contents::of(mirror.path());
-        std::mem::forget(contents.begin(hello(), 1).unwrap());
-        let of_git_lfs = mirror.path().join("lfs/incomplete/of-git-lfs.part");
-        fs::write(&of_git_lfs, "").unwrap();
-        assert_eq!(contents.sweep().unwrap(), 1);
-        assert!(of_git_lfs.exists());
-        assert!(!mirror.path().join("lfs/incomplete/01").exists());
+        std::mem::forget(contents.begin(hello()).unwrap());
+        let other = contents.path(&hello().oid).with_file_name("other");
+        fs::write(&other, "").unwrap();
+        assert_eq!(contents.sweep(&[hello().oid]).unwrap(), 1);
+        assert!(other.exists());
+        // And what is not swept is begun anew.
+        std::mem::forget(contents.begin(hello()).unwrap());
+        fetched(&contents, &[b"hello\n"]).unwrap();
+        assert_eq!(contents.list().unwrap(), [hello().oid]);
     }
 }

@@ -46,8 +46,6 @@ pub struct Fetcher {
     /// Owners whose quota is used up, and what the server says.
     over_quota: Mutex<HashMap<String, String>>,
     is_store_full: AtomicBool,
-    /// Tells apart what is written at once.
-    slot: AtomicU64,
 }
 
 /// Whoever comes second waits for the first.
@@ -135,7 +133,6 @@ impl Fetcher {
             came: Mutex::default(),
             over_quota: Mutex::default(),
             is_store_full: AtomicBool::new(false),
-            slot: AtomicU64::new(0),
         }
     }
 
@@ -295,9 +292,8 @@ impl Fetcher {
     async fn download_once(&self, order: &Order<'_>, pointer: Pointer, action: &mut Action) -> Result<(), LfsError> {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let contents = order.contents.clone();
-        let slot = usize::try_from(self.slot.fetch_add(1, Ordering::Relaxed)).unwrap_or_default() % self.at_once;
         // It outlives a download that is cut off by the time of one write.
-        let writer = tokio::task::spawn_blocking(move || write(&contents, pointer, slot, pieces));
+        let writer = tokio::task::spawn_blocking(move || write(&contents, pointer, pieces));
         let mut came_bytes = 0;
         let mut was_asked_again = false;
         let came = with_retries(self.server.gate(), self.retries, async || {
@@ -403,13 +399,8 @@ enum Piece {
 }
 
 /// Writes what comes; says whether it came to its end.
-fn write(
-    contents: &Contents,
-    pointer: Pointer,
-    slot: usize,
-    mut pieces: mpsc::Receiver<Piece>,
-) -> Result<bool, LfsError> {
-    let mut incoming = contents.begin(pointer, slot)?;
+fn write(contents: &Contents, pointer: Pointer, mut pieces: mpsc::Receiver<Piece>) -> Result<bool, LfsError> {
+    let mut incoming = contents.begin(pointer)?;
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
             Piece::Bytes(bytes) => incoming.write(&bytes)?,

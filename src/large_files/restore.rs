@@ -68,7 +68,6 @@ pub fn restore(
         }
     };
     on_threads(AT_ONCE.min(pointers.len()), work)?;
-    to.sweep()?;
     let mut restored = restored.into_inner().unwrap_or_else(PoisonError::into_inner);
     restored.missing.sort_unstable_by_key(|owed| owed.oid);
     restored.lost.sort_unstable();

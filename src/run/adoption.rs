@@ -257,7 +257,6 @@ impl Work {
                 Err(error) => tracing::warn!(oid = %pointer.oid, %error, "a large file is not taken over"),
             }
         }
-        contents.sweep()?;
         sync_file_system(mirror.path()).map_err(GitError::io("write", mirror.path()))?;
         missing.write(mirror.path())?;
         let Occasion { id, full_name, .. } = &self.occasion;

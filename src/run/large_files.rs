@@ -310,10 +310,8 @@ impl Worker {
     async fn note(&self, mirror: &Mirror, missing: Missing, has_come: bool) -> Result<(), GitError> {
         let (path, lock) = (mirror.path().to_owned(), Arc::clone(&self.lock));
         blocking(move || {
-            let contents = Contents::of(&path);
             if has_come {
                 sync_file_system(&path).map_err(GitError::io("write", &path))?;
-                contents.sweep()?;
             }
             lock.confirm()?;
             Ok(missing.write(&path)?)

@@ -18,8 +18,13 @@ use super::{Store, StoreError, ends_the_run};
 use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Thoroughness, verify};
+use crate::git::pointer::LfsOid;
 use crate::large_files::contents::Contents;
+use crate::large_files::missing::Missing;
 use crate::names::RepositoryId;
+
+/// Of so many large files leftovers are looked for.
+const LARGE_FILES_SWEPT_MAX: usize = 10_000;
 
 /// What a sweep did and found.
 #[derive(Debug, Default)]
@@ -243,8 +248,7 @@ impl Store {
         for folder in [mirror.path.join("objects"), mirror.path.clone()] {
             removed += sweep_temporary(&folder, &names_in(&folder)?)?;
         }
-        self.refuse_links_on_the_way(&mirror.path.join("lfs/incomplete"))?;
-        removed += Contents::of(&mirror.path).sweep()?;
+        removed += sweep_large_files(self, &mirror.path)?;
         names.retain(|name| !name.starts_with(TEMPORARY_PREFIX));
         removed += sweep_packs_without_index(&mirror.path, &names, broom)?;
         if names.iter().filter(|name| name.ends_with(".idx")).count() > broom.packs_max {
@@ -298,6 +302,19 @@ fn sweep_temporary(folder: &Path, names: &[String]) -> Result<u64, StoreError> {
         removed += 1;
     }
     Ok(removed)
+}
+
+/// Removes what is left of large files that were being written: only of those that the mirror lists as missing. Of many, a run
+/// begins each anew when it fetches it.
+fn sweep_large_files(store: &Store, mirror: &Path) -> Result<u64, StoreError> {
+    // A list that cannot be read is told when it is needed.
+    let Ok(missing) = Missing::read(mirror) else { return Ok(0) };
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    store.refuse_links_on_the_way(&mirror.join("lfs/objects"))?;
+    let oids: Vec<LfsOid> = missing.iter().map(|owed| owed.oid).take(LARGE_FILES_SWEPT_MAX).collect();
+    Ok(Contents::of(mirror).sweep(&oids)?)
 }
 
 /// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: one whose

@@ -22,7 +22,6 @@ fn a_first_backup_has_every_content_and_a_plain_clone_has_them() {
             std::fs::read(of_origin(&world, "acme/site", oid)).unwrap()
         );
     }
-    assert!(!world.mirror("acme/site").join("lfs/incomplete").exists());
     assert!(!world.mirror("acme/site").join("lfs/missing.jsonl").exists());
     // Nothing new: nothing is asked.
     world.sandbox.clear_requests();
