@@ -208,7 +208,13 @@ impl Part {
         };
         let (verification, large_files, not_verified) = match result {
             Err(GitError::Cancelled) => return None,
-            Ok((verification, checked)) => (verification, LargeFiles::of(&checked), None),
+            Ok((mut verification, checked)) => {
+                if !checked.unknown.is_empty() && self.mirror.had_large_files(self.kind) {
+                    let what = "its large files are gone: it has no folder lfs any more".to_owned();
+                    verification.damage.push(Damage { object: None, what });
+                }
+                (verification, LargeFiles::of(&checked), None)
+            }
             Err(error @ GitError::Damaged(_)) => of_mirror(error.damage()),
             Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
             // It is not the mirror's fault: scratch is full, or ghbk has a bug.

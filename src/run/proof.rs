@@ -28,6 +28,7 @@ use crate::scratch::Scratch;
 use crate::store::{
     History, Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified,
 };
+use crate::text::count;
 
 /// Holds what proving needs.
 pub(super) struct Prover<'a> {
@@ -216,6 +217,13 @@ impl Prover<'_> {
         }
         let is_on_github = !indexed.gone && !indexed.is_set_aside();
         let has_unknown = is_on_github && !checked.unknown.is_empty();
+        if !checked.unknown.is_empty() && indexed.had_large_files(kind) {
+            let lost = count(checked.unknown.len() as u64, "large file is", "large files are");
+            let error = format!("{lost} no longer in its mirror, all of lfs is gone");
+            let hint =
+                "look for it in the backups of the file system; what GitHub still has is fetched again".to_owned();
+            proven.failures.push(failure(&kind.name_of(&indexed.full_name), error, hint));
+        }
         if has_unknown {
             let (path, lock, now) = (mirror.path().to_owned(), Arc::clone(self.lock), self.clock.now());
             let unknown = checked.unknown.clone();

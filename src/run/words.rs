@@ -163,6 +163,8 @@ impl Report {
         }
         let has = |why: Why| groups.get(&why).is_some_and(|group| !group.new.is_empty() || group.told > 0);
         self.outcome.is_cut_off = self.is_cut_off;
+        // Cut off before its list was read, nobody knows that nothing is missing.
+        self.outcome.is_owed |= self.is_cut_off;
         self.outcome.finished_at = finished_at;
         self.outcome.state = match self.outcome.state {
             PartState::Failed => PartState::Failed,

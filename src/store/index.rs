@@ -146,6 +146,12 @@ impl IndexedMirror {
         self.kinds().into_iter().all(|kind| self.parts.get(kind, Kind::LargeFiles).is_some())
     }
 
+    /// Says whether contents of large files were stored in one of its mirrors.
+    pub fn had_large_files(&self, mirror: MirrorKind) -> bool {
+        let mark = self.parts.get(mirror, Kind::LargeFiles);
+        mark.and_then(|mark| mark.totals.get("stored")).is_some_and(|stored| *stored > 0)
+    }
+
     /// Tells the same as what would be lost with it.
     pub(super) fn lost_with_it(&self) -> Lost {
         let kinds = self.kinds();

@@ -235,3 +235,26 @@ fn a_pointer_with_a_wrong_size_spoils_nothing() {
     let report = world.run(&["restore", "acme/site", "site", "--checkout", "--json"]).expect(0).json();
     assert_eq!(report["large_files"]["lost"], serde_json::json!([]), "{report:#}");
 }
+
+#[test]
+fn a_run_that_is_stopped_on_the_way_owes_what_it_did_not_bring() {
+    let (world, git) = (World::new(), GitLfs::new());
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n", b"three three three\n"]);
+    world.sandbox.fault(Fault::on(format!("/media/acme/site/{}", oids[2])).stall_body(5));
+    let mut run = world.ghbk(&["run", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    while asked(&world).1 < 3 && began.elapsed() < std::time::Duration::from_secs(30) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = run.wait().unwrap();
+    assert_eq!(status.code(), Some(143));
+    // The refs are there, and what is not is listed.
+    world.assert_mirrors("acme/site");
+    assert!(missing(&world, "acme/site").iter().any(|(oid, _)| *oid == oids[2]));
+    world.sandbox.clear_faults();
+    let summary = world.run_json(0);
+    assert_eq!(summary["counts"]["failed"], 0);
+    git.assert_complete(&world.mirror("acme/site"));
+}

@@ -157,3 +157,18 @@ fn adoption_takes_over_what_a_clone_has_and_the_next_run_fetches_the_rest() {
     assert_eq!(asked(&world), (1, 2));
     judge.assert_complete(&world.mirror("acme/site"));
 }
+
+#[test]
+fn a_mirror_that_lost_all_of_them_is_damaged_and_gets_them_again() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.run_json(0);
+    std::fs::remove_dir_all(world.mirror("acme/site").join("lfs")).unwrap();
+    let verified = verify(&world, &[], 1);
+    assert!(verified["damage"][0]["what"].as_str().unwrap().contains("large files are gone"), "{verified:#}");
+    // What was found to be damaged is read by the next run.
+    let summary = world.run_json(1);
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("2 large files are no longer"), "{summary:#}");
+    judge.assert_complete(&world.mirror("acme/site"));
+    world.run_json(0);
+}
