@@ -164,7 +164,8 @@ impl Part {
         cancel: &CancellationToken,
     ) -> Option<Verified> {
         let id = self.id;
-        let read = |folder: &Mirror| folder.verify(id, scratch, thoroughness, cancel);
+        let is_known = self.mirror.has_known_pointers_in(self.kind);
+        let read = |folder: &Mirror| folder.verify(id, scratch, thoroughness, is_known, cancel);
         let is_good = |result: &Result<(Verification, Checked), GitError>| matches!(result, Ok((verification, _)) if verification.damage.is_empty());
         let mut result = read(&self.folder);
         if !is_good(&result) && self.follow(store) {
@@ -208,13 +209,7 @@ impl Part {
         };
         let (verification, large_files, not_verified) = match result {
             Err(GitError::Cancelled) => return None,
-            Ok((mut verification, checked)) => {
-                if !checked.unknown.is_empty() && self.mirror.had_large_files(self.kind) {
-                    let what = "its large files are gone: it has no folder lfs any more".to_owned();
-                    verification.damage.push(Damage { object: None, what });
-                }
-                (verification, LargeFiles::of(&checked), None)
-            }
+            Ok((verification, checked)) => (verification, LargeFiles::of(&checked), None),
             Err(error @ GitError::Damaged(_)) => of_mirror(error.damage()),
             Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
             // It is not the mirror's fault: scratch is full, or ghbk has a bug.

@@ -108,12 +108,23 @@ pub struct Pointer {
     pub size_bytes: u64,
 }
 
-/// Sorts pointers, and keeps one for each large file: of two that give different sizes, as git-lfs does, the first.
+/// Sorts pointers, and keeps each once. A large file may be named with several sizes, of which one is right.
 pub(crate) fn each_once(mut pointers: Vec<Pointer>) -> Vec<Pointer> {
+    pointers.sort_unstable();
+    pointers.dedup();
+    pointers
+}
+
+/// Keeps one pointer for each large file, for those who go by hashes.
+pub(crate) fn each_file_once(pointers: &[Pointer]) -> Vec<Pointer> {
+    let mut pointers = pointers.to_vec();
     pointers.sort_unstable();
     pointers.dedup_by_key(|pointer| pointer.oid);
     pointers
 }
+
+/// The SHA-256 of nothing.
+const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The names of specifications that git-lfs reads.
 const VERSIONS: [&[u8]; 3] =
@@ -126,6 +137,11 @@ const SIGNS: [&[u8]; 3] = [b"git-lfs", b"hawser", b"git-media"];
 const KEYS: [&[u8]; 3] = [b"version", b"oid", b"size"];
 
 impl Pointer {
+    /// Says whether it names the file without content, which nobody has to fetch. A size of 0 alone proves nothing.
+    pub fn is_of_nothing(&self) -> bool {
+        self.oid.to_string() == NOTHING
+    }
+
     /// Reads a blob; none if git-lfs takes it for a file like any other.
     pub fn parse(blob: &[u8]) -> Option<Self> {
         if blob.len() >= BLOB_BYTES_MAX || !SIGNS.iter().any(|sign| contains(blob, sign)) {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::contents::{ContentError, Contents};
 use super::missing::{ACCEPTED, Missing, Why};
 use crate::disk::DiskError;
-use crate::git::pointer::{LfsOid, Pointer};
+use crate::git::pointer::{LfsOid, Pointer, each_file_once};
 
 /// So many are looked at at once.
 const AT_ONCE: usize = 8;
@@ -31,7 +31,7 @@ pub struct Checked {
     pub missing: BTreeMap<Why, u64>,
     /// Those among them that a person has accepted.
     pub accepted: u64,
-    /// What was never asked for, as in mirrors that an older ghbk made.
+    /// What is neither there nor listed as missing: lost, or never asked for, as in mirrors that an older ghbk made.
     pub unknown: Vec<Pointer>,
     /// What is lost or wrong, and in which words.
     pub damaged: Vec<(LfsOid, String)>,
@@ -63,7 +63,7 @@ pub fn check(
         return Ok(Checked::default());
     }
     let (contents, missing) = (Contents::of(mirror), Missing::read(mirror)?);
-    let has_folder = contents.exist()?;
+    let pointers = each_file_once(pointers);
     let next = Mutex::new(pointers.iter());
     let checked = Mutex::new(Checked { known: pointers.len() as u64, ..Checked::default() });
     let work = || -> Result<(), DiskError> {
@@ -82,16 +82,11 @@ pub fn check(
                     *checked.missing.entry(owed.why).or_default() += 1;
                     checked.accepted += u64::from(owed.is_accepted);
                 }
-                (Found::Nothing, None) if has_folder => {
-                    let what = format!("large file {} ({} bytes) is not there", pointer.oid, pointer.size_bytes);
-                    checked.damaged.push((pointer.oid, what));
-                }
                 (Found::Nothing, None) => checked.unknown.push(*pointer),
             }
         }
     };
-    let threads = if has_folder { AT_ONCE.min(pointers.len()) } else { 1 };
-    crate::disk::on_threads(threads, work)?;
+    crate::disk::on_threads(AT_ONCE.min(pointers.len()), work)?;
     let mut checked = checked.into_inner().unwrap_or_else(PoisonError::into_inner);
     checked.unknown.sort_unstable();
     checked.damaged.sort_unstable();
@@ -119,7 +114,7 @@ fn look_at(
         });
     }
     Ok(match contents.prove(&oid, cancel) {
-        _ if size_bytes == 0 => Found::There,
+        _ if pointer.is_of_nothing() => Found::There,
         Ok(Some(_)) => Found::There,
         Ok(None) => Found::Nothing,
         Err(ContentError::Disk(error)) if !cancel.is_cancelled() => {

@@ -12,9 +12,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use git2::{AttrCheckFlags, IndexEntry, IndexTime, Repository};
 
 use super::contents::Contents;
+use super::missing::Missing;
 use crate::git::GitError;
 use crate::git::pointer::{BLOB_BYTES_MAX, Pointer};
 use crate::git::wire::transport::set_up_libgit2;
@@ -27,6 +30,8 @@ pub struct CheckedOut {
     pub files: u64,
     /// Files that are pointers still, because their contents are not there.
     pub pointers: Vec<String>,
+    /// Contents that should be there and are not, or are something else.
+    pub lost: Vec<(Pointer, String)>,
 }
 
 /// The file types of git's index that a file can have.
@@ -51,6 +56,9 @@ pub fn check_out(folder: &Path) -> Result<CheckedOut, GitError> {
             continue;
         }
         let file = folder.join(&path);
+        if !file.is_file() || has_link_on_the_way(folder, &path) {
+            continue;
+        }
         if write(&contents, pointer, &file, entry.mode == EXECUTABLE).map_err(GitError::io("write", &file))? {
             let written = file.symlink_metadata().map_err(GitError::io("examine", &file))?;
             changed.push(with_times_of(entry, &written));
@@ -68,6 +76,11 @@ pub fn check_out(folder: &Path) -> Result<CheckedOut, GitError> {
     Ok(checked_out)
 }
 
+/// Says whether a symbolic link is where a folder should be: what is behind it is not ours.
+fn has_link_on_the_way(folder: &Path, path: &Path) -> bool {
+    path.ancestors().any(|part| folder.join(part).is_symlink() && part != Path::new(""))
+}
+
 fn pointer_of(repository: &Repository, entry: &IndexEntry) -> Result<Option<Pointer>, GitError> {
     let (size, _) = repository.odb()?.read_header(entry.id)?;
     if size >= BLOB_BYTES_MAX {
@@ -80,7 +93,7 @@ fn pointer_of(repository: &Repository, entry: &IndexEntry) -> Result<Option<Poin
 fn write(contents: &Contents, pointer: Pointer, file: &Path, is_executable: bool) -> io::Result<bool> {
     let mut source = match File::open(contents.path(&pointer.oid)) {
         Ok(source) => Some(source),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && pointer.size_bytes == 0 => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && pointer.is_of_nothing() => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
@@ -122,6 +135,7 @@ fn with_times_of(entry: IndexEntry, file: &fs::Metadata) -> IndexEntry {
 /// What the system says.
 pub fn fill_in(folder: &Path, mirror: &Path) -> io::Result<CheckedOut> {
     let contents = Contents::of(mirror);
+    let missing = Missing::read(mirror).unwrap_or_default();
     let mut checked_out = CheckedOut::default();
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(inner) = folders.pop() {
@@ -137,7 +151,16 @@ pub fn fill_in(folder: &Path, mirror: &Path) -> io::Result<CheckedOut> {
                 continue;
             }
             let Some(pointer) = Pointer::parse(&fs::read(&path)?) else { continue };
-            if write(&contents, pointer, &path, metadata.mode() & 0o100 != 0)? {
+            // What is wrong on the store must not pass for the file.
+            let proven = contents.prove(&pointer.oid, &CancellationToken::new());
+            let is_known = missing.get(&pointer.oid).is_some() || !contents.exist().unwrap_or(true);
+            let is_good = matches!(proven, Ok(Some(_))) || pointer.is_of_nothing();
+            match proven {
+                Err(error) => checked_out.lost.push((pointer, error.to_string())),
+                Ok(None) if !is_good && !is_known => checked_out.lost.push((pointer, "it is not there".to_owned())),
+                Ok(_) => {}
+            }
+            if is_good && write(&contents, pointer, &path, metadata.mode() & 0o100 != 0)? {
                 checked_out.files += 1;
             } else {
                 let below = path.strip_prefix(folder).unwrap_or(&path);

@@ -64,7 +64,7 @@ impl Contents {
     /// [`DiskError::Io`] if the store does not say.
     pub fn has(&self, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, DiskError> {
         match self.size(&pointer.oid)? {
-            _ if pointer.size_bytes == 0 => Ok(true),
+            _ if pointer.is_of_nothing() => Ok(true),
             None => Ok(false),
             Some(size_bytes) if size_bytes == pointer.size_bytes => Ok(true),
             Some(_) => match self.prove(&pointer.oid, cancel) {

@@ -4,6 +4,7 @@
 //! need is downloaded once: each download counts against the owner's bandwidth. What a newcomer would get wrong: the server is
 //! asked for every file all the same, because a repository gets only what the server grants it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ const BATCHES_AHEAD: usize = 2;
 /// A file of this size or more is large: few are fetched at once, because the network is the limit and not the store.
 const LARGE_BYTES: u64 = 64 * 1024 * 1024;
 const LARGE_AT_ONCE: usize = 4;
+/// So many other sizes of a file are tried.
+const OTHER_SIZES_MAX: usize = 4;
 /// Pieces that wait for the store; each is a few hundred kilobytes at most.
 const PIECES_WAITING: usize = 2;
 
@@ -37,6 +40,7 @@ const PIECES_WAITING: usize = 2;
 #[derive(Debug)]
 pub struct Fetcher {
     server: LfsServer,
+    held: Arc<dyn Any + Send + Sync>,
     retries: u32,
     at_once: usize,
     small: Semaphore,
@@ -123,9 +127,12 @@ impl Brought {
 
 impl Fetcher {
     /// Prepares for a run that downloads `at_once` files at the same time.
-    pub fn new(server: LfsServer, retries: u32, at_once: usize) -> Self {
+    ///
+    /// `held` is kept as long as anything is being written, such as the lock of the store.
+    pub fn new(server: LfsServer, retries: u32, at_once: usize, held: Arc<dyn Any + Send + Sync>) -> Self {
         Self {
             server,
+            held,
             retries,
             at_once,
             small: Semaphore::new(at_once),
@@ -136,19 +143,56 @@ impl Fetcher {
         }
     }
 
+    /// Fetches large files; says of each what came of it. Of one that the server refuses by its size, other sizes are tried that other
+    /// pointers give.
+    pub async fn fetch_with_other_sizes(
+        &self,
+        mut order: Order<'_>,
+        others: &HashMap<LfsOid, Vec<u64>>,
+    ) -> Vec<(Pointer, Brought)> {
+        let mut brought = self.fetch(&order).await;
+        for round in 0..OTHER_SIZES_MAX {
+            let failed = brought.iter().filter(|(_, brought)| matches!(brought, Brought::Not { .. }));
+            let with = |pointer: &Pointer| {
+                let size_bytes = *others.get(&pointer.oid)?.get(round)?;
+                Some(Pointer { size_bytes, ..*pointer })
+            };
+            order.wanted = failed.filter_map(|(pointer, _)| with(pointer)).collect();
+            if order.wanted.is_empty() || order.cancel.is_cancelled() {
+                break;
+            }
+            for (pointer, came) in self.fetch(&order).await {
+                if !matches!(came, Brought::Not { .. })
+                    && let Some(first) = brought.iter_mut().find(|(first, _)| first.oid == pointer.oid)
+                {
+                    *first = (pointer, came);
+                }
+            }
+        }
+        brought
+    }
+
     /// Fetches large files; says of each what came of it.
     pub async fn fetch(&self, order: &Order<'_>) -> Vec<(Pointer, Brought)> {
         // Small ones are bound by the time that the store takes for each, large ones by the network: both at once.
         let (large, small): (Vec<Pointer>, Vec<Pointer>) =
             order.wanted.iter().partition(|pointer| pointer.size_bytes >= LARGE_BYTES);
-        let (small, mut large) =
-            tokio::join!(self.fetch_some(order, small, &self.small), self.fetch_some(order, large, &self.large));
+        let (small, mut large) = tokio::join!(
+            self.fetch_some(order, small, &self.small, self.at_once),
+            self.fetch_some(order, large, &self.large, LARGE_AT_ONCE.min(self.at_once))
+        );
         let mut brought = small;
         brought.append(&mut large);
         brought
     }
 
-    async fn fetch_some(&self, order: &Order<'_>, wanted: Vec<Pointer>, turns: &Semaphore) -> Vec<(Pointer, Brought)> {
+    async fn fetch_some(
+        &self,
+        order: &Order<'_>,
+        wanted: Vec<Pointer>,
+        turns: &Semaphore,
+        at_once: usize,
+    ) -> Vec<(Pointer, Brought)> {
         let batches: Vec<Vec<Pointer>> = wanted.chunks(BATCH).map(<[Pointer]>::to_vec).collect();
         stream::iter(batches)
             .map(|batch| self.ask(order, batch))
@@ -161,7 +205,7 @@ impl Fetcher {
                 };
                 (pointer, brought)
             })
-            .buffer_unordered(self.at_once)
+            .buffer_unordered(at_once)
             .collect()
             .await
     }
@@ -293,17 +337,22 @@ impl Fetcher {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let contents = order.contents.clone();
         // It outlives a download that is cut off by the time of one write.
-        let writer = tokio::task::spawn_blocking(move || write(&contents, pointer, pieces));
+        let held = Arc::clone(&self.held);
+        let writer = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            write(&contents, pointer, pieces)
+        });
         let mut came_bytes = 0;
-        let mut was_asked_again = false;
+        let mut asked_again_at = None;
         let came = with_retries(self.server.gate(), self.retries, async || {
             loop {
                 match self.receive(order, pointer, action, &mut came_bytes, &sender).await {
                     // The address is no longer good: it expired, or was good once.
                     Err(LfsError::Unauthorized | LfsError::Forbidden(_) | LfsError::NotFound(_))
-                        if !was_asked_again =>
+                        // A large one may outlive several: once more whenever some of it came.
+                        if asked_again_at.is_none_or(|at| came_bytes > at) =>
                     {
-                        was_asked_again = true;
+                        asked_again_at = Some(came_bytes);
                         *action = self.ask_again(order, pointer).await?;
                     }
                     ended => return ended,

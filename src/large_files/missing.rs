@@ -65,6 +65,9 @@ pub struct Owed {
     pub oid: LfsOid,
     /// Its size, as the pointer has it.
     pub size_bytes: u64,
+    /// Other sizes that other pointers give: one of them may be right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_sizes: Vec<u64>,
     /// Why.
     pub why: Why,
     /// Since when for this reason.
@@ -107,6 +110,23 @@ impl Missing {
             Ok(bytes) => Self::parse(&bytes).map_err(DiskError::io("read", &path)),
             Err(error) if is_missing(&error) => Ok(Self::default()),
             Err(error) => Err(DiskError::io("read", &path)(error)),
+        }
+    }
+
+    /// Reads the list of a mirror; one that cannot be understood is set aside, because refs do not wait for it. The next
+    /// verification tells what it named.
+    pub(crate) fn read_or_set_aside(mirror: &Path) -> Result<Self, DiskError> {
+        let path = Self::path(mirror);
+        match Self::read(mirror) {
+            Err(DiskError::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                tracing::warn!(path = %path.display(), "is not what ghbk wrote, and is set aside: {source}");
+                let aside = path.with_extension("jsonl.bad");
+                std::fs::rename(&path, &aside).map_err(DiskError::io("move", &path))?;
+                Ok(Self::default())
+            }
+            read => read,
         }
     }
 
@@ -156,7 +176,7 @@ impl Missing {
         if pointers.is_empty() {
             return Ok(());
         }
-        let mut missing = Self::read(mirror)?;
+        let mut missing = Self::read_or_set_aside(mirror)?;
         if missing.add(&Contents::of(mirror), pointers, now)? {
             missing.write(mirror)?;
         }
@@ -167,8 +187,12 @@ impl Missing {
     fn add(&mut self, contents: &Contents, pointers: &[Pointer], now: DateTime<Utc>) -> Result<bool, DiskError> {
         let mut has_more = false;
         for pointer in pointers {
-            // Of one that is named with two sizes, git-lfs, too, takes the first.
-            if !self.files.contains_key(&pointer.oid) && !contents.has(*pointer, &CancellationToken::new())? {
+            if let Some(owed) = self.files.get_mut(&pointer.oid) {
+                if owed.size_bytes != pointer.size_bytes && !owed.other_sizes.contains(&pointer.size_bytes) {
+                    owed.other_sizes.push(pointer.size_bytes);
+                    has_more = true;
+                }
+            } else if !contents.has(*pointer, &CancellationToken::new())? {
                 self.insert(*pointer, Why::Postponed, now, None);
                 has_more = true;
             }
@@ -181,7 +205,7 @@ impl Missing {
     /// # Errors
     /// [`DiskError`].
     pub(crate) fn inherit(mirror: &Path, from: &Path) -> Result<(), DiskError> {
-        let (mut missing, before) = (Self::read(mirror)?, Self::read(from)?);
+        let (mut missing, before) = (Self::read(mirror)?, Self::read_or_set_aside(from)?);
         let known = before.files.into_iter().filter(|(oid, _)| missing.files.contains_key(oid)).collect::<Vec<_>>();
         if known.is_empty() {
             return Ok(());
@@ -224,10 +248,12 @@ impl Missing {
 
     /// Notes why a large file is not there. One that was missing for the same reason keeps its date, and stays accepted.
     pub fn insert(&mut self, pointer: Pointer, why: Why, now: DateTime<Utc>, said: Option<String>) {
-        let before = self.files.get(&pointer.oid).filter(|before| before.why == why);
+        let before = self.files.get(&pointer.oid);
+        let other_sizes = before.map(|before| before.other_sizes.clone()).unwrap_or_default();
+        let before = before.filter(|before| before.why == why);
         let (since, is_accepted) = before.map_or((now, false), |before| (before.since, before.is_accepted));
         let Pointer { oid, size_bytes } = pointer;
-        self.files.insert(oid, Owed { oid, size_bytes, why, since, said, is_accepted });
+        self.files.insert(oid, Owed { oid, size_bytes, other_sizes, why, since, said, is_accepted });
     }
 
     /// Takes a large file off the list, because it is there or nothing needs it any more.

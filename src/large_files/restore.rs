@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::contents::{ContentError, Contents};
 use super::missing::{Missing, Owed};
 use crate::disk::{DiskError, on_threads};
-use crate::git::pointer::Pointer;
+use crate::git::pointer::{Pointer, each_file_once};
 
 /// So many are copied at once: each waits for the store.
 const AT_ONCE: usize = 8;
@@ -42,13 +42,14 @@ pub fn restore(
         return Ok(Restored::default());
     }
     let (from, to, missing) = (Contents::of(mirror), Contents::of(git_dir), Missing::read(mirror)?);
+    let pointers = each_file_once(pointers);
     let next = Mutex::new(pointers.iter());
     let restored = Mutex::new(Restored::default());
     let work = || -> Result<(), DiskError> {
         loop {
             let pointer = next.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(pointer) = pointer.copied().filter(|_| !cancel.is_cancelled()) else { return Ok(()) };
-            if pointer.size_bytes == 0 {
+            if pointer.is_of_nothing() {
                 continue;
             }
             let copied = to.copy_from(&from.path(&pointer.oid), pointer, cancel);

@@ -10,7 +10,7 @@ use super::batch::{Granted, Operation};
 use super::contents::Contents;
 use super::error::LfsError;
 use super::server::LfsServer;
-use crate::git::pointer::{LfsOid, Pointer};
+use crate::git::pointer::{LfsOid, Pointer, each_file_once};
 use crate::limits::{Waited, with_retries};
 
 const BATCH: usize = 100;
@@ -42,8 +42,13 @@ pub(crate) async fn send(
     not_there: &HashSet<LfsOid>,
 ) -> Result<Sent, LfsError> {
     let contents = Contents::of(git_dir);
-    let is_there = |pointer: &&Pointer| pointer.size_bytes > 0 && !not_there.contains(&pointer.oid);
-    let pointers: Vec<Pointer> = pointers.iter().filter(is_there).copied().collect();
+    let mut there = Vec::new();
+    for pointer in each_file_once(pointers) {
+        // What lies there was proven by its hash; a pointer may give another size.
+        let size_bytes = contents.size(&pointer.oid)?.filter(|_| !not_there.contains(&pointer.oid));
+        there.extend(size_bytes.map(|size_bytes| Pointer { size_bytes, ..pointer }));
+    }
+    let pointers = there;
     let mut sent = Sent::default();
     for batch in pointers.chunks(BATCH) {
         let granted = with_retries(server.gate(), RETRIES, async || {

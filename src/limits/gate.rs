@@ -191,7 +191,8 @@ impl Gate {
                 UNHINTED_PAUSE * 2u32.saturating_pow(pauses.unhinted - 1)
             }
         };
-        let is_for_all = !matches!(refusal, Refusal::Spent(_));
+        // Large files come from other hosts, too, whose patience is no business of GitHub's API or git.
+        let is_for_all = !matches!(refusal, Refusal::Spent(_)) && resource != Resource::Lfs;
         let others = Resource::ALL.into_iter().filter(|other| *other != resource && is_for_all);
         let mut result = Ok(asked);
         for resource in others.chain([resource]) {

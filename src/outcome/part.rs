@@ -67,6 +67,7 @@ pub type PartCounts = BTreeMap<String, u64>;
 
 /// Reports what happened to one kind of data in one mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the record")]
 pub struct PartOutcome {
     /// The repository's identity.
     pub id: RepositoryId,
@@ -81,6 +82,9 @@ pub struct PartOutcome {
     /// Whether the next run has to look at it although nothing is new on GitHub.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_owed: bool,
+    /// Whether all of the mirror was looked through for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
     /// How many of what there are now.
     #[serde(default)]
     pub totals: PartCounts,
@@ -124,6 +128,7 @@ impl PartOutcome {
             part,
             state: PartState::Unchanged,
             is_owed: false,
+            is_whole: false,
             totals: PartCounts::new(),
             counts: PartCounts::new(),
             failures: Vec::new(),

@@ -262,7 +262,7 @@ impl Work {
         let Occasion { id, full_name, .. } = &self.occasion;
         let mut outcome = PartOutcome::new((*id, full_name.clone()), self.kind, Kind::LargeFiles, self.now);
         outcome.state = PartState::Created;
-        outcome.is_owed = !missing.is_empty();
+        (outcome.is_owed, outcome.is_whole) = (!missing.is_empty(), true);
         let counts = |files: &str, bytes: &str| {
             PartCounts::from([(files.to_owned(), adopted), (bytes.to_owned(), adopted_bytes)])
         };

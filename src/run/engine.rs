@@ -226,7 +226,12 @@ impl Session {
     /// Prepares for the large files of this run.
     fn shared_large_files(&self, outside: &Outside) -> large_files::Shared {
         let limits = &self.config.limits;
-        let fetcher = Fetcher::new(outside.lfs().clone(), limits.retries, limits.large_file_downloads);
+        let fetcher = Fetcher::new(
+            outside.lfs().clone(),
+            limits.retries,
+            limits.large_file_downloads,
+            Arc::clone(&self.lock) as Arc<dyn std::any::Any + Send + Sync>,
+        );
         let LargeFilesConfig { include, exclude, .. } = &self.config.large_files;
         // The configuration's check has built these globs once.
         let globs = Globs::new(include, exclude).unwrap_or_else(|_| Globs::nothing());
@@ -316,7 +321,13 @@ impl Session {
         if tasks.is_empty() || cancel.is_cancelled() {
             return Ok(());
         }
-        let Ok(scratch) = Scratch::create(&self.config.store.scratch) else { return Ok(()) }; // the proof has told
+        let scratch = match Scratch::create(&self.config.store.scratch) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                tally.failures.push(super::no_scratch(&self.config.store.scratch, Stage::Stage, &error));
+                return Ok(());
+            }
+        };
         let worker = self.worker(outside, scratch.path());
         let mut parts: FuturesUnordered<_> =
             tasks.into_iter().map(|task| task.carry_out(&worker, progress, cancel.child_token())).collect();

@@ -20,10 +20,10 @@ use super::words::{Report, Seen};
 use crate::disk::sync_file_system;
 use crate::git::GitError;
 use crate::git::mirror::lfs_config::lfs_url;
-use crate::git::pointer::Pointer;
+use crate::git::pointer::{LfsOid, Pointer};
 use crate::git::wire::transfer::Transfer;
 use crate::github::{Globs, Repository};
-use crate::large_files::contents::Contents;
+use crate::large_files::contents::{ContentError, Contents};
 use crate::large_files::fetch::{Brought, Fetcher, Order};
 use crate::large_files::missing::{Missing, Owed, Why};
 use crate::names::{FullName, MirrorKind, RepositoryId};
@@ -163,16 +163,19 @@ impl Worker {
         let (is_repair, run_id, mirror) = (self.repair, self.run_id.clone(), mirror.clone());
         let (store, cancel) = (self.store.clone(), cancel.clone());
         blocking(move || {
+            store.refuse_links_on_the_way(&path.join("lfs/objects/x"))?;
             let contents = Contents::of(&path);
             let mut missing = Missing::read(&path)?;
             let (mut wanted, mut broken) = (Vec::new(), 0);
             let owed: Vec<Pointer> = missing.iter().map(pointer_of).collect();
             for pointer in owed {
                 // A repair believes nothing that it has not read.
-                let is_there = if is_repair && pointer.size_bytes > 0 {
+                let is_there = if is_repair && !pointer.is_of_nothing() {
                     match contents.prove(&pointer.oid, &cancel) {
                         Ok(there) => there.is_some(),
                         Err(_) if cancel.is_cancelled() => return Err(GitError::Cancelled),
+                        // What cannot be read now may be readable later; only what is wrong is wrong.
+                        Err(ContentError::Disk(error)) => return Err(error.into()),
                         Err(error) => {
                             tracing::warn!(oid = %pointer.oid, %error, "a large file is set aside");
                             contents.set_aside(&pointer.oid, run_id.as_str())?;
@@ -191,7 +194,6 @@ impl Worker {
             }
             let refs = if wanted.is_empty() { None } else { mirror.refs()? };
             let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
-            store.refuse_links_on_the_way(&path.join("lfs/objects"))?;
             let room = rustix::fs::statvfs(&path).map_err(|error| GitError::io("examine", &path)(error.into()))?;
             let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
             Ok(Owing { missing, wanted, broken, room_bytes, lfs_url })
@@ -218,13 +220,28 @@ impl Worker {
         }
         let now = self.clock.now();
         let endpoint = self.endpoint(due, lfs_url.as_deref());
-        let (too_large, wanted): (Vec<Pointer>, Vec<Pointer>) =
+        let (too_large, mut wanted): (Vec<Pointer>, Vec<Pointer>) =
             wanted.into_iter().partition(|it| config.max_size.is_some_and(|max| it.size_bytes > max.as_u64()));
-        let needed_bytes = wanted.iter().fold(0_u64, |sum, pointer| sum.saturating_add(pointer.size_bytes));
-        let owner = due.full_name.folded_owner();
+        // One that is too large for the store, if only by what its pointer says, keeps no other away.
+        wanted.sort_unstable_by_key(|pointer| pointer.size_bytes);
+        let mut needed_bytes = 0_u64;
+        let mut fits = |pointer: &&Pointer| {
+            needed_bytes = needed_bytes.saturating_add(pointer.size_bytes);
+            needed_bytes <= room_bytes
+        };
+        let without_room = wanted.split_off(wanted.iter().take_while(|pointer| fits(pointer)).count());
+        let owner = match &endpoint {
+            Ok(endpoint) if lfs_url.is_some() => format!("{}/{}", endpoint.authority(), due.full_name.folded_owner()),
+            _ => due.full_name.folded_owner(),
+        };
         let was_over_quota = self.large_files.fetcher.quota_of(&owner).is_some();
         let (stop, mut is_late) = (cancel.child_token(), false);
-        let brought = match &endpoint {
+        let others: HashMap<LfsOid, Vec<u64>> = missing
+            .iter()
+            .filter(|owed| !owed.other_sizes.is_empty())
+            .map(|owed| (owed.oid, owed.other_sizes.clone()))
+            .collect();
+        let mut brought = match &endpoint {
             Err(elsewhere) => nobody(wanted, Why::Elsewhere, elsewhere, ELSEWHERE_HINT),
             Ok(_) if needed_bytes > room_bytes => {
                 let (needed, room) = (size(needed_bytes), size(room_bytes));
@@ -238,17 +255,18 @@ impl Worker {
             }
             Ok(endpoint) => {
                 let contents = Contents::of(mirror.path());
+                let relatives = self.large_files.relatives_of(due, mirror);
                 let order = Order {
                     endpoint,
                     owner: &owner,
                     contents: &contents,
                     wanted,
-                    relatives: &self.large_files.relatives_of(due, mirror),
+                    relatives: &relatives,
                     waited: &transfer.waited,
                     received_bytes: &transfer.received_bytes,
                     cancel: &stop,
                 };
-                let fetch = self.large_files.fetcher.fetch(&order);
+                let fetch = self.large_files.fetcher.fetch_with_other_sizes(order, &others);
                 tokio::pin!(fetch);
                 tokio::select! {
                     brought = &mut fetch => brought,
@@ -260,6 +278,10 @@ impl Worker {
                 }
             }
         };
+        let (needed, room) = (size(needed_bytes), size(room_bytes));
+        let said = format!("the store has room for {room}, and with them it takes {needed} or more");
+        let hint = "make room on the store, or leave some out with large_files.max_size";
+        brought.extend(nobody(without_room, Why::Failed, &said, hint));
         report.is_late = is_late.then_some(self.config.limits.large_files_timeout);
         report.is_quota_told = was_over_quota;
         for pointer in too_large {
@@ -276,7 +298,11 @@ impl Worker {
                     let before = missing.get(&pointer.oid).filter(|before| before.why == why);
                     let seen = before.map(|before| Seen { since: before.since, is_accepted: before.is_accepted });
                     report.did_not_come(pointer, why, (&said, hint), is_transient, seen);
-                    missing.insert(pointer, why, now, Some(said));
+                    // A server in trouble takes nothing back of what GitHub has said of it.
+                    let is_settled = missing.get(&pointer.oid).is_some_and(|owed| owed.why.can_be_accepted());
+                    if !is_settled || why.can_be_accepted() {
+                        missing.insert(pointer, why, now, Some(said));
+                    }
                 }
             }
         }

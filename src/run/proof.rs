@@ -28,7 +28,6 @@ use crate::scratch::Scratch;
 use crate::store::{
     History, Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified,
 };
-use crate::text::count;
 
 /// Holds what proving needs.
 pub(super) struct Prover<'a> {
@@ -154,8 +153,9 @@ impl Prover<'_> {
             let folder = self.store.mirror_at(&mirror.place, kind);
             let name = kind.name_of(&mirror.full_name);
             let scratch = scratch.to_owned();
-            let for_work = folder.clone();
-            let work = move |cancel: &CancellationToken| for_work.verify(id, &scratch, Thoroughness::Deep, cancel);
+            let (for_work, is_known) = (folder.clone(), mirror.has_known_pointers_in(kind));
+            let work =
+                move |cancel: &CancellationToken| for_work.verify(id, &scratch, Thoroughness::Deep, is_known, cancel);
             let verified = self.within_limits(work).await;
             let (Verification { objects, bytes, damage, .. }, checked) = match verified {
                 Ok(verified) => verified,
@@ -217,13 +217,6 @@ impl Prover<'_> {
         }
         let is_on_github = !indexed.gone && !indexed.is_set_aside();
         let has_unknown = is_on_github && !checked.unknown.is_empty();
-        if !checked.unknown.is_empty() && indexed.had_large_files(kind) {
-            let lost = count(checked.unknown.len() as u64, "large file is", "large files are");
-            let error = format!("{lost} no longer in its mirror, all of lfs is gone");
-            let hint =
-                "look for it in the backups of the file system; what GitHub still has is fetched again".to_owned();
-            proven.failures.push(failure(&kind.name_of(&indexed.full_name), error, hint));
-        }
         if has_unknown {
             let (path, lock, now) = (mirror.path().to_owned(), Arc::clone(self.lock), self.clock.now());
             let unknown = checked.unknown.clone();
@@ -245,12 +238,15 @@ impl Prover<'_> {
                 totals: totals.clone(),
             }));
         }
-        if mark.is_some_and(|mark| mark.totals == totals) && !has_unknown {
+        if mark.is_some_and(|mark| mark.is_whole && mark.totals == totals) && !has_unknown {
             return Ok(());
         }
-        let is_owed = mark.is_some_and(|mark| mark.is_owed) || has_unknown;
+        let is_left_out = mark.is_some_and(|mark| mark.state == PartState::Disabled);
+        let is_missing = is_on_github && !is_left_out && !checked.missing.is_empty();
+        let is_owed = mark.is_some_and(|mark| mark.is_owed) || has_unknown || is_missing;
         proven.parts.push(PartOutcome {
             is_owed,
+            is_whole: true,
             totals,
             state: mark.map_or(PartState::Unchanged, |mark| mark.state),
             ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())

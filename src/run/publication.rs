@@ -92,6 +92,9 @@ impl Worker {
             lock.confirm()?;
             if stored.is_some() && !is_repair {
                 // Before anybody can see the refs that need them: killed in between, the next run knows what it owes.
+                if !staged.pointers.is_empty() {
+                    store.refuse_links_on_the_way(&mirror.path().join("lfs/missing.jsonl"))?;
+                }
                 Missing::note(mirror.path(), &staged.pointers, now)?;
             }
             let state = if is_repair {

@@ -143,13 +143,12 @@ impl IndexedMirror {
 
     /// Says whether all of its pointers to large files are known; those of mirrors that an older ghbk made are not.
     pub fn has_known_pointers(&self) -> bool {
-        self.kinds().into_iter().all(|kind| self.parts.get(kind, Kind::LargeFiles).is_some())
+        self.kinds().into_iter().all(|kind| self.has_known_pointers_in(kind))
     }
 
-    /// Says whether contents of large files were stored in one of its mirrors.
-    pub fn had_large_files(&self, mirror: MirrorKind) -> bool {
-        let mark = self.parts.get(mirror, Kind::LargeFiles);
-        mark.and_then(|mark| mark.totals.get("stored")).is_some_and(|stored| *stored > 0)
+    /// Says the same of one of its mirrors.
+    pub fn has_known_pointers_in(&self, mirror: MirrorKind) -> bool {
+        self.parts.get(mirror, Kind::LargeFiles).is_some_and(|mark| mark.is_whole)
     }
 
     /// Tells the same as what would be lost with it.

@@ -16,6 +16,9 @@ pub struct Mark {
     /// Whether the next run has to look at it although nothing is new on GitHub.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_owed: bool,
+    /// Whether all of the mirror was looked through for it, and not only what came since a ghbk that did not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
     /// How many of what there are.
     #[serde(default)]
     pub totals: PartCounts,
@@ -50,10 +53,13 @@ impl Marks {
     /// Takes over what happened.
     pub(super) fn note(&mut self, outcome: &PartOutcome) {
         let marks = self.0.entry(outcome.mirror).or_default();
-        let last_success = marks.get(&outcome.part).and_then(|before| before.last_success);
+        let before = marks.get(&outcome.part);
+        let last_success = before.and_then(|before| before.last_success);
+        let is_whole = outcome.is_whole || before.is_some_and(|before| before.is_whole);
         let mark = Mark {
             state: outcome.state,
             is_owed: outcome.is_owed,
+            is_whole,
             totals: outcome.totals.clone(),
             at: outcome.finished_at,
             last_success: if outcome.is_complete() { Some(outcome.finished_at) } else { last_success },
@@ -63,8 +69,9 @@ impl Marks {
 
     /// Takes over what an older record says, unless a newer one says something.
     pub(super) fn note_older(&mut self, outcome: &PartOutcome) {
-        if self.get(outcome.mirror, outcome.part).is_none() {
-            self.note(outcome);
+        match self.0.entry(outcome.mirror).or_default().get_mut(&outcome.part) {
+            Some(newer) => newer.is_whole |= outcome.is_whole,
+            None => self.note(outcome),
         }
     }
 
@@ -72,22 +79,35 @@ impl Marks {
     pub(super) fn take_over(&mut self, older: Self) {
         for (mirror, marks) in older.0 {
             for (kind, mark) in marks {
-                self.0.entry(mirror).or_default().entry(kind).or_insert(mark);
+                let is_whole = mark.is_whole;
+                self.0.entry(mirror).or_default().entry(kind).or_insert(mark).is_whole |= is_whole;
             }
         }
     }
 
-    /// Notes that a kind of data was looked at, of which there was nothing.
+    /// Notes that all of a mirror was looked through for a kind of data.
     pub(super) fn know(&mut self, mirror: MirrorKind, kind: Kind, at: DateTime<Utc>) {
-        let nothing =
-            Mark { state: PartState::Unchanged, is_owed: false, totals: PartCounts::new(), at, last_success: Some(at) };
-        self.0.entry(mirror).or_default().entry(kind).or_insert(nothing);
+        let nothing = Mark {
+            state: PartState::Unchanged,
+            is_owed: false,
+            is_whole: true,
+            totals: PartCounts::new(),
+            at,
+            last_success: Some(at),
+        };
+        self.0.entry(mirror).or_default().entry(kind).or_insert(nothing).is_whole = true;
     }
 
     /// Notes that a kind of data has to be looked at: a run that ended without a word may have left something.
     pub(super) fn owe(&mut self, mirror: MirrorKind, kind: Kind, now: DateTime<Utc>) {
-        let nothing_known =
-            Mark { state: PartState::Postponed, is_owed: true, totals: PartCounts::new(), at: now, last_success: None };
+        let nothing_known = Mark {
+            state: PartState::Postponed,
+            is_owed: true,
+            is_whole: false,
+            totals: PartCounts::new(),
+            at: now,
+            last_success: None,
+        };
         self.0.entry(mirror).or_default().entry(kind).or_insert(nothing_known).is_owed = true;
     }
 

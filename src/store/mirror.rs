@@ -150,6 +150,7 @@ impl Mirror {
         id: RepositoryId,
         scratch: &Path,
         thoroughness: Thoroughness,
+        are_pointers_known: bool,
         cancel: &CancellationToken,
     ) -> Result<(Verification, Checked), GitError> {
         let mut verification = verify(&self.path, scratch, thoroughness, cancel)?;
@@ -164,8 +165,12 @@ impl Mirror {
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
-        let damaged = checked.damaged.iter().take(LARGE_FILES_NAMED_MAX);
-        let damaged = damaged.map(|(oid, what)| Damage { object: Some(oid.to_string()), what: what.clone() });
+        let damaged = checked.damaged.iter().map(|(oid, what)| (*oid, what.clone()));
+        let lost = checked.unknown.iter().filter(|_| are_pointers_known).map(|pointer| {
+            (pointer.oid, format!("large file {} ({} bytes) is not there", pointer.oid, pointer.size_bytes))
+        });
+        let damaged = damaged.chain(lost).take(LARGE_FILES_NAMED_MAX);
+        let damaged = damaged.map(|(oid, what)| Damage { object: Some(oid.to_string()), what });
         verification.damage.extend(damaged);
         Ok((verification, checked))
     }
@@ -297,7 +302,8 @@ impl Store {
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
-            if to == aside {
+            let is_of_ours = || (Mirror { path: aside.to_owned() }).identity();
+            if to == aside && is_of_ours()?.is_some_and(|(owner, _)| owner == identity.0) {
                 // What they hold is proven by their hashes, and does not have to come a second time.
                 move_large_files(aside, &between)?;
             }
@@ -308,14 +314,13 @@ impl Store {
 
 /// Moves the contents of large files to the mirror that takes another's place, with what is known of those that are missing.
 fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
-    Missing::inherit(to, from)?;
     let (objects, folder) = (from.join("lfs/objects"), to.join("lfs"));
-    if metadata(&objects).map_err(GitError::io("examine", &objects))?.is_none() {
-        return Ok(());
+    if metadata(&objects).map_err(GitError::io("examine", &objects))?.is_some() {
+        fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+        fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
+        sync_folder(&folder)?;
     }
-    fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
-    fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
-    Ok(sync_folder(&folder)?)
+    Ok(Missing::inherit(to, from)?)
 }
 
 /// Words a failure in a mirror as one of the store.

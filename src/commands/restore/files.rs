@@ -28,9 +28,11 @@ pub(super) fn restore_large_files(
         Error::new(Exit::Impossible, format!("large files cannot be restored: {text}"), "choose another DEST")
     };
     if !arguments.paths.is_empty() {
-        let CheckedOut { files, pointers } = fill_in(building, mirror).map_err(|error| failed(error.to_string()))?;
+        let CheckedOut { files, pointers, lost } =
+            fill_in(building, mirror).map_err(|error| failed(error.to_string()))?;
         let has_some = files > 0 || !pointers.is_empty();
-        return Ok(has_some.then(|| LargeFiles { checked_out: files, pointers, ..LargeFiles::default() }));
+        let lost = lost.iter().map(lost_file).collect();
+        return Ok(has_some.then(|| LargeFiles { checked_out: files, pointers, lost, ..LargeFiles::default() }));
     }
     let restored = restore(mirror, git_dir, pointers, cancel).map_err(|error| failed(error.to_string()))?;
     let checked_out = if arguments.checkout { check_out(building) } else { Ok(CheckedOut::default()) };
@@ -40,18 +42,17 @@ pub(super) fn restore_large_files(
         size_bytes: owed.size_bytes,
         why: owed.said.clone().unwrap_or_else(|| owed.why.name().to_owned()),
     };
-    let lost = |(pointer, why): &(Pointer, String)| MissingFile {
-        oid: pointer.oid,
-        size_bytes: pointer.size_bytes,
-        why: why.clone(),
-    };
     Ok(Some(LargeFiles {
         stored: restored.stored,
         stored_bytes: restored.stored_bytes,
         checked_out: checked_out.files,
         pointers: checked_out.pointers,
         missing: restored.missing.iter().map(never).collect(),
-        lost: restored.lost.iter().map(lost).collect(),
+        lost: restored.lost.iter().map(lost_file).collect(),
         is_left_out: false,
     }))
+}
+
+fn lost_file((pointer, why): &(Pointer, String)) -> MissingFile {
+    MissingFile { oid: pointer.oid, size_bytes: pointer.size_bytes, why: why.clone() }
 }

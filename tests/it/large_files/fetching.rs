@@ -224,7 +224,8 @@ fn a_pointer_with_a_wrong_size_spoils_nothing() {
     let world = World::new();
     let oids = with_large_files(&world, "acme/site", &[b"one\n"]);
     let editor = world.sandbox.edit("acme/site");
-    for (name, size, oid) in [("wrong.bin", 9, oids[0].as_str()), ("nothing.bin", 7, &"0".repeat(64))] {
+    let (real, unreal) = (oids[0].as_str(), "0".repeat(64));
+    for (name, size, oid) in [("a", 0, real), ("b", 1, real), ("c", 9, real), ("d", 7, &unreal)] {
         let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n");
         editor.commit("main", name, &pointer).unwrap();
     }

@@ -31,12 +31,12 @@ fn a_content_that_is_lost_or_changed_is_found_and_repaired() {
     let mut lost = vec![oids[0].clone(), oids[1].clone()];
     lost.sort();
     assert_eq!(found, lost);
-    // A run proves what was found to be damaged, and says so until it is repaired.
+    // A run proves what was found to be damaged, fetches what is lost, and says of the rest so until it is repaired.
     let summary = world.run_json(1);
     assert!(summary["failures"][0]["hint"].as_str().unwrap().contains("--repair"), "{summary:#}");
     world.sandbox.clear_requests();
     world.run(&["run", "--repair", "acme/site"]).expect(0);
-    assert_eq!(asked(&world), (1, 2), "what is whole does not come again");
+    assert_eq!(asked(&world), (1, 1), "what is whole does not come again");
     judge.assert_complete(&world.mirror("acme/site"));
     verify(&world, &["--deep"], 0);
     world.run_json(0);
@@ -165,10 +165,37 @@ fn a_mirror_that_lost_all_of_them_is_damaged_and_gets_them_again() {
     world.run_json(0);
     std::fs::remove_dir_all(world.mirror("acme/site").join("lfs")).unwrap();
     let verified = verify(&world, &[], 1);
-    assert!(verified["damage"][0]["what"].as_str().unwrap().contains("large files are gone"), "{verified:#}");
-    // What was found to be damaged is read by the next run.
+    assert!(verified["damage"][0]["what"].as_str().unwrap().contains("is not there"), "{verified:#}");
+    // What was found to be damaged is read by the next run, which fetches it again, and by the one after that.
     let summary = world.run_json(1);
-    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("2 large files are no longer"), "{summary:#}");
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("is not there"), "{summary:#}");
     judge.assert_complete(&world.mirror("acme/site"));
     world.run_json(0);
+}
+
+#[test]
+fn new_pointers_in_an_old_mirror_do_not_hide_the_old_ones() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.run_json(0);
+    forget_large_files(&world, "acme/site");
+    world.sandbox.edit("acme/site").large_file("main", "new.bin", b"new\n").unwrap();
+    world.run_json(0);
+    let status = world.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["not_looked_through"], 1, "{status:#}");
+    world.run(&["verify"]).expect(0);
+    world.run(&["run", "--large-files"]).expect(0);
+    judge.assert_complete(&world.mirror("acme/site"));
+}
+
+#[test]
+fn a_list_that_is_no_list_stops_no_refs() {
+    let world = World::new();
+    with_large_files(&world, "acme/site", &[b"one\n"]);
+    world.run_json(0);
+    std::fs::write(world.mirror("acme/site").join("lfs/missing.jsonl"), "nonsense\n").unwrap();
+    world.sandbox.edit("acme/site").large_file("main", "new.bin", b"new\n").unwrap();
+    world.run_json(0);
+    world.assert_mirrors("acme/site");
+    world.run(&["verify", "--deep"]).expect(0);
 }
