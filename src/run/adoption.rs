@@ -221,7 +221,7 @@ impl Work {
             noted_at: self.now,
             may_go_on: &may_go_on,
         };
-        let old = (clone.folder.as_path(), &*self.store.root().join(&aside));
+        let old = (clone.folder.as_path(), &*self.store.root().join(&aside), false);
         lock.confirm()?;
         self.store.replace_mirror(&building, &target, old, (*id, full_name), &publication)?;
         let large_files = self.take_large_files(&target, &clone.git_dir_in(old.1), &staged.pointers)?;

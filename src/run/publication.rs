@@ -98,7 +98,7 @@ impl Worker {
                 Missing::note(mirror.path(), &staged.pointers, now)?;
             }
             let state = if is_repair {
-                let old = (mirror.path(), aside.path());
+                let old = (mirror.path(), aside.path(), true);
                 store.replace_mirror(&building, &mirror, old, (id, &full_name), &publication)?;
                 State::Updated
             } else if stored.is_some() {

@@ -277,7 +277,7 @@ impl Store {
     }
 
     /// Makes a new mirror whole at `building`, sets `old` aside, and puts the new one in its place, where `old` may have
-    /// been: a damaged mirror, or another tool's clone.
+    /// been: a damaged mirror, whose large files go along, or another tool's clone.
     ///
     /// # Errors
     /// [`GitError`]; what was there is where it was or set aside, and the next run finishes what was begun.
@@ -285,7 +285,7 @@ impl Store {
         &self,
         building: &Mirror,
         target: &Mirror,
-        (old, aside): (&Path, &Path),
+        (old, aside, is_mirror): (&Path, &Path, bool),
         identity: (RepositoryId, &FullName),
         publication: &Publication<'_>,
     ) -> Result<(), GitError> {
@@ -302,8 +302,7 @@ impl Store {
             fs::create_dir_all(parent).map_err(GitError::io("create", parent))?;
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
-            let is_of_ours = || (Mirror { path: aside.to_owned() }).identity();
-            if to == aside && is_of_ours()?.is_some_and(|(owner, _)| owner == identity.0) {
+            if to == aside && is_mirror {
                 // What they hold is proven by their hashes, and does not have to come a second time.
                 move_large_files(aside, &between)?;
             }
@@ -320,7 +319,11 @@ fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
         fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
         sync_folder(&folder)?;
     }
-    Ok(Missing::inherit(to, from)?)
+    if let Err(error) = Missing::inherit(to, from) {
+        // The new mirror lists all of them as missing, and the next run looks for each.
+        tracing::warn!(mirror = %from.display(), "what it said of its large files cannot be read: {error}");
+    }
+    Ok(())
 }
 
 /// Words a failure in a mirror as one of the store.
