@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use crate::disk::DiskError;
 use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
-use crate::network::Failure;
+use crate::network::{Failure, Trouble, Unread};
 
 /// What to do when the lock is lost.
 pub(crate) const LOCK_LOST_HINT: &str = "never remove `.ghbk/lock`, a run that has ended does not keep it; another run may be under way \
@@ -265,6 +265,24 @@ impl From<git2::Error> for GitError {
             return Self::Remote(crate::text::printable(error.message(), 200));
         }
         Self::Libgit2(error)
+    }
+}
+
+impl From<Trouble> for GitError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unreachable(failure) => Self::Unreachable(failure),
+            Trouble::Connection(text) => Self::Connection(text),
+        }
+    }
+}
+
+impl From<Unread> for GitError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Trouble(trouble) => trouble.into(),
+            Unread::TooLong(text) => Self::Protocol(text),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::contents::ContentError;
 use crate::disk::DiskError;
 use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
-use crate::network::Failure;
+use crate::network::{Failure, Trouble, Unread};
 
 /// Says why large files cannot be fetched or sent.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,24 @@ pub enum LfsError {
 impl From<DiskError> for LfsError {
     fn from(error: DiskError) -> Self {
         Self::Content(ContentError::Disk(error))
+    }
+}
+
+impl From<Trouble> for LfsError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unreachable(failure) => Self::Unreachable(failure),
+            Trouble::Connection(text) => Self::Connection(text),
+        }
+    }
+}
+
+impl From<Unread> for LfsError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Trouble(trouble) => trouble.into(),
+            Unread::TooLong(text) => Self::Protocol(text),
+        }
     }
 }
 

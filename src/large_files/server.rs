@@ -11,12 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Utc;
-use futures_util::StreamExt;
 use http::HeaderMap;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, LOCATION, RANGE};
 use reqwest::{Body, Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::AsyncReadExt;
 use url::Url;
 
 use super::batch::{self, Action, Granted, Operation};
@@ -25,8 +23,8 @@ use crate::disk::DiskError;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Waited};
-use crate::network::{self, Failure, http_date};
-use crate::text::{chain, is_web_page, printable, redact};
+use crate::network::{self, Failure, Trouble, http_date, pieces_of, read_bounded};
+use crate::text::{is_web_page, printable, redact};
 
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 /// GitHub names this user for every kind of token.
@@ -35,8 +33,6 @@ const TOKEN_USER: &str = "x-access-token";
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const ERROR_BODY_MAX_BYTES: usize = 8 * 1024;
 const REDIRECTS_MAX: usize = 3;
-/// What is sent at once.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Speaks to LFS servers with one set of credentials.
 #[derive(Clone, Debug)]
@@ -164,19 +160,11 @@ impl LfsServer {
     ) -> Result<(), LfsError> {
         check_address(&transfer.href, endpoint)?;
         let file = tokio::fs::File::open(path).await.map_err(DiskError::io("open", path))?;
-        let chunks = futures_util::stream::unfold(file, |mut file| async move {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            match (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok(Bytes::from(chunk)), file)),
-                Err(error) => Some((Err(error), file)),
-            }
-        });
         let mut request = self.client.put(transfer.href.clone()).headers(transfer.headers.clone());
         if !transfer.headers.contains_key(CONTENT_TYPE) {
             request = request.header(CONTENT_TYPE, "application/octet-stream");
         }
-        let request = request.header(CONTENT_LENGTH, pointer.size_bytes).body(Body::wrap_stream(chunks));
+        let request = request.header(CONTENT_LENGTH, pointer.size_bytes).body(Body::wrap_stream(pieces_of(file)));
         accept(request.send().await.map_err(connection)?, None).await?;
         let Some(verify) = verify else { return Ok(()) };
         check_address(&verify.href, endpoint)?;
@@ -276,29 +264,9 @@ fn said(body: &str) -> String {
     printable(message.unwrap_or(body), 400)
 }
 
-async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, LfsError> {
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(connection)?;
-        if body.len() + chunk.len() > max_bytes {
-            return Err(LfsError::Protocol(format!("an answer of more than {max_bytes} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// Words a failure of the HTTP client down to its cause, without the URL.
+/// Words a failure of the HTTP client down to its cause.
 pub(super) fn connection(error: reqwest::Error) -> LfsError {
-    if let Some(failure) = Failure::of(&error) {
-        return LfsError::Unreachable(failure);
-    }
-    LfsError::Connection(if error.is_timeout() {
-        "it brought nothing for limits.stall_timeout".to_owned()
-    } else {
-        printable(&chain(&error.without_url()), 400)
-    })
+    Trouble::from(error).into()
 }
 
 #[cfg(test)]

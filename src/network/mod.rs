@@ -4,6 +4,7 @@
 //! Knows neither GitHub nor git. What a newcomer would get wrong: a server may close a kept-alive connection at any moment,
 //! also in the moment in which a request is on its way; that says nothing about the request.
 
+mod body;
 mod failure;
 mod proxy;
 mod trust;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::{RequestBuilder, Response};
 
+pub(crate) use body::{Trouble, Unread, pieces_of, read_bounded};
 pub use failure::Failure;
 
 /// Builds an HTTP client.

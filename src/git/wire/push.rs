@@ -13,7 +13,6 @@ use git2::{Oid, Repository};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Client};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,8 +22,9 @@ use crate::git::pack::links;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE, Refs};
 use crate::git::wire::advertisement::{ReceiverAdvertisement, push_line, report_lines};
-use crate::git::wire::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, get, read_bounded};
+use crate::git::wire::server::{ADVERTISEMENT_MAX_BYTES, TOKEN_USER, accept, connection, get};
 use crate::git::wire::transport;
+use crate::network::{pieces_of, read_bounded};
 use crate::text::printable;
 
 /// Describes one push.
@@ -138,14 +138,6 @@ impl Push<'_> {
         commands.extend_from_slice(b"0000");
         let file = tokio::fs::File::open(pack).await.map_err(GitError::io("open", pack))?;
         let length = file.metadata().await.map_err(GitError::io("examine", pack))?.len() + commands.len() as u64;
-        let chunks = futures_util::stream::unfold(file, |mut file| async move {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            match (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok(Bytes::from(chunk)), file)),
-                Err(error) => Some((Err(error), file)),
-            }
-        });
         let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(commands))]);
         let mut url = self.url.clone();
         url.set_path(&format!("{}/git-receive-pack", self.url.path().trim_end_matches('/')));
@@ -155,14 +147,12 @@ impl Push<'_> {
             .basic_auth(TOKEN_USER, Some(self.token.expose_secret()))
             .header(CONTENT_TYPE, "application/x-git-receive-pack-request")
             .header(CONTENT_LENGTH, length)
-            .body(Body::wrap_stream(first.chain(chunks)));
+            .body(Body::wrap_stream(first.chain(pieces_of(file))));
         let response = request.send().await.map_err(connection)?;
         let response = accept(response, "application/x-git-receive-pack-result", self.token).await?;
-        read_bounded(response, ADVERTISEMENT_MAX_BYTES).await
+        Ok(read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?)
     }
 }
-
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Without it a server keeps the reasons of a refusal to itself.
 const SIDE_BAND: &str = "side-band-64k";

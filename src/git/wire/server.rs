@@ -20,8 +20,8 @@ use crate::git::refs::RefFilter;
 use crate::git::wire::advertisement::Advertisement;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Turn, Waited};
-use crate::network::{self, Failure};
-use crate::text::{chain, is_web_page, printable, redact};
+use crate::network::{self, Failure, Trouble, read_bounded};
+use crate::text::{is_web_page, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
 #[derive(Debug)]
@@ -224,29 +224,9 @@ fn said(body: &str) -> String {
     if is_web_page(body) { "it answered with a web page".to_owned() } else { printable(body, 400) }
 }
 
-pub(crate) async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, GitError> {
-    let mut body = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(connection)?;
-        if body.len() + chunk.len() > max_bytes {
-            return Err(GitError::Protocol(format!("an answer of more than {max_bytes} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// Words a failure of the HTTP client down to its cause, without the URL.
+/// Words a failure of the HTTP client down to its cause.
 pub(crate) fn connection(error: reqwest::Error) -> GitError {
-    if let Some(failure) = Failure::of(&error) {
-        return GitError::Unreachable(failure);
-    }
-    GitError::Connection(if error.is_timeout() {
-        "it brought nothing for limits.stall_timeout".to_owned()
-    } else {
-        printable(&chain(&error.without_url()), 400)
-    })
+    Trouble::from(error).into()
 }
 
 #[cfg(test)]
