@@ -48,6 +48,7 @@ pub mod signals;
 pub mod fuzzing;
 
 pub mod clock;
+pub mod mirrors;
 pub mod moment;
 pub mod names;
 pub mod network;

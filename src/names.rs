@@ -4,7 +4,6 @@
 //! and become paths, so a [`FullName`] exists only if it is safe as two path components.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -267,42 +266,6 @@ impl FromStr for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Tells a repository's code from its wiki, which is a git repository of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MirrorKind {
-    /// The repository itself.
-    Code,
-    /// Its wiki.
-    Wiki,
-}
-
-impl MirrorKind {
-    /// All that there are.
-    pub const BOTH: [Self; 2] = [Self::Code, Self::Wiki];
-
-    /// Returns the name in reports and on the git server: `OWNER/NAME` or `OWNER/NAME.wiki`.
-    pub fn name_of(self, full_name: &FullName) -> String {
-        match self {
-            Self::Code => full_name.to_string(),
-            Self::Wiki => format!("{full_name}.wiki"),
-        }
-    }
-
-    /// Tells from the folder of a mirror which of both it is.
-    pub fn of_folder(folder: &Path) -> Self {
-        if folder.to_string_lossy().ends_with(Self::Wiki.suffix()) { Self::Wiki } else { Self::Code }
-    }
-
-    /// Returns how the folder's name ends.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Code => ".git",
-            Self::Wiki => ".wiki.git",
-        }
     }
 }
 

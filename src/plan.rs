@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::github::{Inventory, Known, Repository};
+use crate::mirrors::MirrorSet;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Renamed, Stage};
-use crate::store::{Index, IndexedMirror, Lost, layout};
+use crate::store::{Index, IndexedMirror, layout};
 
 /// Says what a run does with one repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,7 +43,7 @@ pub struct Step {
     /// Whether nothing else is under way beside it, because the last run ended without a word while it was fetched.
     pub is_alone: bool,
     /// The mirrors that it had once: they are made anew, and that is told as a failure.
-    pub lost: Lost,
+    pub lost: MirrorSet,
 }
 
 /// Describes a mirror that changes its place.
@@ -114,7 +115,7 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
             }
             Some(_) => Action::Rename,
         };
-        let lost = index.lost.get(&repository.id).copied().unwrap_or_default();
+        let lost = index.lost.get(&repository.id).cloned().unwrap_or_default();
         plan.steps.push(Step { repository: repository.clone(), action, stored, is_alone: false, lost });
     }
     move_mirrors(&mut plan, index);

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::mirror::adopt::ForeignClone;
 use crate::github::{self, Repository, http_client};
+use crate::mirrors::MirrorKind;
 use crate::names::FullName;
 use crate::outcome::{RunStatus, RunSummary, Trigger};
 use crate::outside::Outside;
@@ -21,7 +22,7 @@ use crate::report::summary;
 use crate::run::{Adoption, Request, Session};
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
-use crate::store::{Index, MirrorKind, layout};
+use crate::store::{Index, layout};
 
 /// What is known of a clone before anything is done.
 #[derive(Debug, Serialize)]
@@ -114,7 +115,7 @@ fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<S
     if mirror.is_some_and(|mirror| mirror.place.starts_with(layout::OWN_FOLDER)) {
         return Some("its adoption was interrupted; `ghbk run` finishes it".to_owned());
     }
-    if mirror.is_some_and(|mirror| mirror.kinds().contains(&adoption.kind)) {
+    if mirror.is_some_and(|mirror| mirror.held.contains_key(&adoption.kind)) {
         return Some("the repository has a mirror already".to_owned());
     }
     let twin = before.iter().find(|other| other.repository.id == id && other.kind == adoption.kind)?;
@@ -226,10 +227,7 @@ fn by_url(origin: &str, git_host: &str) -> Option<(FullName, MirrorKind)> {
 
 fn full_name(owner: &str, name: &str) -> Option<(FullName, MirrorKind)> {
     let name = name.strip_suffix(".git").unwrap_or(name);
-    let (name, kind) = match name.strip_suffix(".wiki") {
-        Some(name) => (name, MirrorKind::Wiki),
-        None => (name, MirrorKind::Code),
-    };
+    let (name, kind) = MirrorKind::split_name(name);
     Some((FullName::new(owner, name).ok()?, kind))
 }
 

@@ -14,10 +14,11 @@ use crate::blocking::on_store;
 use crate::cli::ForgetArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
+use crate::mirrors::{MirrorKind, MirrorSet};
 use crate::names::{FullName, RepositoryId, Wanted};
 use crate::outcome::{RunSummary, Trigger};
 use crate::run::{Forgetting, Request, Session};
-use crate::store::{Forgotten, Index, Lost, recorded_names};
+use crate::store::{Forgotten, Index, recorded_names};
 use crate::text::quoted;
 
 pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<Exit, Error> {
@@ -28,7 +29,8 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     })
     .await?;
     let (id, full_name) = find(&index, names, &arguments.repository)?;
-    let parts = Lost { code: !arguments.wiki, wiki: true };
+    // Without their code, the others are of no repository.
+    let parts = if arguments.wiki { MirrorKind::Wiki.into() } else { MirrorSet::all() };
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);
     let request = Request {
@@ -83,7 +85,7 @@ fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Resul
     if context.global.json {
         print_json(forgotten)?;
     } else {
-        let what = if forgotten.parts.code { "" } else { "the wiki of " };
+        let what = if forgotten.parts.contains(MirrorKind::Code) { "" } else { "the wiki of " };
         print(&format!(
             "forgotten: {what}{}; no run misses its mirror any more, and if GitHub still lists it, the next run makes a new one\n",
             forgotten.full_name

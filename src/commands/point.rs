@@ -8,9 +8,10 @@ use super::find_mirrors;
 use crate::error::{Error, Exit};
 use crate::git::mirror::snapshot::Snapshot;
 use crate::git::pack::view::View;
+use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, State};
-use crate::store::{History, Index, IndexedMirror, MirrorKind, Store, run_record};
+use crate::store::{History, Index, IndexedMirror, Store, run_record};
 
 /// One of the repositories that had a name.
 pub(super) struct Candidate {
@@ -85,7 +86,7 @@ pub(super) fn candidates(
                 }
                 Ok(history)
             }
-            Ok(None) if !mirror.kinds().contains(&kind) => continue,
+            Ok(None) if !mirror.held.contains_key(&kind) => continue,
             Ok(None) => {
                 let place = store.mirror_at(&mirror.place, kind);
                 let message = format!("{name}: its mirror is not in its place, {}", place.path().display());
@@ -97,7 +98,7 @@ pub(super) fn candidates(
         candidates.push(Candidate { id, mirror, history });
     }
     if candidates.is_empty() {
-        let what = if kind == MirrorKind::Wiki { "wiki" } else { "mirror" };
+        let what = if kind == MirrorKind::Code { "mirror" } else { kind.label() };
         return Err(Error::new(
             Exit::Usage,
             format!("the store has no {what} of {wanted}"),
@@ -217,18 +218,11 @@ fn unchanged_in(
 
 /// Returns whether a run changed one part of a repository.
 fn has_changed(outcome: &Outcome, kind: MirrorKind) -> bool {
-    let packs = match kind {
-        MirrorKind::Code => &outcome.packs,
-        MirrorKind::Wiki => &outcome.wiki_packs,
-    };
-    packs.is_some() && matches!(outcome.state, State::Created | State::Updated)
+    outcome.held.get(&kind).is_some_and(|held| held.packs.is_some())
+        && matches!(outcome.state, State::Created | State::Updated)
 }
 
 /// Returns whether one part of a repository equalled GitHub when the run was done with it, whatever became of the other.
 fn has_held(outcome: &Outcome, kind: MirrorKind) -> bool {
-    let head = match kind {
-        MirrorKind::Code => &outcome.head,
-        MirrorKind::Wiki => &outcome.wiki_head,
-    };
-    outcome.is_complete() || head.is_some()
+    outcome.is_complete() || outcome.held.contains_key(&kind)
 }

@@ -4,8 +4,8 @@ use super::{Context, open_store, point, print, print_json};
 use crate::blocking::unblock;
 use crate::cli::SnapshotsArgs;
 use crate::error::{Error, Exit};
+use crate::mirrors::MirrorKind;
 use crate::report::snapshots::{Repository, text};
-use crate::store::MirrorKind;
 
 pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Result<Exit, Error> {
     let config = context.config.clone();

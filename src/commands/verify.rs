@@ -16,12 +16,13 @@ use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Damage, Thoroughness, Verification};
 use crate::large_files::check::Checked;
+use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
 use crate::report::verify::{LargeFiles, NotVerified, Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
-use crate::store::{Index, IndexedMirror, Mirror, MirrorKind, Store, is_locked};
+use crate::store::{Index, IndexedMirror, Mirror, Store, is_locked};
 
 pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
@@ -52,7 +53,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     let thoroughness = if arguments.deep { Thoroughness::Deep } else { Thoroughness::Connected };
     let bar = progress_bar(context, mirrors.len() as u64);
     let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts = mirrors.into_iter().flat_map(|(id, mirror)| parts_of(&store, id, &mirror));
+    let parts = mirrors.into_iter().flat_map(|(id, mirror)| mirrors_of(&store, id, &mirror));
     let mut verified: Vec<Verified> = futures_util::stream::iter(parts)
         .take_until(cancel.cancelled())
         .map(|part| {
@@ -60,7 +61,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
             let scratch = context.config.store.scratch.clone();
             async move {
                 bar.set_message(part.name());
-                let (for_work, is_main) = (part.clone(), part.kind == MirrorKind::Code || part.mirror.wiki_only);
+                let (for_work, is_main) = (part.clone(), part.kind == part.mirror.main_kind());
                 let work = move || for_work.verify(&store, &scratch, thoroughness, &cancel);
                 let done = tokio::task::spawn_blocking(work).await;
                 bar.inc(u64::from(is_main));
@@ -108,7 +109,7 @@ async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationT
     let mut names: Vec<FullName> = Vec::new();
     let mut found: Vec<(RepositoryId, String)> = Vec::new();
     for part in damaged {
-        names.extend(part.repository.trim_end_matches(".wiki").parse::<FullName>());
+        names.extend(MirrorKind::split_name(&part.repository).0.parse::<FullName>());
         found.extend(part.verification.damage.first().map(|first| (part.id, first.to_string())));
     }
     names.dedup();
@@ -138,19 +139,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// One of the git repositories to verify.
 #[derive(Clone)]
-struct Part {
+struct ToVerify {
     id: RepositoryId,
     mirror: IndexedMirror,
     kind: MirrorKind,
     folder: Mirror,
 }
 
-fn parts_of(store: &Store, id: RepositoryId, mirror: &IndexedMirror) -> Vec<Part> {
-    let part = |kind| Part { id, mirror: mirror.clone(), kind, folder: store.mirror_at(&mirror.place, kind) };
+fn mirrors_of(store: &Store, id: RepositoryId, mirror: &IndexedMirror) -> Vec<ToVerify> {
+    let part = |kind| ToVerify { id, mirror: mirror.clone(), kind, folder: store.mirror_at(&mirror.place, kind) };
     mirror.kinds().into_iter().map(part).collect()
 }
 
-impl Part {
+impl ToVerify {
     fn name(&self) -> String {
         self.kind.name_of(&self.mirror.full_name)
     }

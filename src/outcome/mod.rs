@@ -4,11 +4,15 @@
 //! a store may have been written by a later version of ghbk, so that each list of words is open: one that is not known is
 //! [`State::Unknown`] and the like, and the record that holds it still counts.
 
+pub mod held;
 mod part;
 mod repository;
 mod run;
 mod sums;
 
+use crate::mirrors::MirrorKind;
+
+pub use held::Held;
 pub use part::{Kind, PartCounts, PartOutcome, PartState, PartSums};
 pub use repository::{AdoptedClone, Dropped, Failure, Outcome, Stage, State};
 pub use run::{
@@ -18,5 +22,5 @@ pub use sums::{Happened, RunEnd, RunHeader};
 
 /// Says how to mend a mirror.
 pub fn repair_hint(repository: &str) -> String {
-    format!("ghbk run --repair {}", repository.trim_end_matches(".wiki"))
+    format!("ghbk run --repair {}", MirrorKind::split_name(repository).0)
 }

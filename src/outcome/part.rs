@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::repository::{Failure, State};
-use crate::names::{FullName, MirrorKind, RepositoryId};
+use crate::mirrors::MirrorKind;
+use crate::names::{FullName, RepositoryId};
 
 /// A kind of data in a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

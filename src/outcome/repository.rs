@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::git::pack::list::PackList;
-use crate::names::{FullName, MirrorKind, RepositoryId};
+use super::held::Held;
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
+use crate::names::{FullName, RepositoryId};
 
 /// Says how a mirror stands after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,18 +118,9 @@ pub struct Outcome {
     /// What a person should know though nothing failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// HEAD as stored, for the index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<String>,
-    /// The wiki's HEAD as stored, if it has a mirror.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wiki_head: Option<String>,
-    /// The packs of its mirror, if they are others than the index knew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packs: Option<PackList>,
-    /// The packs of the wiki's mirror, if they are others than the index knew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wiki_packs: Option<PackList>,
+    /// The mirrors that are there and equal GitHub, for the index.
+    #[serde(flatten, with = "super::held::in_outcome")]
+    pub held: PerMirror<Held>,
     /// The mirrors of which all pointers to large files are known, because all of their objects were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pointers_known: Vec<MirrorKind>,
@@ -159,19 +151,31 @@ impl Outcome {
             failures: Vec::new(),
             transient: false,
             warnings: Vec::new(),
-            head: None,
-            wiki_head: None,
-            packs: None,
-            wiki_packs: None,
+            held: PerMirror::new(),
             pointers_known: Vec::new(),
             finished_at,
         }
     }
 
-    /// Returns whether a mirror, named as in failures, may hold packs that no record lists, because publishing to it failed
+    /// Returns whether a mirror may hold packs that no record lists, because publishing to it failed
     /// part of the way.
-    pub fn may_have_published(&self, mirror: &str) -> bool {
-        self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == mirror)
+    pub fn may_have_published(&self, mirror: MirrorKind) -> bool {
+        let name = mirror.name_of(&self.full_name);
+        self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == name)
+    }
+
+    /// Takes over how one of its mirrors stands: the code's counts, and of the others that something is new.
+    pub fn note_state(&mut self, mirror: MirrorKind, state: State) {
+        if mirror == MirrorKind::Code {
+            self.state = state;
+        } else if self.state == State::Unchanged && state != State::Unchanged {
+            self.state = State::Updated;
+        }
+    }
+
+    /// Returns which mirrors of it are there.
+    pub fn mirrors(&self) -> MirrorSet {
+        MirrorSet::keys(&self.held)
     }
 
     /// Returns whether everything of the repository equals GitHub now.

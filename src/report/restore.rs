@@ -10,6 +10,7 @@ use super::{count, duration, size};
 use crate::git::mirror::extract::Extracted;
 use crate::git::mirror::restore::LostRef;
 use crate::git::pointer::LfsOid;
+use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId};
 
 /// What `ghbk restore --json` prints; a contract with scripts.
@@ -168,7 +169,7 @@ pub fn text(report: &Report) -> String {
         }
     }
     if report.around_damage {
-        let repository = report.repository.trim_end_matches(".wiki");
+        let repository = MirrorKind::split_name(&report.repository).0;
         let read = if report.lost.is_empty() { "what was needed" } else { "everything else" };
         let _ = writeln!(out, "warning: the mirror is damaged, {read} could still be read");
         let hint = if report.set_aside || report.gone {
@@ -237,7 +238,7 @@ fn large_files_text(out: &mut String, files: &LargeFiles, repository: &str) {
         list(out, "", files.pointers.iter());
     }
     if !files.lost.is_empty() {
-        let repository = repository.trim_end_matches(".wiki");
+        let repository = MirrorKind::split_name(repository).0;
         let _ = writeln!(out, "  hint: `ghbk run --repair {repository}` fetches what GitHub still has");
     } else if !files.missing.is_empty() {
         let _ =

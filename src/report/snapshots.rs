@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::count;
 use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::mirror::snapshot::Snapshot;
+use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.
@@ -62,9 +63,9 @@ pub fn text(repositories: &[Repository]) -> String {
             None => ("as it was last seen", one.snapshots.first()),
         };
         if let Some(snapshot) = snapshot {
-            let (name, wiki) = match one.repository.strip_suffix(".wiki") {
-                Some(name) => (name, " --wiki"),
-                None => (one.repository.as_str(), ""),
+            let (name, wiki) = match MirrorKind::split_name(&one.repository) {
+                (name, MirrorKind::Wiki) => (name, " --wiki"),
+                (name, MirrorKind::Code) => (name, ""),
             };
             let _ = writeln!(out, "{words}: ghbk restore {name} DEST{wiki} --run {}", snapshot.run_id);
         }

@@ -5,7 +5,8 @@
 
 use super::Session;
 use crate::large_files::missing::{Missing, Owed};
-use crate::names::{MirrorKind, RepositoryId};
+use crate::mirrors::MirrorKind;
+use crate::names::RepositoryId;
 use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary};
 use crate::store::{Record, StoreError};
 

@@ -23,11 +23,12 @@ use crate::git::{GitError, temporary_folder};
 use crate::github::Repository;
 use crate::large_files::contents::Contents;
 use crate::large_files::missing::{Missing, Why};
+use crate::mirrors::MirrorKind;
 use crate::outcome::{
-    AdoptedClone, Failure, Kind, Outcome, PartCounts, PartOutcome, PartState, RunEnd, RunSummary, Stage, State,
+    AdoptedClone, Failure, Held, Kind, Outcome, PartCounts, PartOutcome, PartState, RunEnd, RunSummary, Stage, State,
 };
 use crate::scratch::Scratch;
-use crate::store::{Lock, Mirror, MirrorKind, Record, Store, StoreError, layout};
+use crate::store::{Lock, Mirror, Record, Store, StoreError, layout};
 
 /// A clone, and the repository on GitHub that it is of.
 #[derive(Clone, Debug)]
@@ -57,8 +58,7 @@ impl Session {
             targets.iter().any(|target| target.starts_with(&clone.folder) && *target != clone.folder)
         };
         adoptions.sort_by_key(|adoption| {
-            let is_wiki = adoption.kind == MirrorKind::Wiki;
-            (!is_in_the_way(&adoption.clone), is_wiki, adoption.repository.full_name.folded())
+            (!is_in_the_way(&adoption.clone), adoption.kind, adoption.repository.full_name.folded())
         });
         let mut tally = std::mem::take(&mut self.tally);
         tally.listed = adoptions.iter().map(|it| (it.repository.id, it.repository.full_name.clone())).collect();
@@ -135,13 +135,10 @@ impl Session {
                 outcome.pointers_known.push(kind);
                 outcome.tips_kept = kept;
                 outcome.adopted = Some(clone);
-                match kind {
-                    MirrorKind::Code => (outcome.head, outcome.packs) = (Some(head), packs),
-                    MirrorKind::Wiki => {
-                        outcome.state = State::Updated;
-                        (outcome.wiki_head, outcome.wiki_packs) = (Some(head), packs);
-                    }
+                if kind != MirrorKind::Code {
+                    outcome.state = State::Updated;
                 }
+                outcome.held.insert(kind, Held { head: Some(head), packs });
             }
             Err(GitError::Cancelled) if cancel.is_cancelled() => {
                 outcome.state = State::Failed;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::part::{Part, blocking, joined};
+use super::mirror_step::{MirrorStep, blocking, joined};
 use super::remarks::Remarks;
 use super::repository::{ReadAhead, Worker};
 use crate::git::mirror::snapshot::Occasion;
@@ -15,7 +15,8 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::advertisement::Advertisement;
 use crate::git::wire::transfer::Transfer;
 use crate::git::{GitError, temporary_folder};
-use crate::store::{Look, Mirror, MirrorKind, Store};
+use crate::mirrors::MirrorKind;
+use crate::store::{Look, Mirror, Store};
 
 /// The outcome of asking and downloading.
 pub(super) enum Attempt {
@@ -58,40 +59,40 @@ impl Worker {
     /// Asks what there is; downloads what is new.
     pub(super) async fn attempt(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mirror: &Mirror,
         ahead: ReadAhead,
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
         let observed_at = self.clock.now();
-        let name = part.name();
+        let name = step.name();
         let advertise = self.server.advertise(&name, &transfer.waited);
         let exists = || mirror.exists().map_err(GitError::io("examine", mirror.path()));
         let damaged = (self.repair && exists()?).then(|| mirror.path().to_owned());
         let ((advertisement, repository_url), stored) = if damaged.is_some() {
             (advertise.await?, None)
-        } else if part.stored_head.is_some() {
+        } else if step.held.is_some() {
             // Both answer in milliseconds; to ask one after the other would double them.
             let stored =
-                ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(part, &self.store, mirror.clone())));
+                ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(step, &self.store, mirror.clone())));
             let (advertised, stored) = tokio::join!(advertise, joined(stored));
             // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
             let stored = stored?;
             match advertised {
-                Err(GitError::NotFound) if part.kind == MirrorKind::Wiki => {
-                    return self.gone_wiki(part, mirror, stored, cancel).await;
+                Err(GitError::NotFound) if step.kind == MirrorKind::Wiki => {
+                    return self.gone_wiki(step, mirror, stored, cancel).await;
                 }
                 advertised => (advertised?, stored),
             }
         } else {
             // The server first: most wikis do not exist, and then the store need not be asked.
-            (advertise.await?, blocking(read_stored(part, &self.store, mirror.clone())).await?)
+            (advertise.await?, blocking(read_stored(step, &self.store, mirror.clone())).await?)
         };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
-        let head = choose_head(&advertisement, part.default_branch, stored_head);
+        let head = choose_head(&advertisement, step.default_branch, stored_head);
         let mut inspected = match &stored {
-            Some(stored) => self.inspect(part, mirror, stored.look.as_ref(), cancel).await?,
+            Some(stored) => self.inspect(step, mirror, stored.look.as_ref(), cancel).await?,
             None => Inspected::default(),
         };
         let known_packs = inspected.packs.take();
@@ -109,17 +110,17 @@ impl Worker {
                 return Err(GitError::Emptied(of_remote.len()));
             }
         }
-        self.note_under_way(part).await;
+        self.note_under_way(step).await;
         let scratch = temporary_folder("stage-", &self.scratch)?;
         let occasion =
-            Occasion { run_id: self.run_id.clone(), observed_at, full_name: part.full_name.clone(), id: part.id };
+            Occasion { run_id: self.run_id.clone(), observed_at, full_name: step.full_name.clone(), id: step.id };
         let server = Arc::clone(&self.server);
         let folder = mirror.path().to_owned();
         let (transfer, cancel) = (Arc::clone(transfer), cancel.clone());
         let object_size_max = self.config.limits.object_size;
         let (expected, asked) = (head.clone(), mirror.clone());
         let is_same = stored_head == Some(&head);
-        let packs = known_packs.or_else(|| part.known_packs.cloned());
+        let packs = known_packs.or_else(|| step.known_packs().cloned());
         // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
         let keeps_head = blocking(move || Ok(is_same && asked.may_have_head(&expected)?));
         let change = blocking(move || {
@@ -155,14 +156,14 @@ impl Worker {
     /// Looks at the mirror of a wiki that GitHub no longer has.
     pub(super) async fn gone_wiki(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mirror: &Mirror,
         stored: Option<Stored>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
         let Some(stored) = stored else { return Err(GitError::NotFound) };
         let Inspected { mut problems, is_head_lost, packs } =
-            self.inspect(part, mirror, stored.look.as_ref(), cancel).await?;
+            self.inspect(step, mirror, stored.look.as_ref(), cancel).await?;
         if is_head_lost {
             problems.push("its HEAD is missing or changed".to_owned());
         }
@@ -174,7 +175,7 @@ impl Worker {
     /// with them, as after a `git gc` by hand or a run that was cut off. So are those of which no record is left.
     pub(super) async fn inspect(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mirror: &Mirror,
         look: Option<&Look>,
         cancel: &CancellationToken,
@@ -189,16 +190,16 @@ impl Worker {
             None => "no record tells what it had".to_owned(),
         };
         tracing::info!(
-            mirror = part.name(),
+            mirror = step.name(),
             reason,
             "its packs are not known to be those that the last run left; verifying it"
         );
-        self.note_under_way(part).await;
+        self.note_under_way(step).await;
         // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
-        let id = part.id;
-        let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), part.name());
+        let id = step.id;
+        let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), step.name());
         let (verified, packs) = blocking(move || {
             // Two that were swapped by hand would get each other's history.
             if mirror.identity()?.is_some_and(|(owner, _)| owner != id) {
@@ -232,13 +233,13 @@ impl Worker {
 
 /// Returns what reads a mirror; that returns none if there is no mirror.
 pub(super) fn read_stored(
-    part: &Part<'_>,
+    step: &MirrorStep<'_>,
     store: &Store,
     mirror: Mirror,
 ) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
-    let (id, store) = (part.id, store.clone());
-    let known_head = part.stored_head.filter(|_| !part.is_unconfirmed).map(str::to_owned);
-    let known_packs = part.known_packs.cloned();
+    let (id, store) = (step.id, store.clone());
+    let known_head = step.known_head().filter(|_| !step.is_unconfirmed).map(str::to_owned);
+    let known_packs = step.known_packs().cloned();
     move || {
         // Most that the index does not know are not there.
         if known_head.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {

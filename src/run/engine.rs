@@ -209,7 +209,7 @@ impl Session {
             run_id: self.run_id.clone(),
             repair: self.request.repair,
             crowded: self.crowded.clone(),
-            wikis_between: self.wikis_between.clone(),
+            between_places: self.between_places.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
             server: Arc::clone(outside.server()),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::Session;
 use crate::outcome::{RunEnd, RunSummary};
-use crate::store::{Forgotten, MirrorKind, Record, StoreError, layout};
+use crate::store::{Forgotten, Record, StoreError, layout};
 
 /// Tells what came of forgetting a mirror.
 #[derive(Debug)]
@@ -49,10 +49,9 @@ impl Session {
         places.extend(may_be.map(|unreadable| unreadable.place));
         // Another repository's mirror may have taken the place.
         places.retain(|place| !scan.mirrors.iter().any(|found| found.id != id && found.place == *place));
-        let kinds = [(MirrorKind::Code, forgotten.parts.code), (MirrorKind::Wiki, forgotten.parts.wiki)];
         let mut in_place = Vec::new();
         for place in places {
-            for (kind, _) in kinds.into_iter().filter(|(_, is_meant)| *is_meant) {
+            for kind in forgotten.parts.iter() {
                 let mirror = self.store.mirror_at(&place, kind);
                 if mirror.exists().map_err(StoreError::io("examine", mirror.path()))? {
                     in_place.push(mirror.path().to_owned());

@@ -4,11 +4,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Progress;
 use super::large_files;
-use super::part::Synced;
+use super::mirror_step::Synced;
 use super::repository::Worker;
+use crate::mirrors::MirrorKind;
 use crate::outcome::PartOutcome;
 use crate::plan::Step;
-use crate::store::MirrorKind;
 
 /// Something to do for one kind of data in one mirror, after its refs.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Progress;
-use super::part::{Synced, blocking};
+use super::mirror_step::{Synced, blocking};
 use super::repository::Worker;
 use super::words::{Report, Seen};
 use crate::disk::sync_file_system;
@@ -26,7 +26,8 @@ use crate::github::{Globs, Repository};
 use crate::large_files::contents::{ContentError, Contents};
 use crate::large_files::fetch::{Brought, Fetcher, Order};
 use crate::large_files::missing::{Missing, Owed, Why};
-use crate::names::{FullName, MirrorKind, RepositoryId};
+use crate::mirrors::MirrorKind;
+use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Kind, PartCounts, PartOutcome, PartState, State};
 use crate::plan::Step;
 use crate::store::{Index, Mirror, Store, layout};
@@ -55,10 +56,8 @@ pub(super) struct Due {
 pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option<&Synced>) -> Option<Due> {
     let Repository { id, full_name, .. } = &step.repository;
     let stored = step.stored.as_ref();
-    let stored_head = stored.and_then(|stored| match kind {
-        MirrorKind::Code => stored.head.as_deref(),
-        MirrorKind::Wiki => stored.wiki_head.as_deref(),
-    });
+    let stored_mirror = stored.and_then(|stored| stored.held.get(&kind));
+    let stored_head = stored_mirror.map(|mirror| mirror.head.as_deref().unwrap_or_default());
     let head = synced.map(|synced| synced.head.as_str()).or(stored_head)?;
     let mark = stored.and_then(|stored| stored.parts.get(kind, Kind::LargeFiles));
     let is_taken = worker.config.large_files.enabled && worker.large_files.globs.take(full_name);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kinds::Task;
 use super::large_files::{Due, STORED, STORED_BYTES};
-use super::part::blocking;
+use super::mirror_step::blocking;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::mirror::restore::{Form, Order, Restored, restore};
@@ -22,12 +22,11 @@ use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
 use crate::large_files::check::Checked;
 use crate::large_files::missing::Missing;
+use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 use crate::outcome::{Failure, Kind, PartOutcome, PartState, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
-use crate::store::{
-    History, Index, IndexedMirror, Ledger, Lock, Mirror, MirrorKind, Record, Store, StoreError, Verified,
-};
+use crate::store::{History, Index, IndexedMirror, Ledger, Lock, Mirror, Record, Store, StoreError, Verified};
 
 /// Holds what proving needs.
 pub(super) struct Prover<'a> {
@@ -125,7 +124,7 @@ impl Prover<'_> {
         self.ledger.write_apart(Record::UnderWay { id, full_name, is_alone }).await
     }
 
-    /// Verifies code and wiki; none if it could not be done.
+    /// Verifies a repository's mirrors; none if it could not be done.
     async fn verify(
         &self,
         id: RepositoryId,
@@ -135,7 +134,7 @@ impl Prover<'_> {
     ) -> Option<Verified> {
         let (mut first_damage, mut is_verified) = (None, true);
         let kinds = mirror.kinds();
-        let first = self.store.mirror_at(&mirror.place, main_kind(mirror));
+        let first = self.store.mirror_at(&mirror.place, mirror.main_kind());
         if matches!(first.exists(), Ok(false)) {
             let error = format!("its mirror is no longer in {}", mirror.place.display());
             let hint = format!(
@@ -225,10 +224,7 @@ impl Prover<'_> {
                 Ok(Missing::note(&path, &unknown, now)?)
             })
             .await?;
-            let head = match kind {
-                MirrorKind::Code => indexed.head.clone(),
-                MirrorKind::Wiki => indexed.wiki_head.clone(),
-            };
+            let head = indexed.held.get(&kind).and_then(|held| held.head.clone());
             proven.tasks.push(Task::LargeFiles(Due {
                 id,
                 full_name: indexed.full_name.clone(),
@@ -257,7 +253,7 @@ impl Prover<'_> {
     /// Restores the newest snapshot; returns whether it came out right.
     async fn restore(&self, mirror: &IndexedMirror, scratch: &Path, proven: &mut Proven) -> bool {
         let started = Instant::now();
-        let folder = self.store.mirror_at(&mirror.place, main_kind(mirror));
+        let folder = self.store.mirror_at(&mirror.place, mirror.main_kind());
         let scratch = scratch.to_owned();
         let work = move |cancel: &CancellationToken| restore_newest(&folder, &scratch, cancel);
         match self.within_limits(work).await {
@@ -314,11 +310,6 @@ impl Prover<'_> {
         };
         done.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
     }
-}
-
-/// Returns which of a repository's mirrors stands for it: the code's, unless there is none.
-fn main_kind(mirror: &IndexedMirror) -> MirrorKind {
-    mirror.kinds().first().copied().unwrap_or(MirrorKind::Code)
 }
 
 fn failure(repository: &str, error: String, hint: String) -> Failure {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Change;
-use super::part::{Part, Synced, blocking};
+use super::mirror_step::{MirrorStep, Synced, blocking};
 use super::remarks::Changed;
 use super::repository::Worker;
 use crate::git::mirror::changes::{ChangeKind, RefChange};
@@ -29,16 +29,16 @@ impl Worker {
     /// Merges the packs of a mirror whose merging was interrupted.
     pub(super) async fn merge_again(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mirror: Mirror,
         cancel: &CancellationToken,
         changed: &mut Changed,
     ) -> Option<PackList> {
-        if part.is_alone {
+        if step.is_alone {
             changed.leave_unmerged();
             return None;
         }
-        self.note_under_way(part).await;
+        self.note_under_way(step).await;
         let (lock, policy) = (Arc::clone(&self.lock), self.policy());
         let (parent, cancel) = (self.scratch.clone(), cancel.clone());
         let (store, folder) = (self.store.clone(), mirror.path().to_owned());
@@ -56,19 +56,19 @@ impl Worker {
 
     pub(super) async fn publish(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mirror: Mirror,
         change: Change,
         cancel: &CancellationToken,
     ) -> Result<Synced, GitError> {
         let store = self.store.clone();
-        let building = store.mirror_at(&layout::incoming(part.id), part.kind);
-        let (id, full_name, is_alone) = (part.id, part.full_name.clone(), part.is_alone);
-        let aside = store.mirror_at(&layout::damaged(part.full_name, part.id, &self.run_id), part.kind);
+        let building = store.mirror_at(&layout::incoming(step.id), step.kind);
+        let (id, full_name, is_alone) = (step.id, step.full_name.clone(), step.is_alone);
+        let aside = store.mirror_at(&layout::damaged(step.full_name, step.id, &self.run_id), step.kind);
         let (policy, now) = (self.policy(), self.clock.now());
         let cancel = cancel.clone();
         let lock = Arc::clone(&self.lock);
-        let was_known = part.stored_head.is_some() || part.was_lost;
+        let was_known = step.held.is_some() || step.was_lost;
         blocking(move || {
             let Change { stored, is_repair, staged, head, keeps_head, remarks, packs: packs_before, scratch } = change;
             let new_head = (!keeps_head).then_some(head.as_str());

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Attempt, Stored, read_stored};
 use super::kinds::Task;
 use super::large_files;
-use super::part::{Part, PartResult, Synced};
+use super::mirror_step::{MirrorStep, SyncResult, Synced};
 use super::remarks::Changed;
 use super::turns::Turns;
 use super::{Progress, is_fatal};
@@ -24,10 +24,11 @@ use crate::git::GitError;
 use crate::git::wire::server::GitServer;
 use crate::git::wire::transfer::Transfer;
 use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
+use crate::mirrors::{MirrorKind, PerMirror};
 use crate::names::{RepositoryId, RunId};
-use crate::outcome::{Failure, Outcome, Stage, State};
+use crate::outcome::{Failure, Held, Outcome, Stage, State};
 use crate::plan::Step;
-use crate::store::{Ledger, Lock, Mirror, MirrorKind, Record, Store, layout};
+use crate::store::{Ledger, Lock, Mirror, Record, Store, layout};
 use crate::text::printable;
 
 /// Holds what every repository's work shares.
@@ -38,8 +39,8 @@ pub(super) struct Worker {
     pub(super) repair: bool,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
-    /// Repositories whose wiki's mirror is not in its place, and must not be made anew.
-    pub(super) wikis_between: HashSet<RepositoryId>,
+    /// Mirrors beside that of their code that are not in their place, and must not be made anew.
+    pub(super) between_places: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) server: Arc<GitServer>,
@@ -64,28 +65,28 @@ pub(super) struct Done {
     pub(super) ends_the_run: Option<Failure>,
 }
 
-/// What is being read of a part's mirror before its turn; none if nothing is.
+/// What is being read of a mirror before its turn; none if nothing is.
 pub(super) type ReadAhead = Option<tokio::task::JoinHandle<Result<Option<Stored>, GitError>>>;
 
 /// A step with what is being read of its mirrors before its turn.
 pub(super) struct Prepared {
     pub(super) step: Step,
-    pub(super) code: ReadAhead,
-    pub(super) wiki: ReadAhead,
+    pub(super) ahead: PerMirror<ReadAhead>,
 }
 
 impl Worker {
     /// Begins to read what is stored of a repository while others have their turn: the store answers slowly, but many at
     /// once. Nobody waits for it before its turn, so one that hangs keeps no other.
     pub(super) fn read_ahead(&self, step: Step) -> Prepared {
-        let read = |part: Part<'_>| {
+        let mirrors = MirrorStep::all_of(&step, &self.config);
+        let read = mirrors.iter().map(|mirror| {
             // The server says whether the others exist at all.
-            let is_known = part.stored_head.is_some() && !self.repair;
-            is_known.then(|| tokio::task::spawn_blocking(read_stored(&part, &self.store, self.mirror_of(&part))))
-        };
-        let wiki = Part::wiki(&step).filter(|_| self.config.github.wikis);
-        let (code, wiki) = (read(Part::code(&step)), wiki.and_then(read));
-        Prepared { step, code, wiki }
+            let is_known = mirror.held.is_some() && !self.repair;
+            let read = || tokio::task::spawn_blocking(read_stored(mirror, &self.store, self.mirror_of(mirror)));
+            (mirror.kind, is_known.then(read))
+        });
+        let ahead = read.collect();
+        Prepared { step, ahead }
     }
 
     /// Brings one repository's mirrors up to date; none if it was cancelled before. A bug that panics fails this repository
@@ -126,11 +127,11 @@ impl Worker {
         progress: &dyn Progress,
         cancel: CancellationToken,
     ) -> Option<Done> {
-        let Prepared { step, code, wiki } = prepared;
+        let Prepared { step, ahead } = prepared;
         let transfer = Arc::new(Transfer::default());
         progress.started(&step.repository.full_name, &transfer);
         let started = Instant::now();
-        let work = self.both(&step, (code, wiki), &transfer, &cancel);
+        let work = self.sync_all(&step, ahead, &transfer, &cancel);
         tokio::pin!(work);
         let limit = self.config.limits.repository_timeout;
         let (mut results, timed_out) = tokio::select! {
@@ -142,7 +143,7 @@ impl Worker {
                 (work.await, true)
             }
         };
-        let was_cancelled = |result: &PartResult| matches!(result, Err((_, GitError::Cancelled)));
+        let was_cancelled = |result: &SyncResult| matches!(result, Err((_, GitError::Cancelled)));
         let is_cut_off = !timed_out && results.iter().any(|(_, result)| was_cancelled(result));
         if is_cut_off {
             // What is published is told now: the next run finds it unchanged.
@@ -157,49 +158,50 @@ impl Worker {
         Some(done)
     }
 
-    /// Mirrors the code, then the wiki if there may be one.
-    pub(super) async fn both(
+    /// Brings the mirrors up to date one after the other, the code's first.
+    async fn sync_all(
         &self,
         step: &Step,
-        (code_ahead, wiki_ahead): (ReadAhead, ReadAhead),
+        mut ahead: PerMirror<ReadAhead>,
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
-    ) -> Vec<(MirrorKind, PartResult)> {
-        let code = Part::code(step);
-        let mut results = vec![(MirrorKind::Code, self.sync(&code, code_ahead, transfer, cancel).await)];
-        if let Some(wiki) = Part::wiki(step).filter(|_| self.config.github.wikis) {
-            // Cut off before it began, a wiki is not known to be good.
-            let result = if cancel.is_cancelled() {
+    ) -> Vec<(MirrorKind, SyncResult)> {
+        let mut results = Vec::new();
+        for mirror in MirrorStep::all_of(step, &self.config) {
+            let ahead = ahead.remove(&mirror.kind).flatten();
+            let is_code = mirror.kind == MirrorKind::Code;
+            // Cut off before it began, one is not known to be good; that of the code says so itself.
+            let result = if !is_code && cancel.is_cancelled() {
                 Err((Stage::Stage, GitError::Cancelled))
-            } else if wiki.stored_head.is_none() && self.wikis_between.contains(&wiki.id) {
+            } else if mirror.held.is_none() && self.between_places.contains(&(mirror.id, mirror.kind)) {
                 Err((Stage::Recovery, GitError::Damaged("it is not in its place, but below `.ghbk`".to_owned())))
             } else {
-                self.sync(&wiki, wiki_ahead, transfer, cancel).await
+                self.sync(&mirror, ahead, transfer, cancel).await
             };
             // GitHub says that there is a wiki until someone looks for its first page.
-            let never_written =
-                wiki.stored_head.is_none() && !wiki.was_lost && matches!(result, Err((_, GitError::NotFound)));
-            if !never_written {
-                results.push((MirrorKind::Wiki, result));
+            let was_never_written =
+                !is_code && mirror.held.is_none() && !mirror.was_lost && matches!(result, Err((_, GitError::NotFound)));
+            if !was_never_written {
+                results.push((mirror.kind, result));
             }
         }
         results
     }
 
-    pub(super) fn mirror_of(&self, part: &Part<'_>) -> Mirror {
-        self.store.mirror_at(&layout::place(part.full_name), part.kind)
+    pub(super) fn mirror_of(&self, step: &MirrorStep<'_>) -> Mirror {
+        self.store.mirror_at(&layout::place(step.full_name), step.kind)
     }
 
     pub(super) async fn sync(
         &self,
-        part: &Part<'_>,
+        step: &MirrorStep<'_>,
         mut ahead: ReadAhead,
         transfer: &Arc<Transfer>,
         cancel: &CancellationToken,
-    ) -> PartResult {
-        let mirror = self.mirror_of(part);
+    ) -> SyncResult {
+        let mirror = self.mirror_of(step);
         let attempts = with_retries(&self.gate, self.config.limits.retries, async || {
-            self.attempt(part, &mirror, ahead.take(), transfer, cancel).await
+            self.attempt(step, &mirror, ahead.take(), transfer, cancel).await
         });
         let attempt = tokio::select! {
             attempt = attempts => attempt.map_err(|error| (Stage::Stage, error))?,
@@ -209,20 +211,20 @@ impl Worker {
             Attempt::Unchanged { head, remarks, mut packs } => {
                 let mut changed = Changed::default();
                 if self.crowded.contains(mirror.path()) {
-                    packs = self.merge_again(part, mirror, cancel, &mut changed).await.or(packs);
+                    packs = self.merge_again(step, mirror, cancel, &mut changed).await.or(packs);
                 }
                 Ok(Synced { state: State::Unchanged, head, remarks, packs, changed, has_pointers: false })
             }
             Attempt::Changed(change) => {
-                self.publish(part, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
+                self.publish(step, mirror, *change, cancel).await.map_err(|error| (Stage::Publish, error))
             }
         }
     }
 
     /// Records what is under way: `ghbk status` shows it, and if the process is killed, the next run suspects it. A failure
     /// to write shows elsewhere.
-    pub(super) async fn note_under_way(&self, part: &Part<'_>) {
-        let record = Record::UnderWay { id: part.id, full_name: part.full_name.clone(), is_alone: part.is_alone };
+    pub(super) async fn note_under_way(&self, step: &MirrorStep<'_>) {
+        let record = Record::UnderWay { id: step.id, full_name: step.full_name.clone(), is_alone: step.is_alone };
         if let Err(error) = self.ledger.write_apart(record).await {
             tracing::warn!(%error, "the record is not written");
         }
@@ -231,7 +233,7 @@ impl Worker {
     pub(super) fn sum_up(
         &self,
         step: &Step,
-        results: Vec<(MirrorKind, PartResult)>,
+        results: Vec<(MirrorKind, SyncResult)>,
         transfer: &Transfer,
         duration: Duration,
         timed_out: Option<Duration>,
@@ -250,23 +252,13 @@ impl Worker {
                     if synced.state == State::Created || synced.changed.repaired {
                         outcome.pointers_known.push(kind);
                     }
-                    let head = Some(synced.head);
-                    match kind {
-                        MirrorKind::Code => {
-                            outcome.state = synced.state;
-                            (outcome.head, outcome.packs) = (head, synced.packs);
-                        }
-                        MirrorKind::Wiki => {
-                            if outcome.state == State::Unchanged && synced.state != State::Unchanged {
-                                outcome.state = State::Updated;
-                            }
-                            (outcome.wiki_head, outcome.wiki_packs) = (head, synced.packs);
-                        }
-                    }
+                    outcome.note_state(kind, synced.state);
+                    let head = Some(synced.head).filter(|head| !head.is_empty());
+                    outcome.held.insert(kind, Held { head, packs: synced.packs });
                     synced.remarks.tell(&name, synced.state, &mut outcome);
                     synced.changed.tell(&name, &mut outcome);
                 }
-                Err((_, GitError::NotFound)) if kind == MirrorKind::Wiki => outcome.failures.push(Failure {
+                Err((_, GitError::NotFound)) if kind != MirrorKind::Code => outcome.failures.push(Failure {
                     repository: name,
                     stage: Stage::Verify,
                     error: "its mirror is no longer in its place, and GitHub no longer has the wiki".to_owned(),

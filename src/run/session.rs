@@ -13,6 +13,7 @@ use super::tally::Tally;
 use super::{Request, apart, standing};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId};
 use crate::outcome::{Failure, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
 use crate::store::{
@@ -37,7 +38,7 @@ pub struct Session {
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
     /// Repositories whose wiki's mirror is not in its place.
-    pub(super) wikis_between: HashSet<RepositoryId>,
+    pub(super) between_places: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) lock: Arc<Lock>,
     /// How many records there were when it began.
     pub(super) records: usize,
@@ -146,7 +147,7 @@ impl Session {
             ledger,
             tally,
             crowded: swept.crowded,
-            wikis_between: swept.wikis_between,
+            between_places: swept.between_places,
             suspected,
             lock: Arc::new(lock),
             records: newest.count,
@@ -214,7 +215,7 @@ impl Session {
         self.lock.confirm()?;
         tally.warnings.extend(standing::of_the_last_full_run(&self.store, &self.request));
         let summary = tally.sum_up(&self, end, self.clock.now());
-        self.write(&Record::Summary(summary.clone()))?;
+        self.write(&Record::Summary(Box::new(summary.clone())))?;
         self.index.close(&summary);
         if summary.may_leave_work() || !self.index.lost.is_empty() {
             // The next run looks for itself: what is missing may have been put back.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::Request;
+use crate::mirrors::MirrorKind;
 use crate::outcome::Trigger;
 use crate::store::{Store, all_runs};
 use crate::text::some_of;
@@ -27,7 +28,7 @@ pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<S
             since.extend(good.map(|outcome| outcome.full_name.to_string()));
             continue;
         }
-        let of_repository = |name: &str| name.strip_suffix(".wiki").unwrap_or(name).to_owned();
+        let of_repository = |name: &str| MirrorKind::split_name(name).0.to_owned();
         let failed = summary.failures.iter().map(|failure| of_repository(&failure.repository));
         let standing: BTreeSet<String> = failed.filter(|name| !since.contains(name)).collect();
         let standing: Vec<String> = standing.into_iter().collect();

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::Session;
 use crate::github::Inventory;
+use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Happened, Outcome, PartOutcome, Proof, Renamed, RunEnd, RunSummary, Stage};
-use crate::store::{Index, MirrorKind, layout};
+use crate::store::{Index, layout};
 
 /// Adds up a run as it goes.
 #[derive(Debug, Default)]
@@ -78,9 +79,7 @@ impl Tally {
         let (looked_at, left_out) = (places_of(Outcome::is_complete), places_of(|outcome| outcome.left_out));
         let place = |mirror: &PathBuf| {
             let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();
-            [MirrorKind::Wiki, MirrorKind::Code]
-                .iter()
-                .find_map(|kind| below.strip_suffix(kind.suffix()).map(str::to_owned))
+            MirrorKind::split_folder(&below).map(|(place, _)| place.to_owned())
         };
         // A run over everything has come to all that will ever have a turn, but for those that it left out.
         let is_over = session.is_full() && !self.outcomes.is_empty();

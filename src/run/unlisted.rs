@@ -11,33 +11,27 @@ use futures_util::StreamExt;
 
 use super::{READ_AHEAD_MIN, apart};
 use crate::git::pack::list::PackList;
+use crate::mirrors::{MirrorKind, MirrorSet};
 use crate::names::RepositoryId;
-use crate::outcome::Outcome;
-use crate::store::{Index, IndexedMirror, MirrorKind, Store};
+use crate::outcome::{Held, Outcome};
+use crate::store::{Index, IndexedMirror, Store};
 
-/// What a run has looked at.
-pub(super) struct LookedAt {
-    code: HashSet<RepositoryId>,
-    wiki: HashSet<RepositoryId>,
-}
+/// The mirrors that a run has looked at.
+pub(super) struct LookedAt(HashSet<(RepositoryId, MirrorKind)>);
 
 impl LookedAt {
     pub(super) fn by(outcomes: &[Outcome]) -> Self {
-        let has_wiki = |outcome: &&Outcome| {
-            let name = MirrorKind::Wiki.name_of(&outcome.full_name);
-            outcome.wiki_head.is_some() || outcome.failures.iter().any(|failure| failure.repository == name)
+        let looked_at = |outcome: &Outcome, kind: MirrorKind| {
+            let name = kind.name_of(&outcome.full_name);
+            let has_failed = || outcome.failures.iter().any(|failure| failure.repository == name);
+            kind == MirrorKind::Code || outcome.held.contains_key(&kind) || has_failed()
         };
-        Self {
-            code: outcomes.iter().map(|outcome| outcome.id).collect(),
-            wiki: outcomes.iter().filter(has_wiki).map(|outcome| outcome.id).collect(),
-        }
+        let mirrors = outcomes.iter().flat_map(|outcome| MirrorKind::ALL.map(|kind| (outcome, kind)));
+        Self(mirrors.filter(|(it, kind)| looked_at(it, *kind)).map(|(it, kind)| (it.id, kind)).collect())
     }
 
     fn has(&self, id: RepositoryId, kind: MirrorKind) -> bool {
-        match kind {
-            MirrorKind::Code => self.code.contains(&id),
-            MirrorKind::Wiki => self.wiki.contains(&id),
-        }
+        self.0.contains(&(id, kind))
     }
 }
 
@@ -45,8 +39,7 @@ impl LookedAt {
 /// that was.
 pub(super) async fn changed(store: &Store, index: &Index, looked_at: &LookedAt) -> Vec<RepositoryId> {
     let looks = index.mirrors.iter().filter_map(|(id, mirror)| {
-        let mut kinds = mirror.kinds();
-        kinds.retain(|kind| !looked_at.has(*id, *kind));
+        let kinds: MirrorSet = mirror.kinds().into_iter().filter(|kind| !looked_at.has(*id, *kind)).collect();
         if kinds.is_empty() {
             return None;
         }
@@ -65,24 +58,20 @@ pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[Repo
         let Some(mirror) = index.mirrors.get(id).filter(is_whole) else { continue };
         let (store, place, kinds) = (store.clone(), mirror.place.clone(), mirror.kinds());
         let listed = apart(move || {
-            let list =
-                |kind| PackList::of_mirror(store.mirror_at(&place, kind).path()).ok().filter(|_| kinds.contains(&kind));
-            (list(MirrorKind::Code), list(MirrorKind::Wiki))
+            let list = |kind| (kind, PackList::of_mirror(store.mirror_at(&place, kind).path()).ok());
+            kinds.into_iter().map(list).collect::<Vec<_>>()
         });
-        let (packs, wiki_packs) = listed.await;
-        if let Some(mirror) = index.mirrors.get_mut(id) {
-            (mirror.packs, mirror.wiki_packs) = (packs, wiki_packs);
+        for (kind, packs) in listed.await {
+            if let Some(held) = index.mirrors.get_mut(id).and_then(|mirror| mirror.held.get_mut(&kind)) {
+                held.packs = packs;
+            }
         }
     }
 }
 
-fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &[MirrorKind]) -> bool {
-    kinds.iter().copied().all(|kind| {
-        let (packs, head) = match kind {
-            MirrorKind::Code => (&mirror.packs, &mirror.head),
-            MirrorKind::Wiki => (&mirror.wiki_packs, &mirror.wiki_head),
-        };
-        let (Some(packs), Some(head)) = (packs, head) else { return false };
+fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &MirrorSet) -> bool {
+    kinds.iter().all(|kind| {
+        let Some(Held { head: Some(head), packs: Some(packs) }) = mirror.held.get(&kind) else { return false };
         let there = store.mirror_at(&mirror.place, kind);
         let is_whole = there
             .look(packs, head)

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::large_files::{Due, STORED, STORED_BYTES};
 use crate::git::pointer::Pointer;
 use crate::large_files::missing::{Missing, Why};
+use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, Stage};
 use crate::text::{count, size};
 
@@ -213,7 +214,7 @@ impl Report {
                 self.name,
                 count(group.told, "large file is", "large files are"),
                 since.format("%Y-%m-%d"),
-                self.name.trim_end_matches(".wiki"),
+                MirrorKind::split_name(&self.name).0,
             ));
         }
     }

@@ -8,15 +8,17 @@ use std::fs;
 use std::io;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use super::marks::Marks;
 use super::records::{RunRecord, names_of_records, read};
 use super::{Store, StoreError, layout};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Kind, Outcome, RunStatus, RunSummary, State};
+use crate::outcome::{Held, Kind, Outcome, RunStatus, RunSummary, State};
 
 /// Records that are kept as they are: of a weekly schedule those of four years, of an hourly one those of a week.
 const KEPT: usize = 200;
@@ -63,38 +65,72 @@ struct FoldedRun {
     incomplete: Vec<Incomplete>,
 }
 
-/// Which parts of a repository that was not complete equalled GitHub all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Which mirrors of a repository that was not complete equalled GitHub all the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Incomplete {
     id: RepositoryId,
-    code: bool,
-    wiki: bool,
+    #[serde(flatten)]
+    complete: MirrorSet,
 }
 
 /// What is kept of one repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FoldedRepository {
     pub(super) full_name: FullName,
-    /// Whether a mirror of its code was made, and not forgotten since.
-    #[serde(default)]
-    pub(super) had_code: bool,
-    /// Whether a mirror of its wiki was made, and not forgotten since.
-    #[serde(default)]
-    pub(super) had_wiki: bool,
+    /// The mirrors that were made, and not forgotten since.
+    #[serde(flatten, with = "made")]
+    pub(super) made: MirrorSet,
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
     pub(super) verified_at: Option<DateTime<Utc>>,
     pub(super) damage: Option<String>,
     pub(super) restored_at: Option<DateTime<Utc>>,
-    /// The packs of its mirror when they were last others than before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) packs: Option<PackList>,
-    /// The packs of the wiki's mirror, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) wiki_packs: Option<PackList>,
+    /// The packs of its mirrors when they were last others than before.
+    #[serde(flatten, with = "packs")]
+    pub(super) packs: PerMirror<PackList>,
     /// How the kinds of data beside refs stood.
     #[serde(default, skip_serializing_if = "Marks::is_empty")]
     pub(super) parts: Marks,
+}
+
+/// `had_code`, `had_wiki`.
+mod made {
+    use super::{BTreeMap, Deserialize as _, Deserializer, MirrorKind, MirrorSet, Serializer, Value};
+
+    fn field(kind: MirrorKind) -> String {
+        format!("had_{}", kind.label())
+    }
+
+    pub(super) fn serialize<S: Serializer>(made: &MirrorSet, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(MirrorKind::ALL.map(|kind| (field(kind), made.contains(kind))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<MirrorSet, D::Error> {
+        let fields = BTreeMap::<String, Value>::deserialize(from)?;
+        Ok(MirrorKind::ALL.into_iter().filter(|kind| fields.get(&field(*kind)) == Some(&Value::Bool(true))).collect())
+    }
+}
+
+/// `packs`, `wiki_packs`.
+mod packs {
+    use super::{BTreeMap, Deserialize as _, Deserializer, MirrorKind, PackList, PerMirror, Serializer, Value};
+
+    const PACKS: &str = "packs";
+
+    pub(super) fn serialize<S: Serializer>(packs: &PerMirror<PackList>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(packs.iter().map(|(kind, packs)| (kind.field(PACKS), packs)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PerMirror<PackList>, D::Error> {
+        let mut fields = BTreeMap::<String, Value>::deserialize(from)?;
+        let mut packs = PerMirror::new();
+        for kind in MirrorKind::ALL {
+            if let Some(told) = fields.remove(&kind.field(PACKS)).filter(|told| !told.is_null()) {
+                packs.insert(kind, serde_json::from_value(told).map_err(serde::de::Error::custom)?);
+            }
+        }
+        Ok(packs)
+    }
 }
 
 impl Folded {
@@ -126,8 +162,7 @@ impl Folded {
             let mut outcome = Outcome::new(id, name, State::Unchanged, run.started_at);
             if let Some(parts) = run.incomplete.iter().find(|incomplete| incomplete.id == id) {
                 outcome.state = State::Failed;
-                outcome.head = parts.code.then(String::new);
-                outcome.wiki_head = parts.wiki.then(String::new);
+                outcome.held = parts.complete.iter().map(|kind| (kind, Held::default())).collect();
             }
             Some(outcome)
         });
@@ -164,9 +199,7 @@ impl Folded {
             status: record.summary.as_ref().map(|summary| summary.status),
             more: looked_at.difference(&before).copied().collect(),
             fewer: before.difference(&looked_at).copied().collect(),
-            incomplete: incomplete
-                .map(|it| Incomplete { id: it.id, code: it.head.is_some(), wiki: it.wiki_head.is_some() })
-                .collect(),
+            incomplete: incomplete.map(|it| Incomplete { id: it.id, complete: it.mirrors() }).collect(),
         });
         for outcome in &record.outcomes {
             self.take_outcome(outcome);
@@ -178,8 +211,7 @@ impl Folded {
         }
         for forgotten in &record.forgotten {
             if let Some(known) = self.repositories.get_mut(&forgotten.id) {
-                known.had_code &= !forgotten.parts.code;
-                known.had_wiki &= !forgotten.parts.wiki;
+                known.made.remove(&forgotten.parts);
             }
         }
         for verified in &record.verified {
@@ -207,25 +239,22 @@ impl Folded {
     fn take_outcome(&mut self, outcome: &Outcome) {
         let known = self.repositories.entry(outcome.id).or_insert_with(|| FoldedRepository {
             full_name: outcome.full_name.clone(),
-            had_code: false,
-            had_wiki: false,
+            made: MirrorSet::default(),
             last_state: None,
             last_success: None,
             verified_at: None,
             damage: None,
             restored_at: None,
-            packs: None,
-            wiki_packs: None,
+            packs: PerMirror::new(),
             parts: Marks::default(),
         });
-        known.packs = outcome.packs.clone().or_else(|| known.packs.take());
-        known.wiki_packs = outcome.wiki_packs.clone().or_else(|| known.wiki_packs.take());
+        let told = outcome.held.iter().filter_map(|(kind, held)| Some((*kind, held.packs.clone()?)));
+        known.packs.extend(told);
         known.full_name.clone_from(&outcome.full_name);
         for kind in &outcome.pointers_known {
             known.parts.know(*kind, Kind::LargeFiles, outcome.finished_at);
         }
-        known.had_code |= outcome.head.is_some();
-        known.had_wiki |= outcome.wiki_head.is_some();
+        known.made.add(&outcome.mirrors());
         if !outcome.is_cut_off {
             known.last_state = Some(outcome.state);
         }

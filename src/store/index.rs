@@ -10,16 +10,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::layout::MirrorKind;
 use super::ledger::{Forgotten, Verified};
 use super::marks::Marks;
 use super::records::{RunRecord, all_runs, latest};
 use super::scan::Unreadable;
 use super::{Store, StoreError};
 use crate::disk::{read_at_once, replace};
-use crate::git::pack::list::PackList;
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
-use crate::outcome::{Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
+use crate::outcome::{Held, Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
 
 /// Holds what planning and status need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,32 +38,10 @@ pub struct Index {
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
     /// Mirrors that were here once, as the records say, and are no longer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub lost: BTreeMap<RepositoryId, Lost>,
+    pub lost: BTreeMap<RepositoryId, MirrorSet>,
     /// What could not be read when it was rebuilt, or was not as the index of before knew it.
     #[serde(skip)]
     pub unreadable: Vec<Unreadable>,
-}
-
-/// Says which mirrors of a repository are lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// That of its code.
-    pub code: bool,
-    /// That of its wiki.
-    pub wiki: bool,
-}
-
-impl Lost {
-    /// Adds others.
-    pub(super) fn add(&mut self, other: Self) {
-        self.code |= other.code;
-        self.wiki |= other.wiki;
-    }
-
-    /// Returns those of these that are not among others.
-    pub(super) fn without(self, other: Self) -> Self {
-        Self { code: self.code && !other.code, wiki: self.wiki && !other.wiki }
-    }
 }
 
 /// Describes one mirror.
@@ -74,19 +51,9 @@ pub struct IndexedMirror {
     pub full_name: FullName,
     /// Where it lies, relative to the root and without suffix.
     pub place: PathBuf,
-    /// The content of HEAD, if known.
-    pub head: Option<String>,
-    /// The content of the wiki's HEAD; none if there is no wiki's mirror.
-    pub wiki_head: Option<String>,
-    /// Its packs as the last run left them, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packs: Option<PackList>,
-    /// The packs of the wiki's mirror, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wiki_packs: Option<PackList>,
-    /// Whether there is a mirror of its wiki alone: of its code none could be made yet.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wiki_only: bool,
+    /// Its mirrors. If of its code none could be made yet, there may be others all the same.
+    #[serde(flatten, with = "crate::outcome::held::in_index")]
+    pub held: PerMirror<Held>,
     /// When it was last known to equal GitHub.
     pub last_success: Option<DateTime<Utc>>,
     /// How its last run ended.
@@ -113,16 +80,12 @@ pub struct IndexedMirror {
 }
 
 impl IndexedMirror {
-    /// Describes a mirror of which no more is known yet.
+    /// Describes a repository of which no more is known than that its code has a mirror.
     pub fn new(full_name: FullName, place: PathBuf) -> Self {
         Self {
             full_name,
             place,
-            head: None,
-            wiki_head: None,
-            packs: None,
-            wiki_packs: None,
-            wiki_only: false,
+            held: PerMirror::from([(MirrorKind::Code, Held::default())]),
             last_success: None,
             last_state: None,
             gone: false,
@@ -134,27 +97,24 @@ impl IndexedMirror {
         }
     }
 
-    /// Lists the git repositories that there are of it on the store.
-    pub fn kinds(&self) -> Vec<MirrorKind> {
-        let code = (!self.wiki_only).then_some(MirrorKind::Code);
-        let wiki = (self.wiki_only || self.wiki_head.is_some()).then_some(MirrorKind::Wiki);
-        code.into_iter().chain(wiki).collect()
+    /// Returns which git repositories there are of it on the store.
+    pub fn kinds(&self) -> MirrorSet {
+        MirrorSet::keys(&self.held)
+    }
+
+    /// Returns the one of them that is asked whose they are.
+    pub fn main_kind(&self) -> MirrorKind {
+        self.held.keys().next().copied().unwrap_or(MirrorKind::Code)
     }
 
     /// Says whether all of its pointers to large files are known; those of mirrors that an older ghbk made are not.
     pub fn has_known_pointers(&self) -> bool {
-        self.kinds().into_iter().all(|kind| self.has_known_pointers_in(kind))
+        self.held.keys().all(|kind| self.has_known_pointers_in(*kind))
     }
 
     /// Says the same of one of its mirrors.
     pub fn has_known_pointers_in(&self, mirror: MirrorKind) -> bool {
         self.parts.get(mirror, Kind::LargeFiles).is_some_and(|mark| mark.is_whole)
-    }
-
-    /// Tells the same as what would be lost with it.
-    pub(super) fn lost_with_it(&self) -> Lost {
-        let kinds = self.kinds();
-        Lost { code: kinds.contains(&MirrorKind::Code), wiki: kinds.contains(&MirrorKind::Wiki) }
     }
 
     /// Says whether it lies in the attic, because another repository took its name.
@@ -232,7 +192,7 @@ impl Index {
     /// Takes a mirror out that is not in its place any more, and remembers that it was there.
     pub fn lose(&mut self, id: RepositoryId) {
         if let Some(mirror) = self.mirrors.remove(&id) {
-            self.lost.insert(id, mirror.lost_with_it());
+            self.lost.insert(id, mirror.kinds());
         }
     }
 
@@ -240,18 +200,18 @@ impl Index {
     pub fn forget(&mut self, forgotten: &Forgotten) {
         let Forgotten { id, parts, .. } = forgotten;
         if let Some(mirror) = self.mirrors.get_mut(id) {
-            if parts.wiki {
-                (mirror.wiki_head, mirror.wiki_packs) = (None, None);
-                mirror.parts.forget(MirrorKind::Wiki);
+            for kind in parts.iter() {
+                mirror.held.remove(&kind);
+                mirror.parts.forget(kind);
             }
-            if parts.code || mirror.wiki_only {
+            if mirror.held.is_empty() {
                 self.mirrors.remove(id);
             }
         }
         if let Some(lost) = self.lost.get_mut(id) {
-            *lost = lost.without(*parts);
+            lost.remove(parts);
         }
-        self.lost.retain(|_, lost| *lost != Lost::default());
+        self.lost.retain(|_, lost| !lost.is_empty());
         self.unreadable.retain(|it| it.id != Some(*id));
     }
 
@@ -278,38 +238,32 @@ impl Index {
         } else {
             self.suspects.remove(&outcome.id);
         }
-        let has_mirror = outcome.head.is_some() || outcome.wiki_head.is_some();
+        let has_mirror = !outcome.held.is_empty();
         if let Some(lost) = self.lost.get_mut(&outcome.id) {
-            lost.code &= outcome.head.is_none();
-            lost.wiki &= outcome.wiki_head.is_none();
+            lost.remove(&outcome.mirrors());
         }
-        self.lost.retain(|_, lost| *lost != Lost::default());
+        self.lost.retain(|_, lost| !lost.is_empty());
         if !outcome.is_complete() && !self.mirrors.contains_key(&outcome.id) && !has_mirror {
             return; // it has no mirror yet
         }
-        let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| IndexedMirror {
-            wiki_only: outcome.head.is_none() && outcome.wiki_head.is_some(),
-            ..IndexedMirror::new(outcome.full_name.clone(), place.to_owned())
+        let mirror = self.mirrors.entry(outcome.id).or_insert_with(|| {
+            let new = IndexedMirror::new(outcome.full_name.clone(), place.to_owned());
+            if has_mirror { IndexedMirror { held: PerMirror::new(), ..new } } else { new }
         });
+        let had_others = !mirror.held.is_empty() && !mirror.held.contains_key(&MirrorKind::Code);
         mirror.full_name.clone_from(&outcome.full_name);
         if !outcome.is_cut_off {
             mirror.last_state = Some(outcome.state);
         }
         mirror.gone = false;
-        let had_wiki = mirror.wiki_only && outcome.head.is_some();
-        if outcome.head.is_some() {
-            mirror.wiki_only = false;
-            mirror.head.clone_from(&outcome.head);
+        for (kind, told) in &outcome.held {
+            mirror.held.entry(*kind).or_default().head.clone_from(&told.head);
         }
-        if outcome.wiki_head.is_some() {
-            mirror.wiki_head.clone_from(&outcome.wiki_head);
-        }
-        let may_have_published = |kind: MirrorKind| outcome.may_have_published(&kind.name_of(&outcome.full_name));
-        if outcome.packs.is_some() || may_have_published(MirrorKind::Code) {
-            mirror.packs.clone_from(&outcome.packs);
-        }
-        if outcome.wiki_packs.is_some() || may_have_published(MirrorKind::Wiki) {
-            mirror.wiki_packs.clone_from(&outcome.wiki_packs);
+        for (kind, held) in &mut mirror.held {
+            let told = outcome.held.get(kind).and_then(|told| told.packs.as_ref());
+            if told.is_some() || outcome.may_have_published(*kind) {
+                held.packs = told.cloned();
+            }
         }
         for kind in &outcome.pointers_known {
             mirror.parts.know(*kind, Kind::LargeFiles, outcome.finished_at);
@@ -317,7 +271,7 @@ impl Index {
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
-        if outcome.state == State::Created && !had_wiki {
+        if outcome.state == State::Created && !had_others {
             // Every object was hashed on its way here, and the packs were read back.
             mirror.verified_at = Some(outcome.finished_at);
             mirror.damage = None;

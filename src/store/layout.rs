@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::names::{FullName, RepositoryId, RunId};
 
-pub use crate::names::MirrorKind;
-
 /// The folder of everything that is not a mirror.
 pub const OWN_FOLDER: &str = ".ghbk";
 

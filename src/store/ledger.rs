@@ -14,7 +14,8 @@ use std::{fs, io};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Lost, Store, StoreError};
+use super::{Store, StoreError};
+use crate::mirrors::MirrorSet;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Outcome, PartOutcome, RunSummary, Trigger};
 
@@ -71,7 +72,7 @@ pub enum Record {
     /// A mirror that a person means to be gone.
     Forgotten(Forgotten),
     /// The last line.
-    Summary(RunSummary),
+    Summary(Box<RunSummary>),
     /// A line that a later version of ghbk wrote.
     #[serde(other)]
     Unknown,
@@ -97,7 +98,7 @@ pub struct Forgotten {
     pub full_name: FullName,
     /// Which of its mirrors.
     #[serde(flatten)]
-    pub parts: Lost,
+    pub parts: MirrorSet,
 }
 
 /// Writes the record of the run that holds the lock; clones write the same one.

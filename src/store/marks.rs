@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::names::MirrorKind;
+use crate::mirrors::MirrorKind;
 use crate::outcome::{Kind, PartCounts, PartOutcome, PartState};
 
 /// How a kind of data stands in a mirror.

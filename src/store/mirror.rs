@@ -9,7 +9,7 @@ use std::{fs, io};
 use tokio_util::sync::CancellationToken;
 
 use super::contents::mark_untouched;
-use super::layout::{MirrorKind, REPLACING};
+use super::layout::REPLACING;
 use super::{Store, StoreError};
 use crate::disk::{is_missing, metadata, read_at_once, replace, sync_folder};
 use crate::git::GitError;
@@ -23,6 +23,7 @@ use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::transport::set_up_libgit2;
 use crate::large_files::check::{Checked, check};
 use crate::large_files::missing::Missing;
+use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 
 /// Of damaged large files so many are named.

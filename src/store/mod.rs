@@ -28,8 +28,7 @@ use crate::git::GitError;
 
 pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
-pub use index::{Index, IndexedMirror, Lost};
-pub use layout::MirrorKind;
+pub use index::{Index, IndexedMirror};
 pub use ledger::{Forgotten, Ledger, Record, Verified};
 pub use lock::{Lock, LockHolder, is_locked};
 pub use marks::{Mark, Marks};

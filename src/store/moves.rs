@@ -1,27 +1,34 @@
-//! Mirrors go from place to place, code and wiki together.
+//! Mirrors go from place to place, all of a repository together.
 
 use std::fs;
 use std::path::Path;
 
-use super::layout::MirrorKind;
 use super::mirror::Mirror;
 use super::{Store, StoreError};
+use crate::mirrors::MirrorKind;
 use crate::names::FullName;
 
 impl Store {
-    /// Moves code and wiki from one place to another; missing parts are fine.
+    /// Moves a repository's mirrors from one place to another, those that there are.
     ///
     /// # Errors
     /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
     pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
+        let mut moved = Vec::new();
         // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
-        let has_moved_wiki = self.move_part(MirrorKind::Wiki, from, to, new_name)?;
-        if let Err(error) = self.move_part(MirrorKind::Code, from, to, new_name) {
-            if has_moved_wiki {
-                let back = self.move_part(MirrorKind::Wiki, to, from, None);
-                tracing::warn!(place = %from.display(), ?back, "the wiki's mirror goes back to its repository's");
+        for kind in MirrorKind::ALL.into_iter().rev() {
+            match self.move_one(kind, from, to, new_name) {
+                Ok(true) => moved.push(kind),
+                Ok(false) => {}
+                Err(error) => {
+                    for kind in moved {
+                        let back = self.move_one(kind, to, from, None);
+                        let (place, mirror) = (from.display(), kind.label());
+                        tracing::warn!(%place, mirror, ?back, "a mirror goes back to those of its repository");
+                    }
+                    return Err(error);
+                }
             }
-            return Err(error);
         }
         // An owner's folder without mirrors is clutter; it stays if anything is in it.
         if let Some(parent) = from.parent() {
@@ -30,8 +37,8 @@ impl Store {
         Ok(())
     }
 
-    /// Moves one part; says whether there was one.
-    pub(super) fn move_part(
+    /// Moves one mirror; says whether there was one.
+    fn move_one(
         &self,
         kind: MirrorKind,
         from: &Path,

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use chrono::Utc;
 
 use super::fold::Folded;
-use super::index::{Index, IndexedMirror, Lost};
-use super::layout::MirrorKind;
+use super::index::{Index, IndexedMirror};
 use super::records::{RunRecord, all_runs};
 use super::scan::{Scan, Scanned, Unreadable};
 use super::{Store, StoreError};
 use crate::disk::metadata;
 use crate::large_files::missing::Missing;
+use crate::mirrors::{MirrorKind, MirrorSet};
 use crate::names::RepositoryId;
 use crate::outcome::{Kind, RunStatus, RunSummary, State};
 
@@ -25,24 +25,24 @@ pub(super) struct Recalled {
     /// Repositories that have come to an end since they may have ended a run.
     pub(super) cleared: HashSet<RepositoryId>,
     /// Mirrors that were made, and not forgotten since.
-    pub(super) made: BTreeMap<RepositoryId, Lost>,
+    pub(super) made: BTreeMap<RepositoryId, MirrorSet>,
     /// Mirrors that were forgotten.
-    pub(super) forgotten: BTreeMap<RepositoryId, Lost>,
+    pub(super) forgotten: BTreeMap<RepositoryId, MirrorSet>,
     /// Mirrors that may have got packs that no record tells.
     pub(super) unsure: HashSet<(RepositoryId, MirrorKind)>,
 }
 
 impl Recalled {
     /// Notes that mirrors were made; those that were forgotten later are not missed.
-    fn note_made(&mut self, id: RepositoryId, made: Lost) {
-        let forgotten = self.forgotten.get(&id).copied().unwrap_or_default();
-        self.made.entry(id).or_default().add(made.without(forgotten));
+    fn note_made(&mut self, id: RepositoryId, made: &MirrorSet) {
+        let forgotten = self.forgotten.get(&id).cloned().unwrap_or_default();
+        self.made.entry(id).or_default().add(&made.without(&forgotten));
     }
 
     /// Returns the mirrors that were forgotten and not made anew since: an index may be older than what the records say.
-    fn forgotten_for_good(&self, id: RepositoryId) -> Lost {
-        let forgotten = self.forgotten.get(&id).copied().unwrap_or_default();
-        forgotten.without(self.made.get(&id).copied().unwrap_or_default())
+    fn forgotten_for_good(&self, id: RepositoryId) -> MirrorSet {
+        let forgotten = self.forgotten.get(&id).cloned().unwrap_or_default();
+        forgotten.without(&self.made.get(&id).cloned().unwrap_or_default())
     }
 }
 
@@ -69,7 +69,7 @@ impl Index {
         match Folded::load(store) {
             Ok(folded) => {
                 for (id, repository) in &folded.repositories {
-                    recalled.note_made(*id, Lost { code: repository.had_code, wiki: repository.had_wiki });
+                    recalled.note_made(*id, &repository.made);
                 }
                 index.take_over_folded(folded, &recalled);
             }
@@ -79,8 +79,8 @@ impl Index {
             }
         }
         for (id, mirror) in missing {
-            let missed = mirror.lost_with_it().without(recalled.forgotten_for_good(id));
-            if missed != Lost::default() {
+            let missed = mirror.kinds().without(&recalled.forgotten_for_good(id));
+            if !missed.is_empty() {
                 index.miss(store, id, &mirror, missed)?;
             }
         }
@@ -92,7 +92,7 @@ impl Index {
     /// Looks which mirrors say themselves that large files are missing: a run that was killed has not recorded it.
     fn note_owed(&mut self, store: &Store) -> Result<(), StoreError> {
         for mirror in self.mirrors.values_mut() {
-            for kind in mirror.kinds() {
+            for kind in mirror.kinds().iter() {
                 let path = Missing::path(store.mirror_at(&mirror.place, kind).path());
                 if metadata(&path).map_err(StoreError::io("examine", &path))?.is_some() {
                     mirror.parts.owe(kind, Kind::LargeFiles, Utc::now());
@@ -105,12 +105,7 @@ impl Index {
     /// Takes over the mirrors that are there; of two of one repository the one in its place counts.
     pub(super) fn take_found(&mut self, mirrors: Vec<Scanned>) {
         for found in mirrors {
-            let mirror = IndexedMirror {
-                head: found.head,
-                wiki_head: found.wiki_head,
-                wiki_only: found.wiki_only,
-                ..IndexedMirror::new(found.full_name, found.place)
-            };
+            let mirror = IndexedMirror { held: found.held, ..IndexedMirror::new(found.full_name, found.place) };
             let at_home = mirror.place == super::layout::place(&mirror.full_name);
             match self.mirrors.entry(found.id) {
                 Entry::Vacant(vacant) => {
@@ -136,11 +131,11 @@ impl Index {
     pub(super) fn take_record(&mut self, record: RunRecord, recalled: &mut Recalled) {
         self.suspect(&record, &mut recalled.cleared);
         for outcome in &record.outcomes {
-            recalled.note_made(outcome.id, Lost { code: outcome.head.is_some(), wiki: outcome.wiki_head.is_some() });
+            recalled.note_made(outcome.id, &outcome.mirrors());
         }
         self.take_over_record(&record, &mut recalled.unsure);
         for forgotten in &record.forgotten {
-            recalled.forgotten.entry(forgotten.id).or_default().add(forgotten.parts);
+            recalled.forgotten.entry(forgotten.id).or_default().add(&forgotten.parts);
         }
         let Some(summary) = record.summary.filter(RunSummary::is_complete) else { return };
         for (owner, listed) in &summary.listed_by_owner {
@@ -162,7 +157,7 @@ impl Index {
     /// tells, what older ones say does not count.
     pub(super) fn take_over_record(&mut self, record: &RunRecord, unsure: &mut HashSet<(RepositoryId, MirrorKind)>) {
         if record.summary.is_none() {
-            let published = record.in_flight.keys().flat_map(|id| MirrorKind::BOTH.map(|kind| (*id, kind)));
+            let published = record.in_flight.keys().flat_map(|id| MirrorKind::ALL.map(|kind| (*id, kind)));
             unsure.extend(published);
         }
         for verified in &record.verified {
@@ -182,14 +177,12 @@ impl Index {
         }
         for outcome in record.outcomes.iter().rev() {
             let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { continue };
-            for (kind, packs, told) in [
-                (MirrorKind::Code, &mut mirror.packs, &outcome.packs),
-                (MirrorKind::Wiki, &mut mirror.wiki_packs, &outcome.wiki_packs),
-            ] {
-                if packs.is_none() && !unsure.contains(&(outcome.id, kind)) {
-                    packs.clone_from(told);
+            for kind in MirrorKind::ALL {
+                let told = outcome.held.get(&kind).and_then(|told| told.packs.as_ref());
+                if let Some(held) = mirror.held.get_mut(&kind).filter(|_| !unsure.contains(&(outcome.id, kind))) {
+                    held.packs = held.packs.take().or_else(|| told.cloned());
                 }
-                if told.is_none() && outcome.may_have_published(&kind.name_of(&outcome.full_name)) {
+                if told.is_none() && outcome.may_have_published(kind) {
                     unsure.insert((outcome.id, kind));
                 }
             }
@@ -222,15 +215,12 @@ impl Index {
     }
 
     /// Notes which mirrors that were here once are no longer: they must not be made anew as if they had never been.
-    pub(super) fn note_lost(&mut self, known: BTreeMap<RepositoryId, Lost>) {
+    pub(super) fn note_lost(&mut self, known: BTreeMap<RepositoryId, MirrorSet>) {
         for (id, known) in known {
             let kinds = self.mirrors.get(&id).map(IndexedMirror::kinds).unwrap_or_default();
-            let is_here = |kind: MirrorKind| kinds.contains(&kind);
-            let lost = self.lost.entry(id).or_default();
-            lost.code |= known.code && !is_here(MirrorKind::Code);
-            lost.wiki |= known.wiki && !is_here(MirrorKind::Wiki);
+            self.lost.entry(id).or_default().add(&known.without(&kinds));
         }
-        self.lost.retain(|_, lost| *lost != Lost::default());
+        self.lost.retain(|_, lost| !lost.is_empty());
     }
 
     /// Takes over what the records of long ago said, where newer ones say nothing.
@@ -241,9 +231,11 @@ impl Index {
             mirror.last_success = mirror.last_success.or(known.last_success);
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
             mirror.parts.take_over(known.parts);
-            let sure = |kind| !recalled.unsure.contains(&(id, kind));
-            mirror.packs = mirror.packs.take().or(known.packs.filter(|_| sure(MirrorKind::Code)));
-            mirror.wiki_packs = mirror.wiki_packs.take().or(known.wiki_packs.filter(|_| sure(MirrorKind::Wiki)));
+            for (kind, packs) in known.packs {
+                if let Some(held) = mirror.held.get_mut(&kind).filter(|_| !recalled.unsure.contains(&(id, kind))) {
+                    held.packs.get_or_insert(packs);
+                }
+            }
             if mirror.verified_at.is_none() {
                 (mirror.verified_at, mirror.damage) = (known.verified_at, known.damage);
             }
@@ -290,10 +282,9 @@ impl Index {
         store: &Store,
         id: RepositoryId,
         mirror: &IndexedMirror,
-        parts: Lost,
+        parts: MirrorSet,
     ) -> Result<(), StoreError> {
-        let kind = if mirror.wiki_only { MirrorKind::Wiki } else { MirrorKind::Code };
-        let folder = store.mirror_at(&mirror.place, kind);
+        let folder = store.mirror_at(&mirror.place, mirror.main_kind());
         let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
         self.lost.insert(id, parts);
         let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };

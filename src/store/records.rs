@@ -112,7 +112,7 @@ impl RunRecord {
                 self.restored.push((id, at));
             }
             Record::Forgotten(forgotten) => self.forgotten.push(forgotten),
-            Record::Summary(summary) => self.summary = Some(summary),
+            Record::Summary(summary) => self.summary = Some(*summary),
             Record::Unknown => self.unknown_lines += 1,
         }
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::layout::{self, INCOMING, MOVING, MirrorKind, REPLACING};
+use super::layout::{self, INCOMING, MOVING, REPLACING};
 use super::mirror::{Mirror, of_git};
 use super::scan::{foreign_clone, names_in};
 use super::{Store, StoreError, ends_the_run};
@@ -21,6 +21,7 @@ use crate::git::mirror::verify::{Thoroughness, verify};
 use crate::git::pointer::LfsOid;
 use crate::large_files::contents::Contents;
 use crate::large_files::missing::Missing;
+use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 
 /// Of so many large files leftovers are looked for.
@@ -38,7 +39,7 @@ pub struct Swept {
     /// Repositories whose new mirror cannot go where it was to be, as somebody else lives there now: it moves as any other.
     pub homeless: HashSet<RepositoryId>,
     /// Repositories of which a wiki's mirror lies between two places; it must not be made anew.
-    pub wikis_between: HashSet<RepositoryId>,
+    pub between_places: HashSet<(RepositoryId, MirrorKind)>,
 }
 
 impl Swept {
@@ -77,13 +78,15 @@ impl Store {
     /// [`StoreError::Io`] if the root cannot be read.
     pub fn sweep(&self, broom: Broom<'_>) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        let steps = [Self::finish_replacements, Self::bring_wikis_home, Self::sweep_incoming];
+        let steps = [Self::finish_replacements, Self::bring_companions_home, Self::sweep_incoming];
         let goes_on = steps.into_iter().all(|step| step(self, &mut swept));
         for between in [MOVING, REPLACING] {
-            let wikis = names_in(&self.own(between))?
-                .into_iter()
-                .filter_map(|name| name.strip_suffix(MirrorKind::Wiki.suffix())?.parse().ok().map(RepositoryId));
-            swept.wikis_between.extend(wikis);
+            let names = names_in(&self.own(between))?;
+            let mirrors = names.iter().filter_map(|name| MirrorKind::split_folder(name));
+            let companions = mirrors.filter(|(_, kind)| *kind != MirrorKind::Code);
+            swept
+                .between_places
+                .extend(companions.filter_map(|(stem, kind)| Some((RepositoryId(stem.parse().ok()?), kind))));
         }
         if !goes_on {
             return Ok(swept);
@@ -198,35 +201,36 @@ impl Store {
         Ok(0)
     }
 
-    /// Takes a wiki that left its place before its code did back to it. Says whether there is any sense in going on.
-    fn bring_wikis_home(&self, swept: &mut Swept) -> bool {
+    /// Takes mirrors that left their place before that of their code did back to it. Says whether there is any sense in going on.
+    fn bring_companions_home(&self, swept: &mut Swept) -> bool {
         let moving = self.own(MOVING);
         let Some(names) = self.listed(names_in(&moving), &moving, swept) else { return true };
         let is_alone = |name: &&String| {
-            let stem = name.strip_suffix(MirrorKind::Wiki.suffix());
-            stem.is_some_and(|stem| !names.contains(&format!("{stem}{}", MirrorKind::Code.suffix())))
+            let mirror = MirrorKind::split_folder(name).filter(|(_, kind)| *kind != MirrorKind::Code);
+            mirror.is_some_and(|(stem, _)| !names.contains(&format!("{stem}{}", MirrorKind::Code.suffix())))
         };
         names.iter().filter(is_alone).all(|name| {
-            let wiki = Mirror { path: moving.join(name) };
-            let name = self.name_of(&wiki);
-            let home = self.bring_wiki_home(&wiki);
+            let companion = Mirror { path: moving.join(name) };
+            let name = self.name_of(&companion);
+            let home = self.bring_companion_home(&companion);
             swept.take(|| name, home)
         })
     }
 
-    fn bring_wiki_home(&self, wiki: &Mirror) -> Result<u64, StoreError> {
-        let (id, full_name) = wiki.identity()?.ok_or_else(|| is_no_mirror(wiki))?;
+    fn bring_companion_home(&self, companion: &Mirror) -> Result<u64, StoreError> {
+        let (id, full_name) = companion.identity()?.ok_or_else(|| is_no_mirror(companion))?;
         let place = layout::place(&full_name);
-        let (code, home) = (self.mirror_at(&place, MirrorKind::Code), self.mirror_at(&place, MirrorKind::Wiki));
+        let code = self.mirror_at(&place, MirrorKind::Code);
+        let home = self.mirror_at(&place, MirrorKind::of_folder(&companion.path));
         self.refuse_links_on_the_way(&home.path)?;
-        // Of some repositories there is a wiki's mirror alone.
+        // Of some repositories there is no mirror of the code.
         let is_alone = !code.exists().map_err(StoreError::io("examine", &code.path))?;
         let is_its_code = is_alone || code.identity()?.is_some_and(|(owner, _)| owner == id);
         if !is_its_code || home.exists().map_err(StoreError::io("examine", &home.path))? {
-            let reason = format!("the mirror in {} does not belong there any more", wiki.path.display());
+            let reason = format!("the mirror in {} does not belong there any more", companion.path.display());
             return Err(StoreError::Occupied { path: home.path, reason });
         }
-        put(&wiki.path, &home.path)?;
+        put(&companion.path, &home.path)?;
         Ok(0)
     }
 

@@ -1,15 +1,17 @@
 //! What lies on the store: its mirrors, clones of other tools, and what cannot be read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::layout::{MOVING, MirrorKind, REPLACING};
+use super::layout::{MOVING, REPLACING};
 use super::mirror::Mirror;
 use super::{Index, Store, StoreError};
 use crate::disk::is_missing;
 use crate::git::mirror::adopt::ForeignClone;
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, check_owner};
+use crate::outcome::Held;
 
 /// Describes a mirror that a scan found.
 #[derive(Clone, Debug)]
@@ -20,12 +22,8 @@ pub struct Scanned {
     pub full_name: FullName,
     /// Where it lies, relative to the root and without suffix.
     pub place: PathBuf,
-    /// The content of HEAD.
-    pub head: Option<String>,
-    /// The content of the wiki's HEAD, empty if it is missing; none if there is no wiki's mirror.
-    pub wiki_head: Option<String>,
-    /// Whether there is the wiki's mirror alone.
-    pub wiki_only: bool,
+    /// Its mirrors in this place.
+    pub held: PerMirror<Held>,
 }
 
 /// What a scan found.
@@ -77,9 +75,8 @@ impl Store {
     /// [`StoreError::Io`] if a folder cannot be read.
     pub fn foreign_clones(&self, index: &Index) -> Result<Vec<ForeignClone>, StoreError> {
         let places = index.mirrors.values().map(|mirror| &mirror.place);
-        let ours: HashSet<PathBuf> = places
-            .flat_map(|place| [MirrorKind::Code, MirrorKind::Wiki].map(|kind| self.mirror_at(place, kind).path))
-            .collect();
+        let ours: HashSet<PathBuf> =
+            places.flat_map(|place| MirrorKind::ALL.map(|kind| self.mirror_at(place, kind).path)).collect();
         let mut found = Vec::new();
         for name in names_in(&self.root)?.into_iter().filter(|name| name != super::layout::OWN_FOLDER) {
             let folder = self.root.join(name);
@@ -111,31 +108,29 @@ impl Store {
     /// made anew elsewhere. A mirror that cannot be read is told apart.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
-        let mut lone_wikis = Vec::new();
+        let mut without_code = Vec::new();
         for folder in self.folders_of_mirrors()? {
             let names = names_in(&folder)?;
-            let has = |stem: &str, kind: MirrorKind| names.binary_search(&format!("{stem}{}", kind.suffix())).is_ok();
-            let stem_of = |name: &str, kind: MirrorKind| name.strip_suffix(kind.suffix()).map(str::to_owned);
-            for name in &names {
-                // The clone of another tool may lie where an owner's folder would, with its `.git`.
-                if name == MirrorKind::Code.suffix() {
-                    continue;
-                }
-                if let Some(stem) = stem_of(name, MirrorKind::Wiki) {
-                    if !has(&stem, MirrorKind::Code) {
-                        lone_wikis.push(self.below_root(&folder.join(stem)));
-                    }
-                } else if let Some(stem) = stem_of(name, MirrorKind::Code) {
-                    let place = self.below_root(&folder.join(&stem));
-                    self.scan_one(&place, MirrorKind::Code, has(&stem, MirrorKind::Wiki), &mut scan);
+            let mut places = BTreeMap::<&str, MirrorSet>::new();
+            for (stem, kind) in names.iter().filter_map(|name| MirrorKind::split_folder(name)) {
+                places.entry(stem).or_default().add(&kind.into());
+            }
+            // The clone of another tool may lie where an owner's folder would, with its `.git`.
+            places.remove("");
+            for (stem, kinds) in places {
+                let place = self.below_root(&folder.join(stem));
+                if kinds.contains(MirrorKind::Code) {
+                    self.scan_one(&place, &kinds, &mut scan);
+                } else {
+                    without_code.push((place, kinds));
                 }
             }
         }
-        // One that is on its way to its code's mirror is no mirror of its own.
-        for place in lone_wikis {
+        // What is on its way to its code's mirror is no mirror of its own.
+        for (place, kinds) in without_code {
             let mut alone = Scan::default();
-            self.scan_one(&place, MirrorKind::Wiki, true, &mut alone);
-            alone.mirrors.retain(|wiki| scan.mirrors.iter().all(|code| code.id != wiki.id));
+            self.scan_one(&place, &kinds, &mut alone);
+            alone.mirrors.retain(|it| scan.mirrors.iter().all(|code| code.id != it.id));
             scan.mirrors.append(&mut alone.mirrors);
             let between = |it: &Unreadable| super::layout::id_of_place_between(&it.place).is_some();
             // A sweep tells of those below `.ghbk`.
@@ -144,9 +139,9 @@ impl Store {
         Ok(scan)
     }
 
-    /// Asks the mirror of a kind at a place whose it is, and reads the rest.
-    pub(super) fn scan_one(&self, place: &Path, kind: MirrorKind, has_wiki: bool, scan: &mut Scan) {
-        match self.scanned(place, kind, has_wiki) {
+    /// Asks the first of the mirrors at a place whose they are, and reads the rest.
+    fn scan_one(&self, place: &Path, kinds: &MirrorSet, scan: &mut Scan) {
+        match self.scanned(place, kinds) {
             Ok(found) => scan.mirrors.extend(found),
             Err(error) => {
                 // Between two places a mirror lies under its id.
@@ -156,13 +151,9 @@ impl Store {
         }
     }
 
-    pub(super) fn scanned(
-        &self,
-        place: &Path,
-        kind: MirrorKind,
-        has_wiki: bool,
-    ) -> Result<Option<Scanned>, StoreError> {
-        let mirror = self.mirror_at(place, kind);
+    fn scanned(&self, place: &Path, kinds: &MirrorSet) -> Result<Option<Scanned>, StoreError> {
+        let Some(main) = kinds.iter().next() else { return Ok(None) };
+        let mirror = self.mirror_at(place, main);
         let Some((id, full_name)) = mirror.identity()? else {
             tracing::warn!(folder = %mirror.path.display(), "not a mirror of ghbk; left alone");
             return Ok(None);
@@ -171,11 +162,11 @@ impl Store {
             tracing::warn!(folder = %mirror.path.display(), host, "a mirror of another GitHub; left alone");
             return Ok(None);
         }
-        let wiki_only = kind == MirrorKind::Wiki;
-        let head = if wiki_only { None } else { mirror.head()? };
-        let wiki = || self.mirror_at(place, MirrorKind::Wiki).head();
-        let wiki_head = if has_wiki { Some(wiki()?.unwrap_or_default()) } else { None };
-        Ok(Some(Scanned { id, full_name, place: place.to_owned(), head, wiki_head, wiki_only }))
+        let mut held = PerMirror::new();
+        for kind in kinds.iter() {
+            held.insert(kind, Held { head: self.mirror_at(place, kind).head()?, packs: None });
+        }
+        Ok(Some(Scanned { id, full_name, place: place.to_owned(), held }))
     }
 
     pub(super) fn below_root(&self, path: &Path) -> PathBuf {

@@ -27,10 +27,11 @@ use crate::git::pack::reader::ObjectReader;
 use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 use crate::git::wire::push::pushable;
+use crate::mirrors::MirrorKind;
 use crate::report::restore::{Report, text};
 use crate::scratch::{self, Scratch};
 use crate::signals::Signals;
-use crate::store::{MirrorKind, Store};
+use crate::store::Store;
 
 pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result<Exit, Error> {
     let cancel = CancellationToken::new();

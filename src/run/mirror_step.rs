@@ -1,0 +1,92 @@
+//! One mirror of a repository that a run goes through, and how it stands afterwards.
+
+use super::remarks::{Changed, Remarks};
+use crate::config::Config;
+use crate::git::GitError;
+use crate::git::pack::list::PackList;
+use crate::mirrors::MirrorKind;
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::{Held, Stage, State};
+use crate::plan::Step;
+
+/// One of the git repositories behind a GitHub repository.
+pub(super) struct MirrorStep<'a> {
+    pub(super) id: RepositoryId,
+    pub(super) full_name: &'a FullName,
+    pub(super) kind: MirrorKind,
+    /// What the index knows of its mirror; none if there is no mirror.
+    pub(super) held: Option<&'a Held>,
+    /// Whether nothing else is under way.
+    pub(super) is_alone: bool,
+    /// Whether a record says that there was a mirror of it, and it is not known any more.
+    pub(super) was_lost: bool,
+    /// Whether the mirror could not be asked whose it is.
+    pub(super) is_unconfirmed: bool,
+    /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
+    pub(super) default_branch: Option<&'a str>,
+}
+
+impl<'a> MirrorStep<'a> {
+    /// Returns the mirrors that a git server may have something for, the code's first.
+    pub(super) fn all_of(step: &'a Step, config: &Config) -> Vec<Self> {
+        let is_wanted = |kind: &MirrorKind| match kind {
+            MirrorKind::Code => true,
+            MirrorKind::Wiki => config.github.wikis && step.repository.has_wiki,
+        };
+        MirrorKind::ALL.into_iter().filter(is_wanted).map(|kind| Self::new(step, kind)).collect()
+    }
+
+    fn new(step: &'a Step, kind: MirrorKind) -> Self {
+        let Step { repository, stored, is_alone, lost, .. } = step;
+        Self {
+            id: repository.id,
+            full_name: &repository.full_name,
+            kind,
+            held: stored.as_ref().and_then(|stored| stored.held.get(&kind)),
+            is_alone: *is_alone,
+            was_lost: lost.contains(kind),
+            is_unconfirmed: stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
+            default_branch: repository.default_branch.as_deref().filter(|_| kind == MirrorKind::Code),
+        }
+    }
+
+    /// Returns HEAD as the index knows it.
+    pub(super) fn known_head(&self) -> Option<&'a str> {
+        self.held.and_then(|held| held.head.as_deref())
+    }
+
+    /// Returns its packs as the index knows them.
+    pub(super) fn known_packs(&self) -> Option<&'a PackList> {
+        self.held.and_then(|held| held.packs.as_ref())
+    }
+
+    /// Returns the name in reports and on the git server.
+    pub(super) fn name(&self) -> String {
+        self.kind.name_of(self.full_name)
+    }
+}
+
+/// How a mirror stands now.
+pub(super) struct Synced {
+    pub(super) state: State,
+    pub(super) head: String,
+    pub(super) remarks: Remarks,
+    /// Its packs, if they are others than the index knew.
+    pub(super) packs: Option<PackList>,
+    pub(super) changed: Changed,
+    /// Whether blobs among what is new stand for large files.
+    pub(super) has_pointers: bool,
+}
+
+pub(super) type SyncResult = Result<Synced, (Stage, GitError)>;
+
+/// Runs blocking work on its own thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, GitError> {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+pub(super) async fn joined<T>(task: tokio::task::JoinHandle<Result<T, GitError>>) -> Result<T, GitError> {
+    task.await.unwrap_or_else(|error| Err(GitError::Task(error.to_string())))
+}
