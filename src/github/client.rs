@@ -15,7 +15,7 @@ use super::link::related;
 use super::{Credentials, GitHubError, Notices};
 use crate::config::GitHubConfig;
 use crate::limits::with_retries;
-use crate::network;
+use crate::network::{self, is_redirect};
 use crate::text::printable;
 
 /// Speaks to GitHub's REST API.
@@ -126,7 +126,7 @@ impl GitHub {
             if answer.status.is_success() {
                 return Ok(answer);
             }
-            if !answer.status.is_redirection() {
+            if !is_redirect(answer.status) {
                 return Err(refused(&answer, &token, what));
             }
             let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());

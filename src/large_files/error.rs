@@ -15,13 +15,23 @@ pub enum LfsError {
     #[error("the LFS server does not accept the token (401)")]
     Unauthorized,
     /// The token may not read, or write, large files there.
-    #[error("the LFS server refuses access (403): {0}")]
-    Forbidden(String),
+    #[error("the LFS server refuses access ({}){}", status.as_u16(), words(said))]
+    Forbidden {
+        /// 403; or 401 of an address that got no token.
+        status: StatusCode,
+        /// What the server said.
+        said: String,
+    },
     /// There is no LFS at this address, or none of what was asked for.
-    #[error("the LFS server says that there is nothing (404): {0}")]
-    NotFound(String),
+    #[error("the LFS server does not have it ({}){}", status.as_u16(), words(said))]
+    NotFound {
+        /// 404 or 410.
+        status: StatusCode,
+        /// What the server said.
+        said: String,
+    },
     /// The owner's quota is used up.
-    #[error("the owner's LFS quota is used up: {0}")]
+    #[error("the owner's LFS quota is used up{}", words(.0))]
     OverQuota(String),
     /// The request was too large.
     #[error("the LFS server takes no request of this size (413)")]
@@ -41,7 +51,7 @@ pub enum LfsError {
     #[error(transparent)]
     LimitExhausted(#[from] LimitExhausted),
     /// Another status than 200.
-    #[error("the LFS server answered {status}{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    #[error("the LFS server answered {status}{}", words(said))]
     Status {
         /// The status.
         status: StatusCode,
@@ -72,6 +82,11 @@ pub enum LfsError {
     /// A task of ghbk's own ended unexpectedly.
     #[error("internal error: {0}")]
     Task(String),
+}
+
+/// Words what a server said, if it said anything.
+fn words(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
 impl From<DiskError> for LfsError {
@@ -120,10 +135,10 @@ impl LfsError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unauthorized => "renew the token; it needs to read contents",
-            Self::Forbidden(_) => {
+            Self::Forbidden { .. } => {
                 "give the token access to the repository's contents, or exclude it in large_files.exclude"
             }
-            Self::NotFound(_) => "check whether the server has LFS",
+            Self::NotFound { .. } => "check whether the server has LFS",
             Self::OverQuota(_) => {
                 "GitHub gives a quota for each month; raise the owner's budget for Git LFS, or wait: the next run asks again"
             }

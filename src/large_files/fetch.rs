@@ -10,17 +10,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::batch::{Action, Granted, Operation};
-use super::contents::{ContentError, Contents};
+use super::contents::Contents;
 use super::error::LfsError;
 use super::missing::Why;
-use super::server::{Arriving, LfsServer, connection};
+use super::server::LfsServer;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::limits::{Retry, Retryable as _, Waited, with_retries};
 
@@ -33,15 +32,13 @@ const LARGE_BYTES: u64 = 64 * 1024 * 1024;
 const LARGE_AT_ONCE: usize = 4;
 /// So many other sizes of a file are tried.
 const OTHER_SIZES_MAX: usize = 4;
-/// Pieces that wait for the store; each is a few hundred kilobytes at most.
-const PIECES_WAITING: usize = 2;
 
 /// What all repositories of a run have in common.
 #[derive(Debug)]
 pub struct Fetcher {
-    server: LfsServer,
-    held: Arc<dyn Any + Send + Sync>,
-    retries: u32,
+    pub(super) server: LfsServer,
+    pub(super) held: Arc<dyn Any + Send + Sync>,
+    pub(super) retries: u32,
     at_once: usize,
     small: Semaphore,
     large: Semaphore,
@@ -104,9 +101,9 @@ impl Brought {
     /// Words why the answer to a batch costs each of its files.
     fn for_all(error: &LfsError) -> Self {
         let why = match error {
-            LfsError::Forbidden(_) | LfsError::Unauthorized => Why::Forbidden,
+            LfsError::Forbidden { .. } | LfsError::Unauthorized => Why::Forbidden,
             LfsError::OverQuota(_) => Why::OverQuota,
-            LfsError::Cancelled | LfsError::LimitExhausted(_) => Why::Postponed,
+            LfsError::Cancelled | LfsError::LimitExhausted(_) | LfsError::RateLimited { .. } => Why::Postponed,
             _ => Why::Failed,
         };
         Self::not(why, error)
@@ -294,7 +291,7 @@ impl Fetcher {
                 self.is_store_full.store(true, Ordering::Relaxed);
             }
             match error {
-                LfsError::NotFound(_) => Brought::not(Why::Absent, &error),
+                LfsError::NotFound { .. } => Brought::not(Why::Absent, &error),
                 error => Brought::for_all(&error),
             }
         })
@@ -320,149 +317,12 @@ impl Fetcher {
         joined(tokio::task::spawn_blocking(link).await)
     }
 
-    /// Downloads one file; once more if what came was not it.
-    async fn download(&self, order: &Order<'_>, pointer: Pointer, mut action: Action) -> Result<(), LfsError> {
-        let mut is_second = false;
-        loop {
-            match self.download_once(order, pointer, &mut action).await {
-                Err(LfsError::Content(ContentError::WrongHash | ContentError::TooLong(_))) if !is_second => {
-                    is_second = true;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    async fn download_once(&self, order: &Order<'_>, pointer: Pointer, action: &mut Action) -> Result<(), LfsError> {
-        let (sender, pieces) = mpsc::channel(PIECES_WAITING);
-        let contents = order.contents.clone();
-        // It outlives a download that is cut off by the time of one write.
-        let held = Arc::clone(&self.held);
-        let writer = tokio::task::spawn_blocking(move || {
-            let _held = held;
-            write(&contents, pointer, pieces)
-        });
-        let mut came_bytes = 0;
-        let mut asked_again_at = None;
-        let came = with_retries(self.server.gate(), self.retries, async || {
-            loop {
-                match self.receive(order, pointer, action, &mut came_bytes, &sender).await {
-                    // The address is no longer good: it expired, or was good once.
-                    Err(LfsError::Unauthorized | LfsError::Forbidden(_) | LfsError::NotFound(_))
-                        // A large one may outlive several: once more whenever some of it came.
-                        if asked_again_at.is_none_or(|at| came_bytes > at) =>
-                    {
-                        asked_again_at = Some(came_bytes);
-                        *action = self.ask_again(order, pointer).await?;
-                    }
-                    ended => return ended,
-                }
-            }
-        })
-        .await;
-        if came.is_ok() {
-            // If nobody takes it, the writer says why.
-            let _ = sender.send(Piece::End).await;
-        }
-        drop(sender);
-        let written = joined(writer.await);
-        match came {
-            // Why the store did not take it says more than that nobody took it.
-            Ok(()) | Err(LfsError::Cancelled) => {
-                if written? {
-                    Ok(())
-                } else {
-                    Err(LfsError::Cancelled)
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn ask_again(&self, order: &Order<'_>, pointer: Pointer) -> Result<Action, LfsError> {
-        let granted = self
-            .server
-            .batch(order.endpoint, Operation::Download, &[pointer], order.waited)
-            .await?
-            .remove(&pointer.oid);
-        match granted {
-            Some(Granted::Actions { transfer, .. }) => Ok(*transfer),
-            Some(Granted::Refused { code: 404 | 410, said }) => Err(LfsError::NotFound(said)),
-            Some(Granted::Refused { said, .. }) => Err(LfsError::Protocol(said)),
-            _ => Err(LfsError::Protocol("it says nothing of a file that it was asked for".to_owned())),
-        }
-    }
-
-    /// Receives a content from where the last attempt ended.
-    async fn receive(
-        &self,
-        order: &Order<'_>,
-        pointer: Pointer,
-        action: &mut Action,
-        came_bytes: &mut u64,
-        sender: &mpsc::Sender<Piece>,
-    ) -> Result<(), LfsError> {
-        if *came_bytes == pointer.size_bytes && *came_bytes > 0 {
-            return Ok(());
-        }
-        let arriving = self.server.download(order.endpoint, action, *came_bytes, pointer).await;
-        let Arriving { from, response } = match arriving {
-            // It does not go on in the middle: from the beginning, then.
-            Err(LfsError::Protocol(_)) if *came_bytes > 0 => {
-                self.server.download(order.endpoint, action, 0, pointer).await?
-            }
-            arriving => arriving?,
-        };
-        let send = async |piece| sender.send(piece).await.map_err(|_| LfsError::Cancelled);
-        if from == 0 && *came_bytes > 0 {
-            send(Piece::BeginAnew).await?;
-            *came_bytes = 0;
-        }
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(connection)?;
-            let count = chunk.len();
-            send(Piece::Bytes(chunk)).await?;
-            *came_bytes += count as u64;
-            order.received_bytes.fetch_add(count as u64, Ordering::Relaxed);
-            self.server.gate().pass_bytes(count).await;
-        }
-        if *came_bytes < pointer.size_bytes {
-            let size_bytes = pointer.size_bytes;
-            return Err(LfsError::Connection(format!("it ended after {came_bytes} of {size_bytes} bytes")));
-        }
-        Ok(())
-    }
-
     /// Says whether an owner's quota was used up in this run, in the server's words.
     pub fn quota_of(&self, owner: &str) -> Option<String> {
         self.over_quota.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
     }
 }
 
-/// What is passed on to whoever writes.
-enum Piece {
-    Bytes(Bytes),
-    BeginAnew,
-    End,
-}
-
-/// Writes what comes; says whether it came to its end.
-fn write(contents: &Contents, pointer: Pointer, mut pieces: mpsc::Receiver<Piece>) -> Result<bool, LfsError> {
-    let mut incoming = contents.begin(pointer)?;
-    while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            Piece::Bytes(bytes) => incoming.write(&bytes)?,
-            Piece::BeginAnew => incoming.begin_anew()?,
-            Piece::End => {
-                incoming.finish(contents)?;
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-fn joined<T>(ended: Result<Result<T, LfsError>, tokio::task::JoinError>) -> Result<T, LfsError> {
+pub(super) fn joined<T>(ended: Result<Result<T, LfsError>, tokio::task::JoinError>) -> Result<T, LfsError> {
     ended.unwrap_or_else(|error| Err(LfsError::Task(error.to_string())))
 }

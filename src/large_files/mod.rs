@@ -10,6 +10,7 @@ mod batch;
 pub mod check;
 pub mod check_out;
 pub mod contents;
+mod download;
 mod error;
 pub mod fetch;
 pub mod missing;

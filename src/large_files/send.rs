@@ -56,7 +56,7 @@ pub(crate) async fn send(
         });
         let mut granted = match granted.await {
             // Whoever has no LFS takes no file of it.
-            Err(LfsError::NotFound(_)) if sent == Sent::default() => return Ok(Sent { has_no_lfs: true, ..sent }),
+            Err(LfsError::NotFound { .. }) if sent == Sent::default() => return Ok(Sent { has_no_lfs: true, ..sent }),
             granted => granted?,
         };
         let mut to_send = Vec::new();

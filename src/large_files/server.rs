@@ -23,7 +23,7 @@ use crate::disk::DiskError;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Waited};
-use crate::network::{self, Failure, Trouble, http_date, pieces_of, read_bounded};
+use crate::network::{self, Failure, Trouble, http_date, is_redirect, pieces_of, read_bounded};
 use crate::text::{is_web_page, printable, redact};
 
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
@@ -87,7 +87,7 @@ impl LfsServer {
             }
             // To ask twice does no harm.
             let response = network::send(request).await.map_err(connection)?;
-            if response.status().is_redirection() {
+            if is_redirect(response.status()) {
                 url = redirected(&url, &response)?;
                 if url.origin() != endpoint.origin() {
                     let host = url.host_str().unwrap_or("?");
@@ -96,6 +96,9 @@ impl LfsServer {
                 continue;
             }
             let response = accept(response, token.as_ref()).await?;
+            if response.status() != StatusCode::OK {
+                return Err(LfsError::Protocol(response.status().to_string()));
+            }
             let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
             let answer = read_bounded(response, ANSWER_MAX_BYTES).await?;
             let context = (&url, date.unwrap_or_else(Utc::now));
@@ -124,7 +127,7 @@ impl LfsServer {
             let request = if from > 0 { request.header(RANGE, format!("bytes={from}-{last}")) } else { request };
             let response = network::send(request).await.map_err(connection)?;
             match response.status() {
-                status if status.is_redirection() => {
+                status if is_redirect(status) => {
                     let to = redirected(&url, &response)?;
                     if to.origin() != url.origin() {
                         headers = HeaderMap::new();
@@ -139,8 +142,8 @@ impl LfsServer {
                     return Err(LfsError::Protocol(format!("asked to go on at byte {from}, it does not")));
                 }
                 _ => {
-                    accept(response, None).await?;
-                    return Err(LfsError::Protocol("an answer without a content".to_owned()));
+                    let status = accept(response, None).await?.status();
+                    return Err(LfsError::Protocol(format!("{status}, where the content should be")));
                 }
             }
         }
@@ -246,9 +249,9 @@ async fn accept(response: Response, token: Option<&SecretString>) -> Result<Resp
         return Err(LfsError::RateLimited { status, refusal });
     }
     Err(match status {
-        StatusCode::UNAUTHORIZED => LfsError::Unauthorized,
-        StatusCode::FORBIDDEN => LfsError::Forbidden(said),
-        StatusCode::NOT_FOUND | StatusCode::GONE => LfsError::NotFound(said),
+        StatusCode::UNAUTHORIZED if token.is_some() => LfsError::Unauthorized,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LfsError::Forbidden { status, said },
+        StatusCode::NOT_FOUND | StatusCode::GONE => LfsError::NotFound { status, said },
         StatusCode::PAYLOAD_TOO_LARGE => LfsError::TooMany,
         status => LfsError::Status { status, said },
     })

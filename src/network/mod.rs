@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 pub(crate) use body::{Trouble, Unread, pieces_of, read_bounded};
 pub use failure::Failure;
@@ -62,6 +62,11 @@ pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Response> {
 /// A connection that was never made, and silence, say more than that it died.
 fn died_before_answer(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+/// Says whether an answer sends to another address; not every 3xx does.
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 /// Reads a date in the format that RFC 9110 prescribes (`IMF-fixdate`), not in its two obsolete ones. The weekday is ignored: a

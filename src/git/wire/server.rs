@@ -20,7 +20,7 @@ use crate::git::refs::RefFilter;
 use crate::git::wire::advertisement::Advertisement;
 use crate::github::Credentials;
 use crate::limits::{Gate, Refusal, Turn, Waited};
-use crate::network::{self, Failure, Trouble, read_bounded};
+use crate::network::{self, Failure, Trouble, is_redirect, read_bounded};
 use crate::text::{is_web_page, printable, redact};
 
 /// Speaks to one git server with one set of credentials.
@@ -82,7 +82,7 @@ impl GitServer {
             url.set_query(Some("service=git-upload-pack"));
             let token = self.credentials.token().await?;
             let response = get(&self.client, &url, &token).await?;
-            if response.status().is_redirection() {
+            if is_redirect(response.status()) {
                 repository_url = redirected(&url, &response)?;
                 continue;
             }
@@ -214,7 +214,7 @@ pub(crate) async fn accept(response: Response, content_type: &str, token: &Secre
         StatusCode::FORBIDDEN => GitError::Forbidden(said(&body)),
         StatusCode::NOT_FOUND => GitError::NotFound,
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => GitError::LegallyBlocked,
-        status if status.is_redirection() => GitError::Protocol("a redirect of a pack request".to_owned()),
+        status if is_redirect(status) => GitError::Protocol("a redirect of a pack request".to_owned()),
         status => GitError::Status(status),
     })
 }

@@ -5,6 +5,7 @@ mod pointers;
 mod proving;
 mod restoring;
 mod saying;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
