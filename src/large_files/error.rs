@@ -138,7 +138,9 @@ impl LfsError {
             Self::Forbidden { .. } => {
                 "give the token access to the repository's contents, or exclude it in large_files.exclude"
             }
-            Self::NotFound { .. } => "check whether the server has LFS",
+            Self::NotFound { .. } => {
+                "if that is wrong, check that Git LFS is enabled for the repository; whoever has the file can push it again with `git lfs push --all`"
+            }
             Self::OverQuota(_) => {
                 "GitHub gives a quota for each month; raise the owner's budget for Git LFS, or wait: the next run asks again"
             }

@@ -103,6 +103,8 @@ impl Brought {
         let why = match error {
             LfsError::Forbidden { .. } | LfsError::Unauthorized => Why::Forbidden,
             LfsError::OverQuota(_) => Why::OverQuota,
+            // Some servers say so of a batch of which they have nothing. The repository itself is there, its refs came.
+            LfsError::NotFound { .. } => Why::Absent,
             LfsError::Cancelled | LfsError::LimitExhausted(_) | LfsError::RateLimited { .. } => Why::Postponed,
             _ => Why::Failed,
         };
@@ -290,10 +292,7 @@ impl Fetcher {
             if error.is_store_full() {
                 self.is_store_full.store(true, Ordering::Relaxed);
             }
-            match error {
-                LfsError::NotFound { .. } => Brought::not(Why::Absent, &error),
-                error => Brought::for_all(&error),
-            }
+            Brought::for_all(&error)
         })
     }
 

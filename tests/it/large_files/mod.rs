@@ -1,6 +1,7 @@
 //! Large files, as Git LFS keeps them. The judge is git-lfs itself.
 
 mod fetching;
+mod foreign;
 mod pointers;
 mod proving;
 mod restoring;
