@@ -13,7 +13,6 @@ use crate::blocking::on_store;
 use crate::cli::AcceptArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
-use crate::git::pointer::LfsOid;
 use crate::large_files::missing::Owed;
 use crate::outcome::Trigger;
 use crate::run::{Accepted, Request, Session};
@@ -39,15 +38,14 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
         repair: false,
         large_files: false,
     };
-    let (config, files) = (Arc::clone(&context.config), arguments.files.clone());
-    let Accepted { accepted, left, summary } = on_store(move || {
-        let session = Session::begin(config, request, Clock::system(), &CancellationToken::new())?;
-        session.accept(id, &|owed| files.is_empty() || files.contains(&owed.oid))
+    let (config, files) = (Arc::clone(&context.config), arguments.files);
+    let Accepted { accepted, left, refused, summary } = on_store(move || {
+        Session::begin(config, request, Clock::system(), &CancellationToken::new())?.accept(id, &files)
     })
     .await?;
-    if let Some(unknown) = arguments.files.iter().find(|oid| !is_among(oid, &accepted)) {
-        let is_left = is_among(unknown, &left);
-        let message = format!("{}: large file {unknown} is not accepted", mirror.full_name);
+    if let Some(refused) = refused {
+        let is_left = left.iter().any(|owed| owed.oid == refused);
+        let message = format!("{}: large file {refused} cannot be accepted; nothing is", mirror.full_name);
         let hint = if is_left {
             "only what GitHub says it does not have, or what is kept elsewhere, can be accepted"
         } else {
@@ -66,10 +64,6 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
         tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);
     }
     Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Partial })
-}
-
-fn is_among(oid: &LfsOid, files: &[Owed]) -> bool {
-    files.iter().any(|owed| owed.oid == *oid)
 }
 
 fn text(report: &Report) -> String {

@@ -266,6 +266,11 @@ impl Missing {
         self.files.retain(|oid, _| is_needed(oid));
     }
 
+    /// Says whether a file can be accepted and is not yet.
+    pub fn can_accept(&self, oid: &LfsOid) -> bool {
+        self.get(oid).is_some_and(|owed| owed.why.can_be_accepted() && !owed.is_accepted)
+    }
+
     /// Accepts that large files are not there, where that is GitHub's last word; returns how many are accepted now that were
     /// not before.
     pub fn accept(&mut self, is_meant: impl Fn(&Owed) -> bool) -> u64 {

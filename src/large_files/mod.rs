@@ -9,6 +9,7 @@
 mod batch;
 pub mod check;
 pub mod check_out;
+pub mod choice;
 pub mod contents;
 mod download;
 mod error;

@@ -4,6 +4,7 @@
 //! accepted: every run goes on asking for it.
 
 use super::Session;
+use crate::git::pointer::LfsOid;
 use crate::large_files::missing::{Missing, Owed};
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
@@ -17,23 +18,32 @@ pub struct Accepted {
     pub accepted: Vec<Owed>,
     /// What is missing and not accepted.
     pub left: Vec<Owed>,
+    /// The first that cannot be accepted; then nothing is.
+    pub refused: Option<LfsOid>,
     /// How the run ended.
     pub summary: Box<RunSummary>,
 }
 
 impl Session {
-    /// Accepts that large files of a repository are not there.
+    /// Accepts that large files of a repository are not there: these, or all that can be accepted if none are named.
     ///
     /// # Errors
     /// [`StoreError`] if the mirror cannot be read or written, or the record cannot be written.
-    pub fn accept(mut self, id: RepositoryId, is_meant: &dyn Fn(&Owed) -> bool) -> Result<Accepted, StoreError> {
+    pub fn accept(mut self, id: RepositoryId, named: &[LfsOid]) -> Result<Accepted, StoreError> {
         let tally = std::mem::take(&mut self.tally);
         let (mut accepted, mut left) = (Vec::new(), Vec::new());
         let known = self.index.mirrors.get(&id).cloned();
         let kinds = known.iter().flat_map(|mirror| mirror.kinds().into_iter().map(move |kind| (mirror, kind)));
+        let mut lists = Vec::new();
         for (indexed, kind) in kinds {
             let mirror = self.store.mirror_at(&indexed.place, kind);
-            let mut missing = Missing::read(mirror.path())?;
+            let missing = Missing::read(mirror.path())?;
+            lists.push((mirror, kind, missing));
+        }
+        let can_accept = |oid: &&LfsOid| lists.iter().any(|(_, _, missing)| missing.can_accept(oid));
+        let refused = named.iter().find(|oid| !can_accept(oid)).copied();
+        let is_meant = |owed: &Owed| refused.is_none() && (named.is_empty() || named.contains(&owed.oid));
+        for (mirror, kind, mut missing) in lists {
             let before: Vec<Owed> = missing.iter().filter(|owed| !owed.is_accepted).cloned().collect();
             let is_changed = missing.accept(is_meant) > 0;
             let is_accepted = |owed: &&Owed| missing.get(&owed.oid).is_some_and(|now| now.is_accepted);
@@ -50,7 +60,7 @@ impl Session {
             self.index.record_part(&part);
         }
         let summary = Box::new(self.close(tally, RunEnd::Finished)?);
-        Ok(Accepted { accepted, left, summary })
+        Ok(Accepted { accepted, left, refused, summary })
     }
 
     /// Describes how the large files of a mirror stand now.

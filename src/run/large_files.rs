@@ -23,6 +23,7 @@ use crate::git::mirror::lfs_config::lfs_url;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::git::wire::transfer::Transfer;
 use crate::github::{Globs, Repository};
+use crate::large_files::choice::Choice;
 use crate::large_files::contents::{ContentError, Contents};
 use crate::large_files::fetch::{Brought, Fetcher, Order};
 use crate::large_files::missing::{Missing, Owed, Why};
@@ -111,7 +112,7 @@ pub(super) const STORED_BYTES: &str = "stored_bytes";
 /// What the store says of what a mirror owes.
 struct Owing {
     missing: Missing,
-    wanted: Vec<Pointer>,
+    choice: Choice,
     /// Contents that turned out to be wrong.
     broken: u64,
     room_bytes: u64,
@@ -141,7 +142,7 @@ impl Worker {
         };
         match owing {
             Ok(owing) => {
-                if !owing.wanted.is_empty() {
+                if !owing.choice.wanted.is_empty() {
                     progress.started_part(&due.kind.name_of(&due.full_name), &transfer);
                 }
                 self.bring(&due, &mirror, owing, &transfer, &cancel, &mut report).await;
@@ -160,12 +161,12 @@ impl Worker {
     async fn owing(&self, due: &Due, mirror: &Mirror, cancel: &CancellationToken) -> Result<Owing, GitError> {
         let (path, scratch, head) = (mirror.path().to_owned(), self.scratch.clone(), due.head.clone());
         let (is_repair, run_id, mirror) = (self.repair, self.run_id.clone(), mirror.clone());
-        let (store, cancel) = (self.store.clone(), cancel.clone());
+        let (store, cancel, size_max) = (self.store.clone(), cancel.clone(), self.config.large_files.max_size);
         blocking(move || {
             store.refuse_links_on_the_way(&path.join("lfs/objects/x"))?;
             let contents = Contents::of(&path);
             let mut missing = Missing::read(&path)?;
-            let (mut wanted, mut broken) = (Vec::new(), 0);
+            let (mut lacking, mut broken) = (Vec::new(), 0);
             let owed: Vec<Pointer> = missing.iter().map(pointer_of).collect();
             for pointer in owed {
                 // A repair believes nothing that it has not read.
@@ -188,14 +189,16 @@ impl Worker {
                 if is_there {
                     missing.remove(&pointer.oid);
                 } else {
-                    wanted.push(pointer);
+                    lacking.push(pointer);
                 }
             }
-            let refs = if wanted.is_empty() { None } else { mirror.refs()? };
-            let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
             let room = rustix::fs::statvfs(&path).map_err(|error| GitError::io("examine", &path)(error.into()))?;
             let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
-            Ok(Owing { missing, wanted, broken, room_bytes, lfs_url })
+            let choice = Choice::among(lacking, size_max, room_bytes);
+            // A mirror of which only what is left out is missing is not opened in each run.
+            let refs = if choice.wanted.is_empty() { None } else { mirror.refs()? };
+            let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
+            Ok(Owing { missing, choice, broken, room_bytes, lfs_url })
         })
         .await
     }
@@ -210,7 +213,7 @@ impl Worker {
         cancel: &CancellationToken,
         report: &mut Report,
     ) {
-        let Owing { mut missing, wanted, broken, room_bytes, lfs_url } = owing;
+        let Owing { mut missing, choice, broken, room_bytes, lfs_url } = owing;
         report.broken = broken;
         let config = &self.config.large_files;
         if !config.enabled || !self.large_files.globs.take(&due.full_name) {
@@ -219,16 +222,7 @@ impl Worker {
         }
         let now = self.clock.now();
         let endpoint = self.endpoint(due, lfs_url.as_deref());
-        let (too_large, mut wanted): (Vec<Pointer>, Vec<Pointer>) =
-            wanted.into_iter().partition(|it| config.max_size.is_some_and(|max| it.size_bytes > max.as_u64()));
-        // One that is too large for the store, if only by what its pointer says, keeps no other away.
-        wanted.sort_unstable_by_key(|pointer| pointer.size_bytes);
-        let mut needed_bytes = 0_u64;
-        let mut fits = |pointer: &&Pointer| {
-            needed_bytes = needed_bytes.saturating_add(pointer.size_bytes);
-            needed_bytes <= room_bytes
-        };
-        let without_room = wanted.split_off(wanted.iter().take_while(|pointer| fits(pointer)).count());
+        let Choice { wanted, too_large, without_room, needed_bytes } = choice;
         let owner = match &endpoint {
             Ok(endpoint) if lfs_url.is_some() => format!("{}/{}", endpoint.authority(), due.full_name.folded_owner()),
             _ => due.full_name.folded_owner(),
@@ -242,16 +236,6 @@ impl Worker {
             .collect();
         let mut brought = match &endpoint {
             Err(elsewhere) => nobody(wanted, Why::Elsewhere, elsewhere, ELSEWHERE_HINT),
-            Ok(_) if needed_bytes > room_bytes => {
-                let (needed, room) = (size(needed_bytes), size(room_bytes));
-                let said = format!("the store has room for {room}, and they take {needed}");
-                nobody(
-                    wanted,
-                    Why::Failed,
-                    &said,
-                    "make room on the store, or leave some out with large_files.max_size",
-                )
-            }
             Ok(endpoint) => {
                 let contents = Contents::of(mirror.path());
                 let relatives = self.large_files.relatives_of(due, mirror);
@@ -278,7 +262,8 @@ impl Worker {
             }
         };
         let (needed, room) = (size(needed_bytes), size(room_bytes));
-        let said = format!("the store has room for {room}, and with them it takes {needed} or more");
+        let said =
+            format!("the store has room for {room}, and they take {needed} or more, with those that are fetched first");
         let hint = "make room on the store, or leave some out with large_files.max_size";
         brought.extend(nobody(without_room, Why::Failed, &said, hint));
         report.is_late = is_late.then_some(self.config.limits.large_files_timeout);

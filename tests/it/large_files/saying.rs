@@ -156,6 +156,9 @@ fn a_person_accepts_what_is_gone() {
     }
     world.sandbox.fault(Fault::on(format!("/media/acme/site/{}", oids[2])).status(500));
     world.run_json(1);
+    // One that cannot be accepted keeps all others from it.
+    let ended = world.run(&["accept", "acme/site", &oids[0], &oids[2]]).expect(2);
+    assert!(ended.stderr.contains("nothing is"), "{ended:#?}");
     let ended = world.run(&["accept", "acme/site", &oids[0]]).expect(0);
     assert!(ended.stdout.contains("accepted: 1 missing large file of acme/site"), "{ended:#?}");
     let ended = world.run(&["accept", "acme/site", &oids[2]]).expect(2);

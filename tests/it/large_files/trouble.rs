@@ -151,3 +151,20 @@ fn a_limit_of_large_files_stops_no_refs_and_what_it_postpones_comes_with_the_nex
         git.assert_complete(&world.mirror(name));
     }
 }
+
+#[test]
+fn a_file_that_the_store_has_no_room_for_keeps_no_other_away() {
+    let (world, _) = (World::new(), GitLfs::new());
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 9000000000000000000\n",
+        "1".repeat(64)
+    );
+    world.sandbox.edit("acme/site").commit("main", "huge.dat", &pointer).unwrap();
+    let summary = world.run_json(1);
+    assert_eq!(sums(&summary)["counts"]["downloaded"], 2, "{summary:#}");
+    assert!(oids.iter().all(|oid| content(&world, "acme/site", oid).exists()));
+    assert_eq!(missing(&world, "acme/site"), [("1".repeat(64), "failed".to_owned())]);
+    let said = summary["failures"][0]["error"].as_str().unwrap();
+    assert!(said.contains("room"), "{said}");
+}
