@@ -12,3 +12,4 @@ pub mod wire;
 
 pub use error::GitError;
 pub(crate) use error::{LOCK_LOST_HINT, temporary_folder};
+pub use wire::error::WireError;

@@ -14,7 +14,7 @@ use crate::git::pack::list::PackList;
 use crate::git::refs::{Refs, SNAPSHOTS_REF};
 use crate::git::wire::advertisement::Advertisement;
 use crate::git::wire::transfer::Transfer;
-use crate::git::{GitError, temporary_folder};
+use crate::git::{GitError, WireError, temporary_folder};
 use crate::mirrors::MirrorKind;
 use crate::store::{Look, Mirror, Store};
 
@@ -80,7 +80,7 @@ impl Worker {
             // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
             let stored = stored?;
             match advertised {
-                Err(GitError::NotFound) if step.kind == MirrorKind::Wiki => {
+                Err(WireError::NotFound) if step.kind == MirrorKind::Wiki => {
                     return self.gone_wiki(step, mirror, stored, cancel).await;
                 }
                 advertised => (advertised?, stored),
@@ -161,7 +161,7 @@ impl Worker {
         stored: Option<Stored>,
         cancel: &CancellationToken,
     ) -> Result<Attempt, GitError> {
-        let Some(stored) = stored else { return Err(GitError::NotFound) };
+        let Some(stored) = stored else { return Err(GitError::Wire(WireError::NotFound)) };
         let Inspected { mut problems, is_head_lost, packs } =
             self.inspect(step, mirror, stored.look.as_ref(), cancel).await?;
         if is_head_lost {

@@ -29,10 +29,10 @@ mod words;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::git::GitError;
 use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
 use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
-use crate::store::ends_the_run;
 
 pub use acceptance::Accepted;
 pub use adoption::Adoption;
@@ -87,11 +87,11 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// Says whether an error of a mirror means that no other can be written either.
-fn is_fatal(error: &crate::git::GitError, root: &Path) -> bool {
+fn is_fatal(error: &GitError, root: &Path) -> bool {
     match error {
-        crate::git::GitError::Unauthorized | crate::git::GitError::LockLost(_) => true,
-        crate::git::GitError::Credentials(error) => error.ends_the_run(),
-        crate::git::GitError::Io { source, path, .. } => path.starts_with(root) && ends_the_run(source.kind()),
+        GitError::LockLost(_) => true,
+        GitError::Wire(error) => error.ends_the_run(),
+        GitError::Disk(error) => error.is_below(root) && error.ends_all_writing(),
         _ => false,
     }
 }

@@ -1,8 +1,8 @@
 //! What is to be told of one mirror: what was unusual about it, and what a run did to it.
 
-use std::io;
 use std::path::Path;
 
+use crate::disk::DiskError;
 use crate::git::GitError;
 use crate::git::mirror::consolidate::Consolidated;
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE};
@@ -162,12 +162,10 @@ impl Changed {
         match error {
             GitError::Cancelled => {}
             GitError::Damaged(_) | GitError::Lost(_) | GitError::Incomplete(_) => self.damage.push(error.damage()),
-            GitError::Io { ref source, .. }
-                if error.is_below(mirror) && source.kind() != io::ErrorKind::StorageFull =>
-            {
+            GitError::Disk(ref error) if error.is_below(mirror) && !error.is_full() => {
                 self.damage.push(error.to_string());
             }
-            GitError::ReadBackDiffers(_) | GitError::Overtaken | GitError::LockLost(_) => {
+            GitError::Disk(DiskError::ReadBackDiffers(_)) | GitError::Overtaken | GitError::LockLost(_) => {
                 self.unsafe_merge = Some(error);
             }
             error => self.warnings.push(format!("its packs could not be merged: {error}")),

@@ -20,9 +20,9 @@ use super::turns::Turns;
 use super::{Progress, is_fatal};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::git::GitError;
 use crate::git::wire::server::GitServer;
 use crate::git::wire::transfer::Transfer;
+use crate::git::{GitError, WireError};
 use crate::limits::{Gate, Resource, Retry, Retryable as _, with_retries};
 use crate::mirrors::{MirrorKind, PerMirror};
 use crate::names::{RepositoryId, RunId};
@@ -179,8 +179,10 @@ impl Worker {
                 self.sync(&mirror, ahead, transfer, cancel).await
             };
             // GitHub says that there is a wiki until someone looks for its first page.
-            let was_never_written =
-                !is_code && mirror.held.is_none() && !mirror.was_lost && matches!(result, Err((_, GitError::NotFound)));
+            let was_never_written = !is_code
+                && mirror.held.is_none()
+                && !mirror.was_lost
+                && matches!(result, Err((_, GitError::Wire(WireError::NotFound))));
             if !was_never_written {
                 results.push((mirror.kind, result));
             }
@@ -258,7 +260,7 @@ impl Worker {
                     synced.remarks.tell(&name, synced.state, &mut outcome);
                     synced.changed.tell(&name, &mut outcome);
                 }
-                Err((_, GitError::NotFound)) if kind != MirrorKind::Code => outcome.failures.push(Failure {
+                Err((_, GitError::Wire(WireError::NotFound))) if kind != MirrorKind::Code => outcome.failures.push(Failure {
                     repository: name,
                     stage: Stage::Verify,
                     error: "its mirror is no longer in its place, and GitHub no longer has the wiki".to_owned(),
@@ -278,7 +280,7 @@ impl Worker {
                     };
                     outcome.transient |= error.retry() != Retry::Never;
                     let failure = Failure { repository: name, stage, error: text, hint };
-                    let is_limited = matches!(error, GitError::RateLimited { .. } | GitError::LimitExhausted(_));
+                    let is_limited = matches!(&error, GitError::Wire(error) if error.is_limit());
                     let is_spent = is_limited && self.gate.is_exhausted(Resource::Git);
                     if is_spent || is_fatal(&error, self.store.root()) {
                         ends_the_run = Some(Failure {

@@ -36,7 +36,7 @@ impl Mirror {
     /// Looks whether everything is there that the last run left, without reading any of it.
     ///
     /// # Errors
-    /// [`GitError::Io`] if the store does not answer.
+    /// [`GitError::Disk`] if the store does not answer.
     pub fn look(&self, packs: &PackList, head: &str) -> Result<Look, GitError> {
         let mut look = Look { is_head_lost: !self.may_have_head(head)?, ..Look::default() };
         let folder = self.path().join("objects/pack");

@@ -137,7 +137,7 @@ impl Folded {
     /// Reads what is folded; nothing if there is no such file.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it cannot be read or understood.
+    /// [`StoreError::Disk`] if it cannot be read or understood.
     pub fn load(store: &Store) -> Result<Self, StoreError> {
         let path = store.own(FILE);
         match read_at_once(&path) {
@@ -283,7 +283,7 @@ pub fn is_due(records: usize) -> bool {
 /// Folds the oldest records. Only a run that holds the lock may do this.
 ///
 /// # Errors
-/// [`StoreError::Io`]; what could not be folded is where it was.
+/// [`StoreError::Disk`]; what could not be folded is where it was.
 pub fn fold(store: &Store) -> Result<(), StoreError> {
     let names = names_of_records(store)?;
     let old = names.len().saturating_sub(KEPT);

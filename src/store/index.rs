@@ -129,7 +129,7 @@ impl Index {
     /// Reads the index if it is that of the newest run, else rebuilds it.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    /// [`StoreError::Disk`] if mirrors or records cannot be read.
     pub fn load(store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
         Self::confirm(Self::stored(store), store, newest)
     }
@@ -142,7 +142,7 @@ impl Index {
     /// Returns the stored index if it is that of the newest run, else rebuilds it.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    /// [`StoreError::Disk`] if mirrors or records cannot be read.
     pub(crate) fn confirm(stored: Option<Self>, store: &Store, newest: Option<&RunRecord>) -> Result<Self, StoreError> {
         match (stored, newest) {
             (Some(index), Some(newest))
@@ -157,7 +157,7 @@ impl Index {
     /// Reads the index for a command that only looks, also while a run is under way.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if mirrors or records cannot be read.
+    /// [`StoreError::Disk`] if mirrors or records cannot be read.
     pub fn current(store: &Store) -> Result<Self, StoreError> {
         let latest = latest(store)?;
         let newest = match &latest.record {
@@ -318,7 +318,7 @@ impl Index {
     /// Writes the index.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; the next run rebuilds it.
+    /// [`StoreError::Disk`]; the next run rebuilds it.
     pub fn save(&self, store: &Store) -> Result<(), StoreError> {
         let folder = store.root().join(super::layout::OWN_FOLDER);
         let error = StoreError::io("write", &folder.join(FILE));

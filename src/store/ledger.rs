@@ -127,7 +127,7 @@ impl Ledger {
     /// Begins a record; [`Self::prove`] must be asked before the run relies on it.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn begin(store: &Store, header: &Record, run_id: &RunId) -> Result<Self, StoreError> {
         let path = store.own("runs").join(format!("{run_id}.jsonl"));
         let file =
@@ -145,7 +145,7 @@ impl Ledger {
     /// Waits until the header is durable, which proves that the store takes writes; else removes the record.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn prove(&self) -> Result<(), StoreError> {
         self.or_remove(self.sync())
     }
@@ -153,7 +153,7 @@ impl Ledger {
     /// Removes the record of a run that did nothing.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn discard(self) -> Result<(), StoreError> {
         fs::remove_file(&self.path).map_err(StoreError::io("remove", &self.path))
     }
@@ -166,7 +166,7 @@ impl Ledger {
     /// Adds a line, which is written as soon as the store has taken those before.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if this line, or one before, cannot be written.
+    /// [`StoreError::Disk`] if this line, or one before, cannot be written.
     pub fn write(&self, record: &Record) -> Result<(), StoreError> {
         let mut line = serde_json::to_vec(record).map_err(|error| self.error(error.into()))?;
         line.push(b'\n');
@@ -186,7 +186,7 @@ impl Ledger {
     /// Waits until everything written so far is durable.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if some of it is not.
+    /// [`StoreError::Disk`] if some of it is not.
     pub fn sync(&self) -> Result<(), StoreError> {
         let (done, synced) = sync_channel(1);
         self.order(Order::Sync(done))?;

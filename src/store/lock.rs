@@ -62,7 +62,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`StoreError::Locked`] if another run has it; [`StoreError::LockLost`] if its file is replaced again and again;
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn take(store: &Store) -> Result<Self, StoreError> {
         let path = store.own("lock");
         for _ in 0..ATTEMPTS {
@@ -112,7 +112,7 @@ impl Lock {
     /// hold the lock, too.
     ///
     /// # Errors
-    /// [`StoreError::LockLost`] if it was removed, replaced or signed; [`StoreError::Io`].
+    /// [`StoreError::LockLost`] if it was removed, replaced or signed; [`StoreError::Disk`].
     pub fn confirm(&self) -> Result<(), StoreError> {
         // Opened, for an NFS client remembers attributes for a minute, and asks when a file is opened.
         let opened = OpenOptions::new().read(true).custom_flags(without_waiting()).open(&self.path);
@@ -131,7 +131,7 @@ impl Lock {
     /// Writes down who holds it.
     ///
     /// # Errors
-    /// [`StoreError::Io`], which is how a read-only or full store shows.
+    /// [`StoreError::Disk`], which is how a read-only or full store shows.
     pub fn sign(&self, since: DateTime<Utc>) -> Result<(), StoreError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = LockHolder { pid: std::process::id(), host, since };
@@ -160,7 +160,7 @@ fn without_waiting() -> i32 {
 /// Says whether a run is under way, without getting in its way.
 ///
 /// # Errors
-/// [`StoreError::Io`] if the lock cannot be examined.
+/// [`StoreError::Disk`] if the lock cannot be examined.
 pub fn is_locked(store: &Store) -> Result<bool, StoreError> {
     let path = store.own("lock");
     let file = match open_regular(&path) {

@@ -97,7 +97,7 @@ impl Mirror {
     /// Reads HEAD; none if it is missing or empty.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn head(&self) -> Result<Option<String>, StoreError> {
         let path = self.path.join("HEAD");
         match read_at_once(&path) {
@@ -113,7 +113,7 @@ impl Mirror {
     /// Says whether HEAD is there and as long as this one, at the price of one operation.
     ///
     /// # Errors
-    /// [`GitError::Io`] if it cannot be examined.
+    /// [`GitError::Disk`] if it cannot be examined.
     pub fn may_have_head(&self, head: &str) -> Result<bool, GitError> {
         let path = self.path.join("HEAD");
         let there = metadata(&path).map_err(GitError::io("examine", &path))?;
@@ -123,7 +123,7 @@ impl Mirror {
     /// Reads whose mirror it is; none if it is none of ghbk's.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it cannot be read, which says nothing about whose it is.
+    /// [`StoreError::Disk`] if it cannot be read, which says nothing about whose it is.
     pub fn identity(&self) -> Result<Option<(RepositoryId, FullName)>, StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
@@ -179,7 +179,7 @@ impl Mirror {
     /// Reads the host of the GitHub that it is of; none if it does not say.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it cannot be read.
+    /// [`StoreError::Disk`] if it cannot be read.
     pub fn host(&self) -> Result<Option<String>, StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
@@ -330,7 +330,7 @@ fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
 /// Words a failure in a mirror as one of the store.
 pub(super) fn of_git(error: GitError, doing: &'static str, path: &Path) -> StoreError {
     match error {
-        GitError::Io { doing, path, source } => StoreError::Io { doing, path, source },
+        GitError::Disk(error) => error.into(),
         error => StoreError::io(doing, path)(io::Error::other(error.to_string())),
     }
 }

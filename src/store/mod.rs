@@ -57,18 +57,8 @@ pub enum StoreError {
         holder: Option<LockHolder>,
     },
     /// A file or folder cannot be read or written.
-    #[error("cannot {doing} {path}: {source}")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A symbolic link is where ghbk would write: it may lead anywhere.
-    #[error("{0} is a symbolic link, and nothing is written through one")]
-    Linked(PathBuf),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The file of the lock is another one than the run has locked.
     #[error("the lock {0} was removed, replaced or taken over while the run held it")]
     LockLost(PathBuf),
@@ -121,8 +111,8 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+        let of_disk = DiskError::io(doing, path);
+        move |source| of_disk(source).into()
     }
 
     /// Says what a person can do about it.
@@ -135,8 +125,7 @@ impl StoreError {
                 path.display()
             ),
             Self::Locked { .. } => "wait for it; `ghbk status` shows how far it is".to_owned(),
-            Self::Io { source, .. } => io_hint(source.kind()).to_owned(),
-            Self::Linked(_) => "find out who put it there, then put what it leads to in its place".to_owned(),
+            Self::Disk(error) => error.hint().to_owned(),
             Self::LockLost(_) => crate::git::LOCK_LOST_HINT.to_owned(),
             Self::OtherHost { path, stored, wanted } => format!(
                 "give each GitHub a store.root of its own; if {wanted} is a new name of {stored}, write into {}: \
@@ -158,57 +147,18 @@ impl StoreError {
     }
 }
 
-impl From<DiskError> for StoreError {
-    fn from(error: DiskError) -> Self {
-        match error {
-            DiskError::Io { doing, path, source } => Self::Io { doing, path, source },
-            DiskError::ReadBackDiffers(path) => {
-                let source = io::Error::other("what is read back is not what was written");
-                Self::Io { doing: "write", path, source }
-            }
-            DiskError::Panicked => {
-                Self::Io { doing: "write files in", path: PathBuf::from("the store"), source: io::Error::other(error) }
-            }
-        }
-    }
-}
-
 /// Words a failure of the store as one of a mirror.
 impl From<StoreError> for GitError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Io { doing, path, source } => Self::Io { doing, path, source },
-            StoreError::Linked(path) => Self::Linked(path),
+            StoreError::Disk(error) => Self::Disk(error),
+            StoreError::Damaged { what, .. } => Self::Damaged(what.to_owned()),
             StoreError::LockLost(path) => Self::LockLost(path),
             // As another tool's clone: it is nobody's of this GitHub.
-            StoreError::OtherHost { path, .. } => Self::InTheWay(path),
+            StoreError::OtherHost { path, .. } | StoreError::Occupied { path, .. } => Self::InTheWay(path),
             error => Self::Task(error.to_string()),
         }
     }
-}
-
-/// Says what a person can do about a failed file operation on the store.
-pub fn io_hint(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the store's file system",
-        io::ErrorKind::ReadOnlyFilesystem => "mount the store's file system for writing",
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
-            "something else lies in its place: look what it is, and move it away"
-        }
-        io::ErrorKind::PermissionDenied => "let the user that ghbk runs as read and write the store",
-        _ => "check the store's file system and its mount",
-    }
-}
-
-/// Says whether an error means that nothing more can be written to the store.
-pub fn ends_the_run(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::StaleNetworkFileHandle
-    )
 }
 
 /// Stands for the root folder, checked.
@@ -260,7 +210,7 @@ impl Store {
     /// Makes ghbk's own folders.
     ///
     /// # Errors
-    /// [`StoreError::Io`], which is how a read-only or full store shows.
+    /// [`StoreError::Disk`], which is how a read-only or full store shows.
     pub fn prepare(&self) -> Result<(), StoreError> {
         let (own, runs) = (self.root.join(layout::OWN_FOLDER), self.own("runs"));
         self.refuse_link(Path::new(layout::OWN_FOLDER))?;
@@ -275,7 +225,7 @@ impl Store {
     /// Refuses a path below the root on which a symbolic link lies: what is written there would be elsewhere.
     ///
     /// # Errors
-    /// [`StoreError::Linked`] or [`StoreError::Io`]; what is not there is fine.
+    /// [`DiskError::Linked`] or [`DiskError::Io`]; what is not there is fine.
     pub fn refuse_links_on_the_way(&self, path: &Path) -> Result<(), StoreError> {
         use rustix::fs::{Mode, OFlags, ResolveFlags};
         let examined = || StoreError::io("examine", path);
@@ -301,11 +251,11 @@ impl Store {
     /// Refuses to go on where a symbolic link lies, relative to the root: what is written there would be elsewhere.
     ///
     /// # Errors
-    /// [`StoreError::Linked`] or [`StoreError::Io`]; what is not there is fine.
+    /// [`DiskError::Linked`] or [`DiskError::Io`]; what is not there is fine.
     pub fn refuse_link(&self, place: &Path) -> Result<(), StoreError> {
         let path = self.root.join(place);
         match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_symlink() => Err(StoreError::Linked(path)),
+            Ok(metadata) if metadata.is_symlink() => Err(DiskError::Linked(path).into()),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(StoreError::io("examine", &path)(error)),
@@ -325,7 +275,7 @@ fn refuse_links_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     for entry in entries {
         let entry = entry.map_err(failed)?;
         if entry.file_type().map_err(StoreError::io("examine", &entry.path()))?.is_symlink() {
-            return Err(StoreError::Linked(entry.path()));
+            return Err(DiskError::Linked(entry.path()).into());
         }
         paths.push(entry.path());
     }

@@ -177,7 +177,7 @@ pub(super) fn read(store: &Store, name: &str) -> Result<Option<RunRecord>, Store
 /// Reads the record of one run; none if there is none.
 ///
 /// # Errors
-/// [`StoreError::Io`].
+/// [`StoreError::Disk`].
 pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, StoreError> {
     let name = format!("{run_id}.jsonl");
     if names_of_records(store)?.contains(&name) {
@@ -210,7 +210,7 @@ impl Latest {
 /// Reads the newest record, and tells of one that cannot be read.
 ///
 /// # Errors
-/// [`StoreError::Io`] if the folder cannot be read.
+/// [`StoreError::Disk`] if the folder cannot be read.
 pub fn latest(store: &Store) -> Result<Latest, StoreError> {
     let names = names_of_records(store)?;
     let id = names.iter().rev().find_map(|name| name.strip_suffix(".jsonl")?.parse().ok());
@@ -227,7 +227,7 @@ pub fn latest(store: &Store) -> Result<Latest, StoreError> {
 /// Says when the first run began whose record is there.
 ///
 /// # Errors
-/// [`StoreError::Io`].
+/// [`StoreError::Disk`].
 pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {
     if let Some(start) = Folded::load(store)?.first_start() {
         return Ok(Some(start));
@@ -243,7 +243,7 @@ pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreErro
 /// Returns the last name that the records know of each repository.
 ///
 /// # Errors
-/// [`StoreError::Io`] if the folder, or what is folded, cannot be read.
+/// [`StoreError::Disk`] if the folder, or what is folded, cannot be read.
 pub fn recorded_names(store: &Store) -> Result<BTreeMap<RepositoryId, FullName>, StoreError> {
     let mut names = BTreeMap::new();
     for record in all_runs(store)?.filter_map(Result::ok) {
@@ -260,7 +260,7 @@ pub fn recorded_names(store: &Store) -> Result<BTreeMap<RepositoryId, FullName>,
 /// Reads records, newest first, as they are asked for.
 ///
 /// # Errors
-/// [`StoreError::Io`] if the folder cannot be read.
+/// [`StoreError::Disk`] if the folder cannot be read.
 pub fn all_runs(store: &Store) -> Result<impl Iterator<Item = Result<RunRecord, StoreError>>, StoreError> {
     let names = names_of_records(store)?;
     Ok(names.into_iter().rev().filter_map(move |name| read(store, &name).transpose()))

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::layout::{self, INCOMING, MOVING, REPLACING};
 use super::mirror::{Mirror, of_git};
 use super::scan::{foreign_clone, names_in};
-use super::{Store, StoreError, ends_the_run};
+use super::{Store, StoreError};
 use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Thoroughness, verify};
@@ -51,7 +51,7 @@ impl Swept {
                 true
             }
             Err(error) => {
-                let ends = matches!(&error, StoreError::Io { source, .. } if ends_the_run(source.kind()));
+                let ends = matches!(&error, StoreError::Disk(error) if error.ends_all_writing());
                 self.problems.push((name(), error));
                 !ends
             }
@@ -75,7 +75,7 @@ impl Store {
     /// Finishes replacements and moves that it began.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the root cannot be read.
+    /// [`StoreError::Disk`] if the root cannot be read.
     pub fn sweep(&self, broom: Broom<'_>) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         let steps = [Self::finish_replacements, Self::bring_companions_home, Self::sweep_incoming];

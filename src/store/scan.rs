@@ -58,7 +58,7 @@ impl Store {
     /// Says whether repositories lie in a folder: mirrors, or clones of another tool.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it cannot be read.
+    /// [`StoreError::Disk`] if it cannot be read.
     pub fn holds_repositories(&self, folder: &Path) -> Result<bool, StoreError> {
         let names = names_in(folder)?;
         for name in names.iter().filter(|name| *name != ".git") {
@@ -72,7 +72,7 @@ impl Store {
     /// Finds the clones of other tools, at `ROOT/NAME` and `ROOT/OWNER/NAME`, bare or plain, with or without `.git`.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if a folder cannot be read.
+    /// [`StoreError::Disk`] if a folder cannot be read.
     pub fn foreign_clones(&self, index: &Index) -> Result<Vec<ForeignClone>, StoreError> {
         let places = index.mirrors.values().map(|mirror| &mirror.place);
         let ours: HashSet<PathBuf> =
@@ -104,7 +104,7 @@ impl Store {
     /// Finds every mirror, wherever it lies. Reads two small files of each.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
+    /// [`StoreError::Disk`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
     /// made anew elsewhere. A mirror that cannot be read is told apart.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
@@ -176,7 +176,7 @@ impl Store {
     /// Lists the folders that hold mirrors: each owner's, those of the attic, and those of mirrors between two places.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the root or the attic cannot be read.
+    /// [`StoreError::Disk`] if the root or the attic cannot be read.
     pub(super) fn folders_of_mirrors(&self) -> Result<Vec<PathBuf>, StoreError> {
         let mut folders = Vec::new();
         let attic = self.own("attic");

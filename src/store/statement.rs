@@ -78,7 +78,7 @@ impl Store {
     /// Ties the store to the GitHub that a run speaks to.
     ///
     /// # Errors
-    /// [`StoreError::OtherHost`] if it, or a mirror in it, is of another one; [`StoreError::Io`].
+    /// [`StoreError::OtherHost`] if it, or a mirror in it, is of another one; [`StoreError::Disk`].
     pub fn of_host(mut self, host: &str, index: Option<&Index>) -> Result<Self, StoreError> {
         match &self.statement {
             Some(statement) => self.refuse_other_host(&statement.host, host, statement.is_of(host))?,
@@ -126,7 +126,7 @@ impl Store {
     /// Writes down what the store is, if that is not written yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Disk`].
     pub fn state(&self) -> Result<(), StoreError> {
         let (None, Some(host)) = (&self.statement, &self.host) else { return Ok(()) };
         let path = self.statement_path();

@@ -157,7 +157,7 @@ fn a_scratch_disk_that_is_too_small_fails_the_large_repository_alone() {
     world.add("acme/large").commit("main", "large", &crate::world::noise(1, 8_000_000)).unwrap();
     let ended = run_after(&world, "mount -t tmpfs -o size=3m tmpfs \"$GHBK_STORE__SCRATCH\"").expect(1);
     assert!(ended.stdout.contains("acme/large") && ended.stdout.contains("No space left on device"), "{ended:#?}");
-    assert!(ended.stdout.contains("free space on that disk"), "{ended:#?}");
+    assert!(ended.stdout.contains("free space on its file system"), "{ended:#?}");
     assert!(!world.mirror("acme/large").exists());
     world.assert_mirrors("acme/small");
 }

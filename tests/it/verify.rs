@@ -174,7 +174,7 @@ fn findings_are_told_although_the_rest_cannot_be_verified() {
     let mut command = world.ghbk(&["verify"]);
     let ended = finish(command.env("GHBK_STORE__SCRATCH", file.join("scratch"))).expect(1);
     assert!(ended.stdout.contains("refs/heads/planted is a loose ref"), "{ended:#?}");
-    assert!(ended.stdout.contains("not everything was verified: create a folder in"), "{ended:#?}");
+    assert!(ended.stdout.contains("not everything was verified: cannot create a folder in"), "{ended:#?}");
 
     fs::remove_dir_all(mirror.join("refs/heads")).unwrap();
     fs::remove_file(mirror.join("packed-refs")).unwrap();

@@ -13,12 +13,12 @@ use crate::blocking::unblock;
 use crate::commands::Context;
 use crate::config::{self, AuthKind};
 use crate::error::{Error, Exit};
-use crate::git::GitError;
 use crate::git::mirror::dependents::refs_that_need;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::git::refs::Refs;
 use crate::git::wire::push::Push;
 use crate::git::wire::server::git_base;
+use crate::git::{GitError, WireError};
 use crate::github::{Credentials, http_client};
 use crate::large_files::send::{Sent, send};
 use crate::large_files::server::LfsServer;
@@ -68,7 +68,7 @@ pub(super) async fn target(context: &Context, url: &Url) -> Result<Target, Error
 
 pub(super) fn failed_push(error: &GitError) -> Error {
     let message = format!("restored, but not pushed: {error}");
-    let usage = matches!(error, GitError::NotEmpty(_));
+    let usage = matches!(error, GitError::Wire(WireError::NotEmpty(_)));
     Error::new(if usage { Exit::Usage } else { Exit::Impossible }, message, error.hint())
 }
 

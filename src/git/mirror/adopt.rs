@@ -79,7 +79,7 @@ impl ForeignClone {
     /// Reads from where it was cloned. It may hold a token; it is not for printing.
     ///
     /// # Errors
-    /// [`GitError::Io`] if its configuration cannot be read.
+    /// [`GitError::Disk`] if its configuration cannot be read.
     pub fn origin(&self) -> Result<Option<String>, GitError> {
         transport::set_up_libgit2();
         // libgit2 does not tell what cannot be read from what is not there.
@@ -100,7 +100,7 @@ impl ForeignClone {
     /// Says why it cannot become a mirror, if a look at its files tells.
     ///
     /// # Errors
-    /// [`GitError::Io`] if they cannot be looked at.
+    /// [`GitError::Disk`] if they cannot be looked at.
     pub fn obstacle(&self) -> Result<Option<&'static str>, GitError> {
         let reasons = [
             ("shallow", "it is shallow: its history is cut off"),

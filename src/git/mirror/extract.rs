@@ -87,7 +87,7 @@ pub enum ExtractError {
 /// Contents are those that git stores: no line ending, encoding or filter is applied.
 ///
 /// # Errors
-/// [`ExtractError::NoSuchPath`]; [`GitError::Damaged`] if the commit cannot be read; [`GitError::Io`];
+/// [`ExtractError::NoSuchPath`]; [`GitError::Damaged`] if the commit cannot be read; [`GitError::Disk`];
 /// [`GitError::Cancelled`]. The folder is then of no use.
 pub fn extract(
     objects: &ObjectReader,

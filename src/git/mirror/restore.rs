@@ -86,7 +86,7 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`GitError::Lost`] with the objects that the store no longer has, if no ref is whole or the order is strict;
-/// [`GitError::Io`]; [`GitError::Cancelled`]. The folder is then of no use.
+/// [`GitError::Disk`]; [`GitError::Cancelled`]. The folder is then of no use.
 pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &CancellationToken) -> Result<Restored, GitError> {
     let Order { content, form, is_strict, is_part } = order;
     let git_dir = match form {

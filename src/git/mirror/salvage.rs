@@ -147,7 +147,7 @@ fn read_loose_ref(mirror: &Path, name: &str, lost: &mut Vec<String>) -> Option<O
 /// Reads what can be read of the list of refs.
 ///
 /// # Errors
-/// [`GitError::Io`] if the system refuses to read it: what may be read tomorrow is not given up today.
+/// [`GitError::Disk`] if the system refuses to read it: what may be read tomorrow is not given up today.
 fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
     let path = mirror.join("packed-refs");
     match read_at_once(&path).or_else(|_| read_at_once(&path)) {

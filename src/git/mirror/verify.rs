@@ -85,7 +85,7 @@ const DAMAGE_MAX: usize = 50;
 /// Verifies one mirror.
 ///
 /// # Errors
-/// [`GitError::Cancelled`], or [`GitError::Io`] if the store cannot be read at all. Damage is no error.
+/// [`GitError::Cancelled`], or [`GitError::Disk`] if the store cannot be read at all. Damage is no error.
 pub fn verify(
     mirror: &Path,
     scratch: &Path,
@@ -109,7 +109,7 @@ pub fn verify(
 /// Lists the files below `refs` of a mirror by the names of the refs that git takes them for. ghbk writes none.
 ///
 /// # Errors
-/// [`GitError::Io`] if a folder cannot be read.
+/// [`GitError::Disk`] if a folder cannot be read.
 pub(crate) fn loose_refs(mirror: &Path) -> Result<Vec<String>, GitError> {
     let mut found = Vec::new();
     let mut folders = vec![mirror.join("refs")];

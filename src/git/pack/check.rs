@@ -15,7 +15,7 @@ use crate::git::GitError;
 /// Opens an index on local disk and checks that every offset in it lies within its pack, which most readers rely on.
 ///
 /// # Errors
-/// [`GitError::Damaged`] with what is wrong; [`GitError::Io`].
+/// [`GitError::Damaged`] with what is wrong; [`GitError::Disk`].
 pub(crate) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitError> {
     let index = pack.index()?;
     let there = fs::metadata(&pack.pack).map_err(|error| missing_or(pack, "examine", error))?;
@@ -46,7 +46,7 @@ fn check_within<T: FileData>(pack: &Pack, index: &gix_pack::index::File<T>, leng
 /// Checks the checksums of a pack and its index; reads both, wherever they lie, without mapping them.
 ///
 /// # Errors
-/// [`GitError::Damaged`] with what is wrong; [`GitError::Io`] if one cannot be read.
+/// [`GitError::Damaged`] with what is wrong; [`GitError::Disk`] if one cannot be read.
 pub(crate) fn check_files(pack: &Pack) -> Result<(), GitError> {
     let bytes = read_at_once(&pack.idx).map_err(GitError::io("read", &pack.idx))?;
     let index = gix_pack::index::File::from_data(bytes, pack.idx.clone(), Sha1);

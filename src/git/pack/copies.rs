@@ -45,7 +45,7 @@ const PAGE_BYTES: usize = 4096;
 /// Copies a pack and its index, and checks both by their checksums.
 ///
 /// # Errors
-/// [`GitError::Io`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
+/// [`GitError::Disk`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
 pub(crate) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Result<Copied, GitError> {
     let local = pack.within(folder);
     let content = match copy_content(pack, &local.pack, cancel)? {
@@ -71,7 +71,7 @@ pub(crate) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Re
 /// lost.
 ///
 /// # Errors
-/// As [`copy`], and [`GitError::Io`] if the folder of packs cannot be listed.
+/// As [`copy`], and [`GitError::Disk`] if the folder of packs cannot be listed.
 pub(crate) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken) -> Result<Vec<Copied>, GitError> {
     fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
     let copied = |pack: &Pack| match copy(pack, folder, cancel)? {
@@ -94,7 +94,7 @@ pub(crate) fn copy_unindexed(git_dir: &Path, folder: &Path, cancel: &Cancellatio
 /// Copies the loose objects of a repository, which ghbk never writes: git does, when somebody pushes into a mirror.
 ///
 /// # Errors
-/// [`GitError::Io`] if a copy cannot be written. One that cannot be read is left out.
+/// [`GitError::Disk`] if a copy cannot be written. One that cannot be read is left out.
 pub(crate) fn copy_loose(git_dir: &Path, objects: &Path) -> Result<(), GitError> {
     let Ok(folders) = pack::loose_folders(&git_dir.join("objects")) else { return Ok(()) };
     for folder in folders.flatten() {

@@ -27,7 +27,7 @@ impl PackList {
     /// Lists packs by what their files are.
     ///
     /// # Errors
-    /// [`GitError::Io`] if one cannot be examined; [`GitError::Damaged`] if one of its two files is missing.
+    /// [`GitError::Disk`] if one cannot be examined; [`GitError::Damaged`] if one of its two files is missing.
     pub fn of(packs: &[Pack]) -> Result<Self, GitError> {
         let mut list = BTreeMap::new();
         for pack in packs {

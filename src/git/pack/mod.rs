@@ -84,7 +84,7 @@ impl Pack {
     /// Returns the size of both files.
     ///
     /// # Errors
-    /// [`GitError::Io`].
+    /// [`GitError::Disk`].
     pub fn bytes(&self) -> Result<u64, GitError> {
         let size = |path: &Path| fs::metadata(path).map(|file| file.len()).map_err(GitError::io("examine", path));
         Ok(size(&self.pack)? + size(&self.idx)?)
@@ -94,7 +94,7 @@ impl Pack {
 /// Lists the packs in an `objects/pack` folder that have an index, sorted by name.
 ///
 /// # Errors
-/// [`GitError::Io`].
+/// [`GitError::Disk`].
 pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
     Ok(listed(folder)?.0)
 }
@@ -103,7 +103,7 @@ pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
 /// has lost it. Git does not see them, and everything in them can be read all the same.
 ///
 /// # Errors
-/// [`GitError::Io`].
+/// [`GitError::Disk`].
 pub(crate) fn packs_without_index(folder: &Path) -> Result<Vec<Pack>, GitError> {
     let (indexed, mut packs) = listed(folder)?;
     packs.retain(|pack| indexed.binary_search_by(|other| other.idx.cmp(&pack.idx)).is_err());

@@ -61,7 +61,7 @@ impl ObjectReader {
     /// Opens packs whose indexes lie on local disk and whose offsets are checked.
     ///
     /// # Errors
-    /// [`GitError::Io`] if one cannot be opened, [`GitError::Damaged`] if an index is none.
+    /// [`GitError::Disk`] if one cannot be opened, [`GitError::Damaged`] if an index is none.
     pub(crate) fn open(packs: &[Pack]) -> Result<Self, GitError> {
         let mut opened = Vec::with_capacity(packs.len());
         for pack in packs {

@@ -38,7 +38,7 @@ pub(crate) struct Resolved<'a> {
 ///
 /// # Errors
 /// What is wrong with the pack, by [`Entries::broken`], or what a visitor says; [`GitError::ObjectTooLarge`];
-/// [`GitError::Io`] if the pack cannot be read; [`GitError::Cancelled`].
+/// [`GitError::Disk`] if the pack cannot be read; [`GitError::Cancelled`].
 pub(crate) fn resolve<O, V>(
     entries: &Entries<'_, O>,
     deltas: &Deltas,
@@ -595,9 +595,9 @@ mod tests {
     #[test]
     fn an_error_and_a_panic_end_all_threads() {
         let growing = Growing { bases: bushy(2_000, 40, 8), first_bytes: 500 };
-        let fails = |object: &Resolved<'_>| if object.number == 777 { Err(GitError::NotFound) } else { Ok(()) };
+        let fails = |object: &Resolved<'_>| if object.number == 777 { Err(GitError::Cancelled) } else { Ok(()) };
         let ended = resolve_all(&growing, &deltas(&growing), 4, LARGE, || fails);
-        assert!(matches!(ended, Err(GitError::NotFound)));
+        assert!(matches!(ended, Err(GitError::Cancelled)));
         let panics = |object: &Resolved<'_>| {
             assert_ne!(object.number, 777);
             Ok(())

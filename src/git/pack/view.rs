@@ -31,7 +31,7 @@ impl View {
     /// Opens a mirror, whose packs are read where they are; `scratch` is a folder on local disk.
     ///
     /// # Errors
-    /// [`GitError::Io`] if scratch takes no files or the packs cannot be listed; damage is no error.
+    /// [`GitError::Disk`] if scratch takes no files or the packs cannot be listed; damage is no error.
     pub fn open(mirror: &Path, scratch: &Path) -> Result<Self, GitError> {
         transport::set_up_libgit2();
         let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;

@@ -163,7 +163,7 @@ pub(crate) fn name(
 
 /// Returns a pack's number of objects, which has 32 bits.
 pub(crate) fn count_of(objects: usize) -> Result<u32, GitError> {
-    u32::try_from(objects).map_err(|_| GitError::Protocol("a pack of 2^32 objects".to_owned()))
+    u32::try_from(objects).map_err(|_| GitError::BrokenPack("a pack of 2^32 objects".to_owned()))
 }
 
 /// Writes the header of a pack.

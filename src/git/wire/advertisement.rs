@@ -6,7 +6,7 @@
 
 use git2::Oid;
 
-use crate::git::GitError;
+use super::error::WireError;
 use crate::git::refs::{OWN_NAMESPACE, RefFilter, Refs, Target, parse_oid};
 use crate::text::printable;
 
@@ -34,17 +34,17 @@ impl Advertisement {
     /// Reads the body of `GET info/refs?service=git-upload-pack`, as far as the filter takes refs.
     ///
     /// # Errors
-    /// [`GitError::Protocol`] if it is not an advertisement or ends early;
-    /// [`GitError::Remote`] if the server reports an error in it.
-    pub fn parse(body: &[u8], filter: &RefFilter) -> Result<Self, GitError> {
-        let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
+    /// [`WireError::Protocol`] if it is not an advertisement or ends early;
+    /// [`WireError::Remote`] if the server reports an error in it.
+    pub fn parse(body: &[u8], filter: &RefFilter) -> Result<Self, WireError> {
+        let protocol = |reason: &str| WireError::Protocol(reason.to_owned());
         let mut lines = PktLines::announced(body, "git-upload-pack")?;
         let mut advertisement = Self::default();
         let mut first = true;
         while let Some(line) = lines.next_line()? {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if let Some(message) = line.strip_prefix(b"ERR ") {
-                return Err(GitError::Remote(printable(&String::from_utf8_lossy(message), 200)));
+                return Err(WireError::Remote(printable(&String::from_utf8_lossy(message), 200)));
             }
             let line = match line.iter().position(|byte| *byte == 0) {
                 Some(nul) if first => {
@@ -79,13 +79,13 @@ impl Advertisement {
         Ok(advertisement)
     }
 
-    fn take(&mut self, name: &str, oid: Oid, filter: &RefFilter) -> Result<(), GitError> {
+    fn take(&mut self, name: &str, oid: Oid, filter: &RefFilter) -> Result<(), WireError> {
         let (name, is_peeled) = name.strip_suffix("^{}").map_or((name, false), |tag| (tag, true));
         let Some(stored) = filter.stored_name(name) else { return Ok(()) };
         let is_usable = git2::Reference::is_valid_name(name);
         if is_peeled {
             if is_usable && !self.refs.set_peeled(&stored, oid) {
-                return Err(GitError::Protocol(format!("a peeled line without its tag: {name:?}")));
+                return Err(WireError::Protocol(format!("a peeled line without its tag: {name:?}")));
             }
             return Ok(());
         }
@@ -159,14 +159,14 @@ pub(crate) struct ReceiverAdvertisement {
 
 impl ReceiverAdvertisement {
     /// Reads the body of `GET info/refs?service=git-receive-pack`.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, GitError> {
-        let protocol = |reason: &str| GitError::Protocol(reason.to_owned());
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let protocol = |reason: &str| WireError::Protocol(reason.to_owned());
         let mut lines = PktLines::announced(body, "git-receive-pack")?;
         let mut advertisement = Self::default();
         while let Some(line) = lines.next_line()? {
             let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into_owned();
             if let Some(message) = line.strip_prefix("ERR ") {
-                return Err(GitError::Remote(printable(message, 200)));
+                return Err(WireError::Remote(printable(message, 200)));
             }
             let (line, capabilities) = line.split_once('\0').unwrap_or((&line, ""));
             if !capabilities.is_empty() {
@@ -189,7 +189,7 @@ impl ReceiverAdvertisement {
 }
 
 /// Reads the lines of a report up to its flush.
-pub(crate) fn report_lines(body: &[u8]) -> Result<Vec<Vec<u8>>, GitError> {
+pub(crate) fn report_lines(body: &[u8]) -> Result<Vec<Vec<u8>>, WireError> {
     let mut lines = PktLines { rest: body };
     let mut report = Vec::new();
     while let Some(line) = lines.next_line()? {
@@ -204,36 +204,36 @@ struct PktLines<'a> {
 
 impl<'a> PktLines<'a> {
     /// Reads the announcement of a service, with which every advertisement over HTTP begins.
-    fn announced(body: &'a [u8], service: &str) -> Result<Self, GitError> {
+    fn announced(body: &'a [u8], service: &str) -> Result<Self, WireError> {
         let mut lines = Self { rest: body };
         match lines.next_line()? {
             Some(line) if line.starts_with(format!("# service={service}").as_bytes()) => {}
             _ => {
                 let reason = "no service announcement; is this address a git server?";
-                return Err(GitError::Protocol(reason.to_owned()));
+                return Err(WireError::Protocol(reason.to_owned()));
             }
         }
         match lines.next_line()? {
             None => Ok(lines),
-            Some(_) => Err(GitError::Protocol("no flush after the service announcement".to_owned())),
+            Some(_) => Err(WireError::Protocol("no flush after the service announcement".to_owned())),
         }
     }
 
     /// Returns the next payload; none for a flush.
-    fn next_line(&mut self) -> Result<Option<&'a [u8]>, GitError> {
-        let early = || GitError::Connection("the advertisement ended early".to_owned());
+    fn next_line(&mut self) -> Result<Option<&'a [u8]>, WireError> {
+        let early = || WireError::Connection("the advertisement ended early".to_owned());
         let digits = self.rest.get(..LENGTH_DIGITS).ok_or_else(early)?;
         let length = std::str::from_utf8(digits)
             .ok()
             .filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|text| usize::from_str_radix(text, 16).ok())
-            .ok_or_else(|| GitError::Protocol("a pkt-line without a length".to_owned()))?;
+            .ok_or_else(|| WireError::Protocol("a pkt-line without a length".to_owned()))?;
         if length == 0 {
             self.rest = &self.rest[LENGTH_DIGITS..];
             return Ok(None);
         }
         if length < LENGTH_DIGITS {
-            return Err(GitError::Protocol("a pkt-line shorter than its own length".to_owned()));
+            return Err(WireError::Protocol("a pkt-line shorter than its own length".to_owned()));
         }
         let payload = self.rest.get(LENGTH_DIGITS..length).ok_or_else(early)?;
         self.rest = &self.rest[length..];
@@ -319,7 +319,7 @@ mod tests {
     fn the_server_s_own_error_is_reported() {
         let bytes = body(&["ERR access denied or repository not exported\n".to_owned()]);
         assert!(
-            matches!(Advertisement::parse(&bytes, &RefFilter::default()), Err(GitError::Remote(message)) if message.contains("denied"))
+            matches!(Advertisement::parse(&bytes, &RefFilter::default()), Err(WireError::Remote(message)) if message.contains("denied"))
         );
     }
 

@@ -4,6 +4,7 @@
 //! [`transfer`] counts how far it is, [`push`] sends refs and objects to a new repository.
 
 pub mod advertisement;
+pub mod error;
 pub mod push;
 pub(crate) mod receive;
 pub mod server;

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::error::WireError;
 use crate::git::GitError;
 use crate::git::pack;
 use crate::git::pack::links;
@@ -68,20 +69,20 @@ impl Push<'_> {
     /// Sees that the new repository is there, empty, and may be written to.
     ///
     /// # Errors
-    /// [`GitError::NotEmpty`], or what the server says.
+    /// [`WireError::NotEmpty`], or what the server says.
     pub async fn check(&self) -> Result<(), GitError> {
         self.empty().await.map(drop)
     }
 
     async fn empty(&self) -> Result<ReceiverAdvertisement, GitError> {
         let before = self.advertised().await?;
-        if before.refs.is_empty() { Ok(before) } else { Err(GitError::NotEmpty(before.refs.len())) }
+        if before.refs.is_empty() { Ok(before) } else { Err(GitError::Wire(WireError::NotEmpty(before.refs.len()))) }
     }
 
     /// Sends everything, then asks the server what it has.
     ///
     /// # Errors
-    /// [`GitError::NotEmpty`] before anything is sent; [`GitError::Refused`] if the server takes a ref not in.
+    /// [`WireError::NotEmpty`] before anything is sent; [`WireError::Refused`] if the server takes a ref not in.
     pub async fn send(&self) -> Result<(), GitError> {
         let before = self.empty().await?;
         let pack = self.build_pack().await?;
@@ -95,12 +96,12 @@ impl Push<'_> {
         let expected: Vec<(String, Oid)> =
             self.refs.iter().map(|(name, target)| (name.to_owned(), target.oid)).collect();
         if expected.iter().any(|expected| !after.contains(expected)) {
-            return Err(GitError::PushedDiffers);
+            return Err(GitError::Wire(WireError::PushedDiffers));
         }
         Ok(())
     }
 
-    async fn advertised(&self) -> Result<ReceiverAdvertisement, GitError> {
+    async fn advertised(&self) -> Result<ReceiverAdvertisement, WireError> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/info/refs", self.url.path().trim_end_matches('/')));
         url.set_query(Some("service=git-receive-pack"));
@@ -150,7 +151,8 @@ impl Push<'_> {
             .body(Body::wrap_stream(first.chain(pieces_of(file))));
         let response = request.send().await.map_err(connection)?;
         let response = accept(response, "application/x-git-receive-pack-result", self.token).await?;
-        Ok(read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?)
+        let answer = read_bounded(response, ADVERTISEMENT_MAX_BYTES).await;
+        Ok(answer.map_err(WireError::from)?)
     }
 }
 
@@ -181,7 +183,7 @@ impl Answer {
                     answer.words.extend_from_slice(&words[..words.len().min(left)]);
                 }
                 Some((3, error)) => answer.fatal = Some(error.to_vec()),
-                _ => return Err(GitError::Protocol("a report outside of its band".to_owned())),
+                _ => return Err(GitError::Wire(WireError::Protocol("a report outside of its band".to_owned()))),
             }
         }
         Ok(answer)
@@ -190,13 +192,15 @@ impl Answer {
     /// Judges the report; a refusal carries the server's explanation.
     fn judge(&self) -> Result<(), GitError> {
         let result = match &self.fatal {
-            Some(error) => Err(GitError::Remote(printable(&String::from_utf8_lossy(error), WORDS_MAX_CHARS))),
+            Some(error) => {
+                Err(GitError::Wire(WireError::Remote(printable(&String::from_utf8_lossy(error), WORDS_MAX_CHARS))))
+            }
             None => read_report(&self.report),
         };
         result.map_err(|error| match error {
-            GitError::Refused(line) => match self.explanation() {
-                Some(words) => GitError::Refused(format!("{line}; it says: {words}")),
-                None => GitError::Refused(line),
+            GitError::Wire(WireError::Refused(line)) => match self.explanation() {
+                Some(words) => GitError::Wire(WireError::Refused(format!("{line}; it says: {words}"))),
+                None => GitError::Wire(WireError::Refused(line)),
             },
             error => error,
         })
@@ -216,10 +220,10 @@ fn read_report(body: &[u8]) -> Result<(), GitError> {
         match line.split_once(' ') {
             Some(("unpack", "ok")) => unpacked = true,
             Some(("ok", _)) => {}
-            _ => return Err(GitError::Refused(printable(&line, 200))),
+            _ => return Err(GitError::Wire(WireError::Refused(printable(&line, 200)))),
         }
     }
-    if unpacked { Ok(()) } else { Err(GitError::Protocol("no report of the push".to_owned())) }
+    if unpacked { Ok(()) } else { Err(GitError::Wire(WireError::Protocol("no report of the push".to_owned()))) }
 }
 
 #[cfg(test)]
@@ -247,7 +251,9 @@ mod tests {
         push_line(&mut body, &band(1, first));
         push_line(&mut body, &band(1, second));
         body.extend_from_slice(b"0000");
-        let Err(GitError::Refused(text)) = Answer::split(&body).unwrap().judge() else { panic!("not refused") };
+        let Err(GitError::Wire(WireError::Refused(text))) = Answer::split(&body).unwrap().judge() else {
+            panic!("not refused")
+        };
         for part in ["hook declined", "GH013", "unblock-secret/XYZ"] {
             assert!(text.contains(part), "{text}");
         }
@@ -261,7 +267,7 @@ mod tests {
     fn a_push_is_good_only_if_everything_was_taken() {
         read_report(&report(&["unpack ok\n", "ok refs/heads/main\n"])).unwrap();
         let refused = read_report(&report(&["unpack ok\n", "ng refs/heads/main pre-receive hook declined\n"]));
-        assert!(matches!(refused, Err(GitError::Refused(line)) if line.contains("hook declined")));
+        assert!(matches!(refused, Err(GitError::Wire(WireError::Refused(line))) if line.contains("hook declined")));
         assert!(read_report(&report(&["unpack index-pack abnormal exit\n"])).is_err());
         assert!(read_report(&report(&["ok refs/heads/main\n"])).is_err());
         let whole = report(&["unpack ok\n", "ok refs/heads/main\n"]);

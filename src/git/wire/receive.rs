@@ -22,6 +22,7 @@ use gix_packetline::PacketLineRef;
 use gix_packetline::blocking_io::StreamingPeekableIter;
 use gix_packetline::read::ProgressAction;
 
+use super::error::WireError;
 use crate::git::GitError;
 use crate::git::pack::examine::{self, Arriving, Known};
 use crate::git::pack::links::{OidBytes, bytes_of};
@@ -144,7 +145,7 @@ impl Arrived {
     /// The pack is none if nothing had to come, as when a branch went back to an older commit.
     ///
     /// # Errors
-    /// [`GitError::Incomplete`] for an object that did not come and is not stored; [`GitError::Io`].
+    /// [`GitError::Incomplete`] for an object that did not come and is not stored; [`GitError::Disk`].
     pub(crate) fn prove(
         self,
         wanted: &[Oid],
@@ -282,7 +283,7 @@ fn write_to(
         Ok(Some(Received { arriving, own, checksum }))
     })();
     match remote_error {
-        Some(text) => Err(GitError::Remote(text)),
+        Some(text) => Err(GitError::Wire(WireError::Remote(text))),
         None => received,
     }
 }
@@ -303,7 +304,9 @@ fn pass_acknowledgements(lines: &mut StreamingPeekableIter<impl Read>, haves: us
             Some(Ok(Ok(line))) => line,
             Some(Ok(Err(error))) => return Err(broken(&error)),
             Some(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(broken(&error)),
-            Some(Err(_)) | None => return Err(GitError::Connection("the answer has no pack".to_owned())),
+            Some(Err(_)) | None => {
+                return Err(GitError::Wire(WireError::Connection("the answer has no pack".to_owned())));
+            }
         };
         let text = String::from_utf8_lossy(line.as_slice().unwrap_or_default()).into_owned();
         match text.trim_end() {
@@ -311,8 +314,10 @@ fn pass_acknowledgements(lines: &mut StreamingPeekableIter<impl Read>, haves: us
             ack if haves > 0 && ack.strip_prefix("ACK ").is_some_and(|oid| parse_oid(oid).is_some()) => {}
             other => {
                 return Err(match other.strip_prefix("ERR ") {
-                    Some(message) => GitError::Remote(printable(message, 200)),
-                    None => GitError::Protocol(format!("{:?} where NAK should be", printable(other, 80))),
+                    Some(message) => GitError::Wire(WireError::Remote(printable(message, 200))),
+                    None => {
+                        GitError::Wire(WireError::Protocol(format!("{:?} where NAK should be", printable(other, 80))))
+                    }
                 });
             }
         }
@@ -321,7 +326,7 @@ fn pass_acknowledgements(lines: &mut StreamingPeekableIter<impl Read>, haves: us
             return Ok(());
         }
     }
-    Err(GitError::Protocol("more acknowledgements than there was to acknowledge".to_owned()))
+    Err(GitError::Wire(WireError::Protocol("more acknowledgements than there was to acknowledge".to_owned())))
 }
 
 /// Checks that a pack without objects ends with its checksum.
@@ -408,6 +413,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::disk::DiskError;
 
     const LARGE: ByteSize = ByteSize::mib(1);
 
@@ -497,7 +503,7 @@ mod tests {
         let file = File::options().write(true).open(full).unwrap();
         let answer = Answer { bytes: answer.as_slice(), haves: 0 };
         let written = write_to(answer, &own(), file, full, &Transfer::default(), LARGE);
-        let Err(GitError::Io { source, .. }) = written else { panic!("{:?}", written.err()) };
+        let Err(GitError::Disk(DiskError::Io { source, .. })) = written else { panic!("{:?}", written.err()) };
         assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }
 
@@ -546,9 +552,9 @@ mod tests {
             assert_eq!(written.unwrap().unwrap().arriving.entries.len(), 3, "{acknowledgements:?}");
         }
         let too_many = write_after_haves(&answer_with(&[ACK; 4], &pack), 2, &[]).0;
-        assert!(matches!(too_many, Err(GitError::Protocol(_))));
+        assert!(matches!(too_many, Err(GitError::Wire(WireError::Protocol(_)))));
         let of_nothing = write_into_scratch(&answer_with(&[ACK], &pack)).0;
-        assert!(matches!(of_nothing, Err(GitError::Protocol(_))));
+        assert!(matches!(of_nothing, Err(GitError::Wire(WireError::Protocol(_)))));
         let only = answer_with(&[ACK], &[]);
         assert!(write_after_haves(&only, 2, &[]).0.is_err());
     }
@@ -572,13 +578,17 @@ mod tests {
     fn what_the_server_says_is_reported() {
         let mut out = Vec::new();
         line(&mut out, b"ERR upload-pack: not our ref\n");
-        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Remote(text)) if text.contains("not our ref")));
+        assert!(
+            matches!(write_into_scratch(&out).0, Err(GitError::Wire(WireError::Remote(text))) if text.contains("not our ref"))
+        );
         let mut out = Vec::new();
         line(&mut out, b"NAK\n");
         line(&mut out, b"\x03fatal: bad object\n");
-        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Remote(text)) if text.contains("bad object")));
+        assert!(
+            matches!(write_into_scratch(&out).0, Err(GitError::Wire(WireError::Remote(text))) if text.contains("bad object"))
+        );
         let mut out = Vec::new();
         line(&mut out, b"hello\n");
-        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Protocol(_))));
+        assert!(matches!(write_into_scratch(&out).0, Err(GitError::Wire(WireError::Protocol(_)))));
     }
 }

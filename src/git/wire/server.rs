@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::error::WireError;
 use crate::git::GitError;
 use crate::git::refs::RefFilter;
 use crate::git::wire::advertisement::Advertisement;
@@ -72,8 +73,8 @@ impl GitServer {
     /// Asks what a repository has. Returns the address that answered as well, for the second request.
     ///
     /// # Errors
-    /// [`GitError`]; `NotFound` may mean "not for this token".
-    pub async fn advertise(&self, repository: &str, waited: &Waited) -> Result<(Advertisement, Url), GitError> {
+    /// [`WireError`]; `NotFound` may mean "not for this token".
+    pub async fn advertise(&self, repository: &str, waited: &Waited) -> Result<(Advertisement, Url), WireError> {
         let mut repository_url = self.address(repository);
         for _ in 0..=REDIRECTS_MAX {
             let turn = self.gate.before_git(waited).await?;
@@ -91,7 +92,7 @@ impl GitServer {
             let body = read_bounded(response, ADVERTISEMENT_MAX_BYTES).await?;
             return Ok((Advertisement::parse(&body, &self.refs)?, repository_url));
         }
-        Err(GitError::Protocol("too many redirects".to_owned()))
+        Err(WireError::Protocol("too many redirects".to_owned()))
     }
 
     /// Sends one request for a pack and hands the answer on, chunk by chunk.
@@ -101,7 +102,7 @@ impl GitServer {
         request_body: Vec<u8>,
         (received_bytes, waited): (&AtomicU64, &Waited),
         sink: &mpsc::Sender<Result<Bytes, GitError>>,
-    ) -> Result<(), GitError> {
+    ) -> Result<(), WireError> {
         let turn = self.gate.before_git(waited).await?;
         let mut url = repository_url.clone();
         url.set_path(&format!("{}/git-upload-pack", repository_url.path()));
@@ -117,7 +118,7 @@ impl GitServer {
             .map_err(connection)?;
         let response = accept(response, "application/x-git-upload-pack-result", &token).await;
         // A pack takes the time of its objects; how soon its first byte comes says nothing of the server.
-        if matches!(response, Err(GitError::RateLimited { .. })) {
+        if matches!(response, Err(WireError::RateLimited { .. })) {
             turn.refused();
         }
         let mut chunks = response?.bytes_stream();
@@ -126,7 +127,7 @@ impl GitServer {
             let chunk = chunk.map_err(connection)?;
             answered_bytes += chunk.len() as u64;
             if answered_bytes > self.repository_size_max.as_u64() {
-                return Err(GitError::TooLarge(self.repository_size_max));
+                return Err(WireError::TooLarge(self.repository_size_max));
             }
             received_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             self.gate.pass_bytes(chunk.len()).await;
@@ -139,15 +140,15 @@ impl GitServer {
 }
 
 /// Sends a GET with the token.
-pub(crate) async fn get(client: &Client, url: &Url, token: &SecretString) -> Result<Response, GitError> {
+pub(crate) async fn get(client: &Client, url: &Url, token: &SecretString) -> Result<Response, WireError> {
     let request = client.get(url.clone()).basic_auth(TOKEN_USER, Some(token.expose_secret()));
     network::send(request).await.map_err(connection)
 }
 
 /// Tells the pace how the server took a request.
-fn settle<T>(turn: &Turn<'_>, answered: Result<T, GitError>) -> Result<T, GitError> {
+fn settle<T>(turn: &Turn<'_>, answered: Result<T, WireError>) -> Result<T, WireError> {
     match &answered {
-        Err(GitError::RateLimited { .. }) => turn.refused(),
+        Err(WireError::RateLimited { .. }) => turn.refused(),
         _ => turn.answered(),
     }
     answered
@@ -170,16 +171,16 @@ pub(crate) fn git_base(api_url: &Url) -> Url {
     base
 }
 
-fn redirected(from: &Url, response: &Response) -> Result<Url, GitError> {
+fn redirected(from: &Url, response: &Response) -> Result<Url, WireError> {
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let Some(mut to) = location.and_then(|location| from.join(location).ok()) else {
-        return Err(GitError::Protocol("a redirect without an address".to_owned()));
+        return Err(WireError::Protocol("a redirect without an address".to_owned()));
     };
     if to.origin() != from.origin() {
-        return Err(GitError::RedirectedElsewhere(printable(to.host_str().unwrap_or("?"), 100)));
+        return Err(WireError::RedirectedElsewhere(printable(to.host_str().unwrap_or("?"), 100)));
     }
     let Some(path) = to.path().strip_suffix("/info/refs").map(str::to_owned) else {
-        return Err(GitError::Protocol("a redirect to something that is no repository".to_owned()));
+        return Err(WireError::Protocol("a redirect to something that is no repository".to_owned()));
     };
     to.set_path(&path);
     to.set_query(None);
@@ -187,7 +188,11 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, GitError> {
 }
 
 /// Turns every answer but the expected one into an error.
-pub(crate) async fn accept(response: Response, content_type: &str, token: &SecretString) -> Result<Response, GitError> {
+pub(crate) async fn accept(
+    response: Response,
+    content_type: &str,
+    token: &SecretString,
+) -> Result<Response, WireError> {
     let status = response.status();
     if status == StatusCode::OK {
         let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -195,27 +200,27 @@ pub(crate) async fn accept(response: Response, content_type: &str, token: &Secre
         let essence = given.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case(content_type) {
             let given = printable(given, 80);
-            return Err(GitError::Protocol(format!("content type {given:?}; is this address a git server?")));
+            return Err(WireError::Protocol(format!("content type {given:?}; is this address a git server?")));
         }
         return Ok(response);
     }
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        return Err(GitError::Unreachable(Failure::of_proxy(response.url())));
+        return Err(WireError::Unreachable(Failure::of_proxy(response.url())));
     }
     let headers = response.headers().clone();
     // The body only explains; a failure to read it must not hide the status.
     let body = read_bounded(response, ERROR_BODY_MAX_BYTES).await.unwrap_or_default();
     let body = redact(&String::from_utf8_lossy(&body), token);
     if let Some(refusal) = Refusal::read(status, &headers, &body, chrono::Utc::now()) {
-        return Err(GitError::RateLimited { status, refusal });
+        return Err(WireError::RateLimited { status, refusal });
     }
     Err(match status {
-        StatusCode::UNAUTHORIZED => GitError::Unauthorized,
-        StatusCode::FORBIDDEN => GitError::Forbidden(said(&body)),
-        StatusCode::NOT_FOUND => GitError::NotFound,
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => GitError::LegallyBlocked,
-        status if is_redirect(status) => GitError::Protocol("a redirect of a pack request".to_owned()),
-        status => GitError::Status(status),
+        StatusCode::UNAUTHORIZED => WireError::Unauthorized,
+        StatusCode::FORBIDDEN => WireError::Forbidden(said(&body)),
+        StatusCode::NOT_FOUND => WireError::NotFound,
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => WireError::LegallyBlocked,
+        status if is_redirect(status) => WireError::Protocol("a redirect of a pack request".to_owned()),
+        status => WireError::Status(status),
     })
 }
 
@@ -225,7 +230,7 @@ fn said(body: &str) -> String {
 }
 
 /// Words a failure of the HTTP client down to its cause.
-pub(crate) fn connection(error: reqwest::Error) -> GitError {
+pub(crate) fn connection(error: reqwest::Error) -> WireError {
     Trouble::from(error).into()
 }
 

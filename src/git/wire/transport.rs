@@ -189,7 +189,7 @@ fn send(session: &Session, request: Vec<u8>) -> mpsc::Receiver<Result<Bytes, Git
         let Session { server, repository_url, received_bytes, waited, .. } = &session;
         let exchange = server.upload_pack(repository_url, request, (received_bytes, waited), &sink);
         let result = tokio::select! {
-            result = exchange => result,
+            result = exchange => result.map_err(GitError::from),
             () = session.cancel.cancelled() => Err(GitError::Cancelled),
         };
         if let Err(error) = result {

@@ -269,7 +269,7 @@ fn of_all(point: Point, struck: &Call) -> bool {
 /// Says whether nothing more can be written after this fault, in the product's own judgement.
 fn ends_the_run(point: Point) -> bool {
     let kind = |errno| std::io::Error::from_raw_os_error(errno).kind();
-    matches!(point.fault, Fault::Fail(errno) if ghbk::store::ends_the_run(kind(errno)))
+    matches!(point.fault, Fault::Fail(errno) if ghbk::disk::ends_all_writing(kind(errno)))
 }
 
 /// Leaves out what is different in each trial.

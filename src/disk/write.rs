@@ -1,7 +1,4 @@
-//! Files of the store, read and written in as few operations as there can be: EFS answers each in milliseconds.
-//!
-//! What is written is synced and read back past the cache before anybody can find it. What a newcomer would get wrong:
-//! `fs::read` and `fs::copy` ask a file system three times as often as they need to.
+//! Files are written beside their place, synced, read back past the cache, and only then put in their place.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -12,36 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 
-/// Says why a file cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum DiskError {
-    /// The system refuses.
-    #[error("{doing} {path}: {source}")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file read back from where it was written is not what was written.
-    #[error("{} is read back as something else than what was written", .0.display())]
-    ReadBackDiffers(PathBuf),
-    /// A thread that read or wrote files ended unexpectedly.
-    #[error("a thread on files panicked")]
-    Panicked,
-}
-
-impl DiskError {
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
-    }
-}
+use super::error::DiskError;
+use super::read::{check_regular, open_regular};
 
 /// Waits until everything that was written to the file system of a folder is on it.
 ///
@@ -56,129 +27,6 @@ pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 
 /// What is read or written at once; the largest request that Linux' NFS client sends.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// A file that is smaller is read in three system calls.
-const SMALL_BYTES: usize = 32 * 1024;
-/// Where a read that fails in the middle of a file stops: it returns what came before as if there were no more.
-const PAGE_BYTES: usize = 4096;
-
-/// Reads a file in three system calls if it is small, in four or five otherwise: `fs::read` asks for its size and for the
-/// position, too, and reads once more to see the end.
-///
-/// # Errors
-/// What the system says; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
-pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = open_unblocked(path)?;
-    let mut bytes = vec![0; SMALL_BYTES];
-    let mut filled = read_some(&mut file, &mut bytes)?;
-    if filled > 0 && filled < SMALL_BYTES && !filled.is_multiple_of(PAGE_BYTES) {
-        bytes.truncate(filled);
-        return Ok(bytes);
-    }
-    let length = usize::try_from(check_regular(&file)?).map_err(io::Error::other)?;
-    // One byte more than there should be: a read that does not fill it has seen the end.
-    bytes.resize((length + 1).max(filled), 0);
-    while filled < length {
-        match read_some(&mut file, &mut bytes[filled..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-    }
-    bytes.truncate(filled);
-    if filled > length {
-        file.read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
-}
-
-fn read_some(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match file.read(into) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
-
-/// Opens a file for reading. Anything else in its place is an error at once: opening a FIFO would wait for a writer, and
-/// reading a device may never end.
-///
-/// # Errors
-/// What the system says; [`io::ErrorKind::InvalidInput`] names what lies there instead of a file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    open_file(path).map(|(file, _)| file)
-}
-
-/// Opens a file for reading, and returns its size in bytes.
-///
-/// # Errors
-/// As [`open_regular`].
-pub(crate) fn open_file(path: &Path) -> io::Result<(File, u64)> {
-    let file = open_unblocked(path)?;
-    let size = check_regular(&file)?;
-    Ok((file, size))
-}
-
-fn open_unblocked(path: &Path) -> io::Result<File> {
-    // For a regular file O_NONBLOCK changes nothing (open(2)).
-    match rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(descriptor) => Ok(File::from(descriptor)),
-        // A socket cannot be opened, nor can a device without a driver.
-        Err(Errno::NXIO) => Err(not_a_file("a socket or a device")),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Returns the size of an open file in bytes; anything but a regular one is an error.
-pub(crate) fn check_regular(file: &File) -> io::Result<u64> {
-    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
-    let status = rustix::fs::fstat(file)?;
-    match FileType::from_raw_mode(status.st_mode) {
-        FileType::RegularFile => u64::try_from(status.st_size).map_err(io::Error::other),
-        FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
-        FileType::Fifo => Err(not_a_file("a FIFO")),
-        FileType::CharacterDevice | FileType::BlockDevice => Err(not_a_file("a device")),
-        _ => Err(not_a_file("something else")),
-    }
-}
-
-fn not_a_file(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))
-}
-
-/// Opens a folder, and nothing else that may lie in its place; a symbolic link is not followed.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
-}
-
-/// Reads a small text.
-///
-/// # Errors
-/// As [`read_at_once`]; [`io::ErrorKind::InvalidData`] if it is not UTF-8.
-pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read_at_once(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// Asks about a file or folder; none if there is no such thing, which an error does not say.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Says whether an error means that there is no such thing.
-pub(crate) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
 
 /// Writes a file of a folder so that it is there whole or not at all; [`sync_folder`] makes it durable.
 ///
@@ -417,6 +265,7 @@ fn compare(file: &File, path: &Path, expected: &[u8], offset: u64, piece: &mut [
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::read_at_once;
     use super::*;
 
     #[test]
@@ -470,21 +319,6 @@ mod tests {
         fs::write(&source, vec![1; 3 * PIECE_BYTES + 1]).unwrap();
         create_all(&[Draft::copy(target.path(), &source)]).unwrap();
         assert_eq!(fs::read(target.path().join("refs")).unwrap(), fs::read(source).unwrap());
-    }
-
-    #[test]
-    fn files_of_every_size_are_read_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        for size in [0, 1, PAGE_BYTES - 1, PAGE_BYTES, PAGE_BYTES + 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * SMALL_BYTES] {
-            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
-            fs::write(&path, &content).unwrap();
-            assert_eq!(read_at_once(&path).unwrap(), content, "{size}");
-        }
-        assert_eq!(read_at_once(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
-        let fifo = folder.path().join("fifo");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        assert!(read_at_once(&fifo).is_err() && open_file(&fifo).is_err());
     }
 
     #[test]
