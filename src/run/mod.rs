@@ -8,6 +8,7 @@
 mod acceptance;
 mod adoption;
 mod attempt;
+mod checked_files;
 mod engine;
 mod forgetting;
 mod kinds;

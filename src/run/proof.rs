@@ -12,19 +12,14 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::kinds::Task;
-use super::large_files::{Due, STORED, STORED_BYTES};
-use super::mirror_step::blocking;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::mirror::restore::{Form, Order, Restored, restore};
 use crate::git::mirror::snapshot::content;
 use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
-use crate::large_files::check::Checked;
-use crate::large_files::missing::Missing;
-use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::outcome::{Failure, Kind, PartOutcome, PartState, Proof, RestoreProof, Stage, repair_hint};
+use crate::outcome::{Failure, PartOutcome, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
 use crate::store::{History, Index, IndexedMirror, Ledger, Lock, Mirror, Record, Store, StoreError, Verified};
 
@@ -198,56 +193,6 @@ impl Prover<'_> {
         }
         proven.proof.mirrors_verified += u64::from(is_verified);
         Some(Verified { id, at: self.clock.now(), damage: first_damage })
-    }
-
-    /// Takes over what is known now of a mirror's large files, and notes those that nobody has looked for yet.
-    async fn take_checked(
-        &self,
-        (id, indexed): (RepositoryId, &IndexedMirror),
-        kind: MirrorKind,
-        mirror: &Mirror,
-        checked: Checked,
-        proven: &mut Proven,
-    ) -> Result<(), GitError> {
-        let mark = indexed.parts.get(kind, Kind::LargeFiles);
-        let mut totals = checked.missing_counts();
-        if checked.stored > 0 {
-            totals.extend([(STORED.to_owned(), checked.stored), (STORED_BYTES.to_owned(), checked.stored_bytes)]);
-        }
-        let is_on_github = !indexed.gone && !indexed.is_set_aside();
-        let has_unknown = is_on_github && !checked.unknown.is_empty();
-        if has_unknown {
-            let (path, lock, now) = (mirror.path().to_owned(), Arc::clone(self.lock), self.clock.now());
-            let unknown = checked.unknown.clone();
-            blocking(move || {
-                lock.confirm()?;
-                Ok(Missing::note(&path, &unknown, now)?)
-            })
-            .await?;
-            let head = indexed.held.get(&kind).and_then(|held| held.head.clone());
-            proven.tasks.push(Task::LargeFiles(Due {
-                id,
-                full_name: indexed.full_name.clone(),
-                kind,
-                head: head.unwrap_or_default(),
-                is_new: true,
-                totals: totals.clone(),
-            }));
-        }
-        if mark.is_some_and(|mark| mark.is_whole && mark.totals == totals) && !has_unknown {
-            return Ok(());
-        }
-        let is_left_out = mark.is_some_and(|mark| mark.state == PartState::Disabled);
-        let is_missing = is_on_github && !is_left_out && !checked.missing.is_empty();
-        let is_owed = mark.is_some_and(|mark| mark.is_owed) || has_unknown || is_missing;
-        proven.parts.push(PartOutcome {
-            is_owed,
-            is_whole: true,
-            totals,
-            state: mark.map_or(PartState::Unchanged, |mark| mark.state),
-            ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())
-        });
-        Ok(())
     }
 
     /// Restores the newest snapshot; returns whether it came out right.

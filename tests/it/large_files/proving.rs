@@ -103,6 +103,27 @@ fn its_turn_of_verification_finds_them_too() {
 }
 
 #[test]
+fn what_was_never_fetched_and_went_with_its_repository_is_told_once() {
+    let world = World::new();
+    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.add("acme/other");
+    world.run_json(0);
+    forget_large_files(&world, "acme/site");
+    std::fs::remove_dir_all(world.sandbox.repositories().join("acme/site.git")).unwrap();
+    let later = chrono::Utc::now() + chrono::TimeDelta::weeks(13);
+    // The first notices that it is gone.
+    world.run_at(chrono::Utc::now(), &[]);
+    let summary = world.run_at(later, &[]);
+    let told: Vec<&str> = summary.failures.iter().map(|failure| failure.error.as_str()).collect();
+    assert_eq!(told, ["2 large files (12 B) are not backed up: the repository is not on GitHub any more"]);
+    assert_eq!(missing(&world, "acme/site").len(), 2);
+    let summary = world.run_at(later + chrono::TimeDelta::weeks(13), &[]);
+    assert_eq!(summary.failures, [], "{summary:#?}");
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("2 not on GitHub"), "{status}");
+}
+
+#[test]
 fn what_retention_gives_up_takes_its_large_files_along() {
     let (world, judge) = (World::new(), GitLfs::new());
     let editor = world.add("acme/site");

@@ -1,0 +1,106 @@
+//! What a verification has told of a mirror's large files: those that nobody has looked for yet are owed, or lost with their
+//! repository.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::kinds::Task;
+use super::large_files::{Due, STORED, STORED_BYTES};
+use super::mirror_step::blocking;
+use super::proof::{Proven, Prover};
+use crate::git::GitError;
+use crate::git::pointer::Pointer;
+use crate::large_files::check::Checked;
+use crate::large_files::missing::{Missing, Why};
+use crate::mirrors::MirrorKind;
+use crate::names::RepositoryId;
+use crate::outcome::{Failure, Kind, PartOutcome, PartState, Stage};
+use crate::store::{IndexedMirror, Mirror};
+use crate::text::{count, size};
+
+const GONE: &str = "the repository is not on GitHub any more";
+
+impl Prover<'_> {
+    /// Takes over what is known now of a mirror's large files.
+    pub(super) async fn take_checked(
+        &self,
+        (id, indexed): (RepositoryId, &IndexedMirror),
+        kind: MirrorKind,
+        mirror: &Mirror,
+        mut checked: Checked,
+        proven: &mut Proven,
+    ) -> Result<(), GitError> {
+        let mark = indexed.parts.get(kind, Kind::LargeFiles);
+        let is_on_github = !indexed.gone && !indexed.is_set_aside();
+        let unknown = std::mem::take(&mut checked.unknown);
+        if !unknown.is_empty() {
+            self.note_unknown(mirror.path(), unknown.clone(), is_on_github).await?;
+        }
+        let mut totals = checked.missing_counts();
+        if checked.stored > 0 {
+            totals.extend([(STORED.to_owned(), checked.stored), (STORED_BYTES.to_owned(), checked.stored_bytes)]);
+        }
+        let is_looked_for = is_on_github && !unknown.is_empty();
+        if is_looked_for {
+            let head = indexed.held.get(&kind).and_then(|held| held.head.clone());
+            proven.tasks.push(Task::LargeFiles(Due {
+                id,
+                full_name: indexed.full_name.clone(),
+                kind,
+                head: head.unwrap_or_default(),
+                is_new: true,
+                totals: totals.clone(),
+            }));
+        }
+        if mark.is_some_and(|mark| mark.is_whole && mark.totals == totals) && unknown.is_empty() {
+            return Ok(());
+        }
+        let is_left_out = mark.is_some_and(|mark| mark.state == PartState::Disabled);
+        let is_missing = is_on_github && !is_left_out && !checked.missing.is_empty();
+        let mut part = PartOutcome {
+            is_owed: mark.is_some_and(|mark| mark.is_owed) || is_looked_for || is_missing,
+            is_whole: true,
+            totals,
+            state: mark.map_or(PartState::Unchanged, |mark| mark.state),
+            ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())
+        };
+        if !is_on_github && !unknown.is_empty() {
+            part.state = PartState::Absent;
+            *part.totals.entry(Why::Absent.name().to_owned()).or_default() += unknown.len() as u64;
+            proven.failures.push(lost_with_it(&kind.name_of(&indexed.full_name), &unknown));
+        }
+        proven.parts.push(part);
+        Ok(())
+    }
+
+    /// Notes on the store that some files are missing, and for good if nobody can be asked for them.
+    async fn note_unknown(&self, mirror: &Path, unknown: Vec<Pointer>, is_on_github: bool) -> Result<(), GitError> {
+        let (path, lock, now) = (mirror.to_owned(), Arc::clone(self.lock), self.clock.now());
+        blocking(move || {
+            lock.confirm()?;
+            Missing::note(&path, &unknown, now)?;
+            if !is_on_github {
+                let mut missing = Missing::read(&path)?;
+                for pointer in unknown {
+                    missing.insert(pointer, Why::Absent, now, Some(GONE.to_owned()));
+                }
+                missing.write(&path)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Words that large files were never fetched, and can no longer be.
+fn lost_with_it(repository: &str, unknown: &[Pointer]) -> Failure {
+    let bytes = unknown.iter().map(|pointer| pointer.size_bytes).fold(0_u64, u64::saturating_add);
+    let (files, are) =
+        (count(unknown.len() as u64, "large file", "large files"), if unknown.len() == 1 { "is" } else { "are" });
+    Failure {
+        repository: repository.to_owned(),
+        stage: Stage::Verify,
+        error: format!("{files} ({}) {are} not backed up: {GONE}", size(bytes)),
+        hint: "look for a clone that still has them in lfs/objects; nothing else can bring them back".to_owned(),
+    }
+}
