@@ -24,7 +24,12 @@ pub fn attic(name: &FullName, id: RepositoryId) -> PathBuf {
 
 /// Returns the place of a damaged mirror that a repaired one has replaced.
 pub fn damaged(name: &FullName, id: RepositoryId, run_id: &RunId) -> PathBuf {
-    PathBuf::from(OWN_FOLDER).join("damaged").join(name.owner()).join(format!("{}-{id}-{run_id}", name.name()))
+    damaged_folder(name).join(format!("{}-{id}-{run_id}", name.name()))
+}
+
+/// Returns the folder of an owner's damaged mirrors.
+pub(super) fn damaged_folder(name: &FullName) -> PathBuf {
+    PathBuf::from(OWN_FOLDER).join("damaged").join(name.owner())
 }
 
 /// Returns where another tool's clone is set aside after it became a mirror: `clone` is its path below the root.

@@ -313,7 +313,7 @@ impl Store {
 }
 
 /// Moves the contents of large files to the mirror that takes another's place, with what is known of those that are missing.
-fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
+pub(super) fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
     let (objects, folder) = (from.join("lfs/objects"), to.join("lfs"));
     if metadata(&objects).map_err(GitError::io("examine", &objects))?.is_some() {
         fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;

@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::layout::{self, INCOMING, MOVING, REPLACING};
-use super::mirror::{Mirror, of_git};
+use super::mirror::{Mirror, move_large_files, of_git};
 use super::scan::{foreign_clone, names_in};
 use super::{Store, StoreError};
-use crate::disk::{TEMPORARY_PREFIX, sync_folder};
+use crate::disk::{TEMPORARY_PREFIX, metadata, sync_folder};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Thoroughness, verify};
 use crate::git::pointer::LfsOid;
 use crate::large_files::contents::Contents;
 use crate::large_files::missing::Missing;
 use crate::mirrors::MirrorKind;
-use crate::names::RepositoryId;
+use crate::names::{FullName, RepositoryId};
 
 /// Of so many large files leftovers are looked for.
 const LARGE_FILES_SWEPT_MAX: usize = 10_000;
@@ -195,10 +195,30 @@ impl Store {
                 let aside = free_name(&adopted, &format!("{id}{}", kind.suffix()))?;
                 put(&home.path, &aside)?;
             }
-            None => {}
+            None => self.bring_large_files(between, (id, &full_name), kind)?,
         }
         put(&between.path, &home.path)?;
         Ok(0)
+    }
+
+    /// Brings a new mirror the large files of the damaged one that was set aside for it, if they were not moved yet.
+    fn bring_large_files(
+        &self,
+        new: &Mirror,
+        (id, full_name): (RepositoryId, &FullName),
+        kind: MirrorKind,
+    ) -> Result<(), StoreError> {
+        let folder = self.root.join(layout::damaged_folder(full_name));
+        let begin = format!("{}-{id}-", full_name.name());
+        let is_its = |name: &String| name.starts_with(&begin) && name.ends_with(kind.suffix());
+        // Names end with the ids of runs, and those grow.
+        let Some(newest) = names_in(&folder)?.into_iter().filter(is_its).next_back() else { return Ok(()) };
+        let objects = new.path.join("lfs/objects");
+        if metadata(&objects).map_err(StoreError::io("examine", &objects))?.is_some() {
+            return Ok(());
+        }
+        let moved = move_large_files(&folder.join(newest), &new.path);
+        moved.map_err(|error| of_git(error, "move large files to", &new.path))
     }
 
     /// Takes mirrors that left their place before that of their code did back to it. Says whether there is any sense in going on.

@@ -103,6 +103,33 @@ fn its_turn_of_verification_finds_them_too() {
 }
 
 #[test]
+fn a_repair_that_is_killed_before_it_moved_them_finds_them_again() {
+    let (world, judge) = (World::new(), GitLfs::new());
+    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.run_json(0);
+    let (mirror, own) = (world.mirror("acme/site"), world.root.join(".ghbk"));
+    let id = crate::world::git(&mirror, &["config", "ghbk.id"]).trim().to_owned();
+    // As it was after the damaged mirror was set aside and the new one waits for its place.
+    let (aside, between) = (own.join("damaged/acme"), own.join("replacing"));
+    std::fs::create_dir_all(&aside).unwrap();
+    std::fs::create_dir_all(&between).unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").arg(&mirror).arg(between.join(format!("{id}.git"))).status();
+    assert!(copied.unwrap().success());
+    std::fs::remove_dir_all(between.join(format!("{id}.git/lfs"))).unwrap();
+    std::fs::rename(&mirror, aside.join(format!("site-{id}-20261127T120000.000Z.git"))).unwrap();
+    // The run that did it left no summary.
+    let runs = own.join("runs");
+    let record = std::fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let lines = std::fs::read_to_string(&record).unwrap();
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.contains(r#""kind":"summary""#)).collect();
+    std::fs::write(&record, lines.join("\n") + "\n").unwrap();
+    world.sandbox.clear_requests();
+    world.run_json(0);
+    assert_eq!(asked(&world).1, 0);
+    judge.assert_complete(&mirror);
+}
+
+#[test]
 fn what_was_never_fetched_and_went_with_its_repository_is_told_once() {
     let world = World::new();
     with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
