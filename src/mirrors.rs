@@ -21,38 +21,47 @@ pub enum MirrorKind {
     Wiki,
 }
 
+/// How a mirror is named.
+struct Names {
+    /// In records and messages.
+    label: &'static str,
+    /// What follows `OWNER/NAME` on the git server and in reports.
+    of_repository: &'static str,
+    /// What follows it on the store.
+    of_folder: &'static str,
+}
+
 impl MirrorKind {
     /// All that there are; the code comes first.
     pub const ALL: [Self; 2] = [Self::Code, Self::Wiki];
 
-    /// Returns its name in the records, and how the names of its folder and on the git server end.
-    const fn words(self) -> (&'static str, &'static str, &'static str) {
+    const fn names(self) -> &'static Names {
         match self {
-            Self::Code => ("code", "", ".git"),
-            Self::Wiki => ("wiki", ".wiki", ".wiki.git"),
+            Self::Code => &Names { label: "code", of_repository: "", of_folder: ".git" },
+            Self::Wiki => &Names { label: "wiki", of_repository: ".wiki", of_folder: ".wiki.git" },
         }
     }
 
     /// Returns its name in records and messages.
     pub const fn label(self) -> &'static str {
-        self.words().0
+        self.names().label
     }
 
     /// Returns the name in reports and on the git server: `OWNER/NAME`, `OWNER/NAME.wiki`.
     pub fn name_of(self, full_name: &FullName) -> String {
-        format!("{full_name}{}", self.words().1)
+        format!("{full_name}{}", self.names().of_repository)
     }
 
     /// Splits such a name into the repository's and which of its mirrors it is.
     pub fn split_name(name: &str) -> (&str, Self) {
         Self::beside_code()
-            .find_map(|kind| Some((name.strip_suffix(kind.words().1)?, kind)))
+            .find_map(|kind| Some((name.strip_suffix(kind.names().of_repository)?, kind)))
             .unwrap_or((name, Self::Code))
     }
 
     /// Returns how the folder's name ends.
     pub const fn suffix(self) -> &'static str {
-        self.words().2
+        self.names().of_folder
     }
 
     /// Splits the name of a folder into what is common to all mirrors of a repository and which of them it is; none if it is

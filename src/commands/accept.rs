@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::large_files::missing::Owed;
 use crate::outcome::Trigger;
-use crate::run::{Accepted, Request, Session};
+use crate::run::{Acceptance, Accepted, Request, Session};
 use crate::store::Index;
 use crate::text::{count, size};
 
@@ -39,20 +39,22 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
         large_files: false,
     };
     let (config, files) = (Arc::clone(&context.config), arguments.files);
-    let Accepted { accepted, left, refused, summary } = on_store(move || {
+    let acceptance = on_store(move || {
         Session::begin(config, request, Clock::system(), &CancellationToken::new())?.accept(id, &files)
     })
     .await?;
-    if let Some(refused) = refused {
-        let is_left = left.iter().any(|owed| owed.oid == refused);
-        let message = format!("{}: large file {refused} cannot be accepted; nothing is", mirror.full_name);
-        let hint = if is_left {
-            "only what GitHub says it does not have, or what is kept elsewhere, can be accepted"
-        } else {
-            "it is not missing, or is accepted already; without ids, `ghbk accept` takes all that can be"
-        };
-        return Err(Error::new(Exit::Usage, message, hint));
-    }
+    let Accepted { accepted, left, summary } = match acceptance {
+        Acceptance::Done(accepted) => accepted,
+        Acceptance::Refused { oid, is_missing } => {
+            let message = format!("{}: large file {oid} cannot be accepted; nothing was changed", mirror.full_name);
+            let hint = if is_missing {
+                "only files that GitHub does not have, or that are kept elsewhere, can be accepted"
+            } else {
+                "it is not missing; without ids, `ghbk accept` accepts all that it can"
+            };
+            return Err(Error::new(Exit::Usage, message, hint));
+        }
+    };
     let report = Report { repository: mirror.full_name.to_string(), accepted, left };
     if context.global.json {
         print_json(&report)?;
@@ -69,9 +71,9 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
 fn text(report: &Report) -> String {
     let Report { repository, accepted, left } = report;
     let mut out = match accepted.len() as u64 {
-        0 => format!("nothing to accept: no large file of {repository} is known to be gone\n"),
+        0 => format!("nothing to accept: no large file of {repository} is missing from GitHub\n"),
         number => format!(
-            "accepted: {} of {repository}; runs go on asking for them, and no longer warn\n",
+            "accepted: {} of {repository}; runs still ask for them, but no longer warn\n",
             count(number, "missing large file", "missing large files")
         ),
     };

@@ -29,7 +29,7 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     })
     .await?;
     let (id, full_name) = find(&index, names, &arguments.repository)?;
-    // Without their code, the others are of no repository.
+    // To forget a repository is to forget its wiki, too.
     let parts = if arguments.wiki { MirrorKind::Wiki.into() } else { MirrorSet::all() };
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);

@@ -20,10 +20,10 @@ pub enum DiskError {
     #[error("{} is a symbolic link, and nothing is written through one", .0.display())]
     Linked(PathBuf),
     /// A file read back from where it was written is not what was written.
-    #[error("{} is read back as something else than what was written", .0.display())]
+    #[error("{} does not read back as it was written", .0.display())]
     ReadBackDiffers(PathBuf),
     /// A thread that read or wrote files ended unexpectedly.
-    #[error("a thread on files panicked")]
+    #[error("a thread that handled files panicked")]
     Panicked,
 }
 

@@ -82,7 +82,7 @@ impl GitError {
 
     /// Returns whether this is a failure to read or write a path below a folder.
     pub(crate) fn is_below(&self, folder: &std::path::Path) -> bool {
-        matches!(self, Self::Disk(DiskError::Io { path, .. }) if path.starts_with(folder))
+        matches!(self, Self::Disk(error) if error.is_below(folder))
     }
 
     /// Returns the text of damage without saying that it is the mirror's.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
@@ -101,6 +102,20 @@ pub struct Action {
     pub(super) good_for: Option<Duration>,
 }
 
+/// What is shorter is no secret, and in too many words.
+const SECRET_MIN_CHARS: usize = 8;
+
+impl Action {
+    /// Returns what must not be told of it: the values of its headers and of what follows `?` in its address.
+    pub(super) fn secrets(&self) -> Vec<SecretString> {
+        let headers = self.headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
+        let query = self.href.query_pairs().map(|(_, value)| value.into_owned());
+        let raw = self.href.query().map(str::to_owned);
+        let secrets = headers.chain(query).chain(raw).filter(|secret| secret.len() >= SECRET_MIN_CHARS);
+        secrets.map(SecretString::from).collect()
+    }
+}
+
 impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = self.href.host_str().unwrap_or_default();
@@ -140,10 +155,10 @@ pub(super) fn parse(
 ) -> Result<HashMap<LfsOid, Granted>, String> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| printable(&error.to_string(), 200))?;
     if let Some(transfer) = answer.transfer.filter(|transfer| !transfer.is_empty() && transfer != "basic") {
-        return Err(format!("it wants the transfer {:?}, which was not offered", printable(&transfer, 80)));
+        return Err(format!("it chose the transfer {:?}, which was not offered", printable(&transfer, 80)));
     }
     if let Some(algorithm) = answer.hash_algo.filter(|algorithm| !algorithm.is_empty() && algorithm != "sha256") {
-        return Err(format!("it names large files by {:?} instead of sha256", printable(&algorithm, 80)));
+        return Err(format!("it identifies large files by {:?} instead of sha256", printable(&algorithm, 80)));
     }
     let mut granted = HashMap::new();
     for object in answer.objects {
@@ -180,13 +195,13 @@ impl Answered {
 
 impl RawAction {
     fn read(self, base: &Url, now: DateTime<Utc>) -> Result<Action, String> {
-        let href = base.join(&self.href).map_err(|error| format!("its address cannot be read: {error}"))?;
+        let href = base.join(&self.href).map_err(|error| format!("its address is invalid: {error}"))?;
         let mut headers = HeaderMap::new();
         for (name, value) in self.header {
             let name = HeaderName::try_from(name.as_str());
             let value = HeaderValue::try_from(value.as_str());
             let (Ok(name), Ok(mut value)) = (name, value) else {
-                return Err("its headers cannot be read".to_owned());
+                return Err("its headers are invalid".to_owned());
             };
             value.set_sensitive(true);
             headers.insert(name, value);

@@ -118,9 +118,9 @@ fn look_at(
         Ok(Some(_)) => Found::There,
         Ok(None) => Found::Nothing,
         Err(ContentError::Disk(error)) if !cancel.is_cancelled() => {
-            Found::Damaged(format!("large file {oid} cannot be read: {error}"))
+            Found::Damaged(format!("large file {oid}: {error}"))
         }
         Err(ContentError::Disk(error)) => return Err(error),
-        Err(_) => Found::Damaged(format!("large file {oid} has another content than its id says")),
+        Err(_) => Found::Damaged(format!("large file {oid} has the wrong content for its id")),
     })
 }

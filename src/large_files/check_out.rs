@@ -157,7 +157,7 @@ pub fn fill_in(folder: &Path, mirror: &Path) -> io::Result<CheckedOut> {
             let is_good = matches!(proven, Ok(Some(_))) || pointer.is_of_nothing();
             match proven {
                 Err(error) => checked_out.lost.push((pointer, error.to_string())),
-                Ok(None) if !is_good && !is_known => checked_out.lost.push((pointer, "it is not there".to_owned())),
+                Ok(None) if !is_good && !is_known => checked_out.lost.push((pointer, "it is missing".to_owned())),
                 Ok(_) => {}
             }
             if is_good && write(&contents, pointer, &path, metadata.mode() & 0o100 != 0)? {

@@ -18,18 +18,30 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Sorts what is lacking.
-    pub fn among(lacking: Vec<Pointer>, size_max: Option<ByteSize>, room_bytes: u64) -> Self {
+    /// Sorts what is lacking. What GitHub has said it does not have is asked for again, and needs no room until it comes.
+    pub fn among(
+        lacking: Vec<Pointer>,
+        size_max: Option<ByteSize>,
+        room_bytes: u64,
+        is_absent: impl Fn(&Pointer) -> bool,
+    ) -> Self {
         let is_too_large = |it: &Pointer| size_max.is_some_and(|max| it.size_bytes > max.as_u64());
-        let (too_large, mut wanted): (Vec<Pointer>, Vec<Pointer>) = lacking.into_iter().partition(is_too_large);
-        wanted.sort_unstable_by_key(|pointer| pointer.size_bytes);
-        let mut needed_bytes = 0_u64;
-        let first_without_room = wanted.iter().position(|pointer| {
-            needed_bytes = needed_bytes.saturating_add(pointer.size_bytes);
-            needed_bytes > room_bytes
-        });
-        let without_room = wanted.split_off(first_without_room.unwrap_or(wanted.len()));
-        Self { wanted, too_large, without_room, needed_bytes }
+        let (too_large, mut lacking): (Vec<Pointer>, Vec<Pointer>) = lacking.into_iter().partition(is_too_large);
+        lacking.sort_unstable_by_key(|pointer| pointer.size_bytes);
+        let mut choice = Self { too_large, ..Self::default() };
+        for pointer in lacking {
+            if is_absent(&pointer) {
+                choice.wanted.push(pointer);
+                continue;
+            }
+            let with_it = choice.needed_bytes.saturating_add(pointer.size_bytes);
+            if choice.without_room.is_empty() {
+                choice.needed_bytes = with_it;
+            }
+            let has_room = choice.without_room.is_empty() && with_it <= room_bytes;
+            (if has_room { &mut choice.wanted } else { &mut choice.without_room }).push(pointer);
+        }
+        choice
     }
 }
 
@@ -42,12 +54,17 @@ mod tests {
     fn what_has_no_room_and_what_is_left_out_keep_no_other_away() {
         let pointer = |size_bytes: u64| Pointer { oid: LfsOid::new([7; 32]), size_bytes };
         let lacking = [7, u64::MAX, 1, 60, 3, 200].map(pointer).to_vec();
-        let chosen = Choice::among(lacking.clone(), Some(ByteSize(100)), 12);
+        let chosen = Choice::among(lacking.clone(), Some(ByteSize(100)), 11, |_| false);
         assert_eq!(chosen.wanted, [1, 3, 7].map(pointer));
         assert_eq!(chosen.without_room, [60].map(pointer));
         assert_eq!(chosen.too_large, [u64::MAX, 200].map(pointer));
         assert_eq!(chosen.needed_bytes, 71);
-        let all = Choice::among(lacking, None, u64::MAX);
+        // One byte less, and the last has none.
+        assert_eq!(Choice::among(lacking.clone(), Some(ByteSize(100)), 10, |_| false).wanted, [1, 3].map(pointer));
+        let all = Choice::among(lacking.clone(), None, u64::MAX, |_| false);
         assert_eq!((all.wanted.len(), all.without_room.len()), (6, 0));
+        let absent = Choice::among(lacking, None, 4, |it| it.size_bytes > 50);
+        assert_eq!(absent.wanted, [1, 3, 60, 200, u64::MAX].map(pointer));
+        assert_eq!(absent.without_room, [7].map(pointer));
     }
 }

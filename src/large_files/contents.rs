@@ -38,10 +38,10 @@ pub enum ContentError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// It is not what the pointer says.
-    #[error("its content is not what its id says")]
+    #[error("its content does not match its id")]
     WrongHash,
     /// More came than the pointer says.
-    #[error("more came than the {0} bytes that its pointer says")]
+    #[error("the server sent more than the {0} bytes that its pointer gives")]
     TooLong(u64),
 }
 

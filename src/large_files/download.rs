@@ -42,9 +42,9 @@ impl Fetcher {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let contents = order.contents.clone();
         // It outlives a download that is cut off by the time of one write.
-        let held = Arc::clone(&self.held);
+        let kept_alive = Arc::clone(&self.kept_alive);
         let writer = tokio::task::spawn_blocking(move || {
-            let _held = held;
+            let _kept_alive = kept_alive;
             write(&contents, pointer, pieces)
         });
         let mut came_bytes = 0;
@@ -92,11 +92,15 @@ impl Fetcher {
             .remove(&pointer.oid);
         match granted {
             Some(Granted::Actions { transfer, .. }) => Ok(*transfer),
-            Some(Granted::Refused { code: 404 | 410, said }) => {
-                Err(LfsError::NotFound { status: StatusCode::NOT_FOUND, said })
+            Some(Granted::Refused { code, said }) if matches!(code, 404 | 410 | 422) => {
+                let status = StatusCode::from_u16(code).unwrap_or(StatusCode::NOT_FOUND);
+                Err(LfsError::NotFound { status, is_lfs: true, said })
+            }
+            Some(Granted::Refused { code: 403, said }) => {
+                Err(LfsError::Forbidden { status: StatusCode::FORBIDDEN, said })
             }
             Some(Granted::Refused { said, .. }) => Err(LfsError::Protocol(said)),
-            _ => Err(LfsError::Protocol("it says nothing of a file that it was asked for".to_owned())),
+            _ => Err(LfsError::Protocol("it left out a requested file".to_owned())),
         }
     }
 

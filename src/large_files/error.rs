@@ -1,12 +1,14 @@
 //! What can go wrong between a server of large files and the store, and what to do about it.
 
 use reqwest::StatusCode;
+use secrecy::SecretString;
 
 use super::contents::ContentError;
 use crate::disk::DiskError;
 use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 use crate::network::{Failure, Trouble, Unread};
+use crate::text::redact;
 
 /// Says why large files cannot be fetched or sent.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +17,7 @@ pub enum LfsError {
     #[error("the LFS server does not accept the token (401)")]
     Unauthorized,
     /// The token may not read, or write, large files there.
-    #[error("the LFS server refuses access ({}){}", status.as_u16(), words(said))]
+    #[error("the LFS server denies access ({}){}", status.as_u16(), words(said))]
     Forbidden {
         /// 403; or 401 of an address that got no token.
         status: StatusCode,
@@ -27,6 +29,8 @@ pub enum LfsError {
     NotFound {
         /// 404 or 410.
         status: StatusCode,
+        /// Whether it speaks as a server of large files, and not as whatever else may be at this address.
+        is_lfs: bool,
         /// What the server said.
         said: String,
     },
@@ -34,7 +38,7 @@ pub enum LfsError {
     #[error("the owner's LFS quota is used up{}", words(.0))]
     OverQuota(String),
     /// The request was too large.
-    #[error("the LFS server takes no request of this size (413)")]
+    #[error("the LFS server refuses a request of this size (413)")]
     TooMany,
     /// The server refused for being asked too fast.
     #[error("the LFS server{} ({status})", refusal_words(*status))]
@@ -59,10 +63,10 @@ pub enum LfsError {
         said: String,
     },
     /// A redirect to another host, which must not see the token.
-    #[error("the LFS server redirects to another host ({0}), which does not get the token")]
+    #[error("the LFS server redirects to another host ({0}), which must not receive the token")]
     RedirectedElsewhere(String),
     /// An address that nothing is fetched from.
-    #[error("the LFS server names an address that ghbk does not fetch from: {0}")]
+    #[error("the LFS server gave an address that ghbk refuses: {0}")]
     Address(String),
     /// The connection failed, stalled or ended early.
     #[error("the connection to the LFS server failed: {0}")]
@@ -71,7 +75,7 @@ pub enum LfsError {
     #[error("the connection to the LFS server failed: {0}")]
     Unreachable(Failure),
     /// The server spoke something else than LFS.
-    #[error("the answer is not that of an LFS server: {0}")]
+    #[error("unexpected answer from the LFS server: {0}")]
     Protocol(String),
     /// What came is not what the pointer says, or cannot be stored.
     #[error(transparent)]
@@ -134,40 +138,49 @@ impl LfsError {
     /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "renew the token; it needs to read contents",
+            Self::Unauthorized => "renew the token; it needs read access to contents",
+            Self::Forbidden { status, .. } if *status == StatusCode::UNAUTHORIZED => {
+                "this server wants a login, and ghbk sends the token to GitHub only: remove it from large_files.servers, or accept the files"
+            }
             Self::Forbidden { .. } => {
                 "give the token access to the repository's contents, or exclude it in large_files.exclude"
             }
             Self::NotFound { .. } => {
-                "if that is wrong, check that Git LFS is enabled for the repository; whoever has the file can push it again with `git lfs push --all`"
+                "check that Git LFS is enabled for the repository; anyone who still has the file can push it with `git lfs push --all`"
             }
             Self::OverQuota(_) => {
-                "GitHub gives a quota for each month; raise the owner's budget for Git LFS, or wait: the next run asks again"
+                "the quota is monthly: raise the owner's budget for Git LFS, or wait; the next run tries again"
             }
             Self::RateLimited { .. } | Self::LimitExhausted(_) => {
-                "the next run goes on; whatever else uses the same token shares its limit"
+                "the next run continues; other programs that use the same token share its limit"
             }
             Self::Unreachable(failure) => failure.hint(),
-            Self::Content(ContentError::Disk(DiskError::Io { source, .. }))
-                if matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) =>
-            {
-                "make room on the store"
-            }
+            Self::Content(ContentError::Disk(error)) if error.is_full() => "free space on the store",
             Self::Content(ContentError::Disk(_)) => "check the store; the next run tries again",
             Self::Content(_) | Self::Protocol(_) | Self::Address(_) | Self::RedirectedElsewhere(_) => {
-                "if it fails in the next run, too, ask whoever runs the LFS server"
+                "if it persists, contact the operator of the LFS server"
             }
             Self::TooMany | Self::Status { .. } | Self::Connection(_) => "the next run tries again",
             Self::Credentials(error) => error.hint(),
-            Self::Cancelled => "the next run goes on",
+            Self::Cancelled => "the next run continues",
             Self::Task(_) => "please report this",
         }
     }
 
+    /// Takes secrets out of what the server said.
+    pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
+        if let Self::Forbidden { said, .. }
+        | Self::NotFound { said, .. }
+        | Self::Status { said, .. }
+        | Self::OverQuota(said) = &mut self
+        {
+            *said = secrets.iter().fold(said.clone(), |said, secret| redact(&said, secret));
+        }
+        self
+    }
+
     /// Says whether the store takes nothing more.
     pub(crate) fn is_store_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Content(ContentError::Disk(DiskError::Io { source, .. }))
-            if matches!(source.kind(), StorageFull | QuotaExceeded))
+        matches!(self, Self::Content(ContentError::Disk(error)) if error.is_full())
     }
 }

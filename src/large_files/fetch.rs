@@ -37,7 +37,7 @@ const OTHER_SIZES_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Fetcher {
     pub(super) server: LfsServer,
-    pub(super) held: Arc<dyn Any + Send + Sync>,
+    pub(super) kept_alive: Arc<dyn Any + Send + Sync>,
     pub(super) retries: u32,
     at_once: usize,
     small: Semaphore,
@@ -56,6 +56,8 @@ type Place = Arc<tokio::sync::Mutex<Option<PathBuf>>>;
 pub struct Order<'a> {
     /// Where the batch API is.
     pub endpoint: &'a Url,
+    /// Whether the repository's refs came in this run: that it is there is known then.
+    pub refs_came: bool,
     /// Whose quota it counts against.
     pub owner: &'a str,
     /// Where it goes.
@@ -99,27 +101,39 @@ impl Brought {
     }
 
     /// Words why the answer to a batch costs each of its files.
-    fn for_all(error: &LfsError) -> Self {
+    fn for_all(error: &LfsError, order: &Order<'_>) -> Self {
         let why = match error {
+            // Some servers answer so if they have none of a batch. It may as well be the repository that is gone, or the server.
+            LfsError::NotFound { is_lfs, .. } if !is_lfs || !order.refs_came => Why::Failed,
+            error => Self::why(error),
+        };
+        Self::not(why, error)
+    }
+
+    /// Words why one file did not come.
+    fn for_one(error: &LfsError) -> Self {
+        Self::not(Self::why(error), error)
+    }
+
+    fn why(error: &LfsError) -> Why {
+        match error {
             LfsError::Forbidden { .. } | LfsError::Unauthorized => Why::Forbidden,
             LfsError::OverQuota(_) => Why::OverQuota,
-            // Some servers say so of a batch of which they have nothing. The repository itself is there, its refs came.
             LfsError::NotFound { .. } => Why::Absent,
             LfsError::Cancelled | LfsError::LimitExhausted(_) | LfsError::RateLimited { .. } => Why::Postponed,
             _ => Why::Failed,
-        };
-        Self::not(why, error)
+        }
     }
 
     /// Words what a server says of one file.
     fn refused(code: u16, said: &str) -> Self {
         let (why, hint) = match code {
             // 422: it has the content, and the pointer a size that is not the content's; such a pointer leads nowhere.
-            404 | 410 | 422 => (Why::Absent, "whoever has the file can push it again with `git lfs push --all`"),
-            403 => (Why::Forbidden, "give the token access to the repository's contents"),
-            _ => (Why::Failed, "the next run asks again"),
+            404 | 410 | 422 => (Why::Absent, "anyone who still has the file can push it with `git lfs push --all`"),
+            403 => (Why::Forbidden, "give the token read access to the repository's contents"),
+            _ => (Why::Failed, "the next run tries again"),
         };
-        let said = if said.is_empty() { format!("the server says {code}") } else { format!("{said} ({code})") };
+        let said = if said.is_empty() { format!("the server answered {code}") } else { format!("{said} ({code})") };
         Self::Not { why, said, is_transient: code == 429 || code >= 500, hint }
     }
 }
@@ -127,11 +141,11 @@ impl Brought {
 impl Fetcher {
     /// Prepares for a run that downloads `at_once` files at the same time.
     ///
-    /// `held` is kept as long as anything is being written, such as the lock of the store.
-    pub fn new(server: LfsServer, retries: u32, at_once: usize, held: Arc<dyn Any + Send + Sync>) -> Self {
+    /// `kept_alive` is kept as long as anything is being written, such as the lock of the store.
+    pub fn new(server: LfsServer, retries: u32, at_once: usize, kept_alive: Arc<dyn Any + Send + Sync>) -> Self {
         Self {
             server,
-            held,
+            kept_alive,
             retries,
             at_once,
             small: Semaphore::new(at_once),
@@ -225,7 +239,7 @@ impl Fetcher {
                         let mut owners = self.over_quota.lock().unwrap_or_else(PoisonError::into_inner);
                         owners.insert(order.owner.to_owned(), said.clone());
                     }
-                    answered.extend(batch.into_iter().map(|pointer| (pointer, Err(Brought::for_all(&error)))));
+                    answered.extend(batch.into_iter().map(|pointer| (pointer, Err(Brought::for_all(&error, order)))));
                 }
                 Ok(mut granted) => answered.extend(batch.into_iter().map(|pointer| {
                     let action = match granted.remove(&pointer.oid) {
@@ -233,12 +247,11 @@ impl Fetcher {
                         Some(Granted::Refused { code, said }) => Err(Brought::refused(code, &said)),
                         Some(Granted::Nothing) => {
                             let error =
-                                LfsError::Protocol("it says of a file neither where it is nor why not".to_owned());
+                                LfsError::Protocol("it gave neither an address nor an error for a file".to_owned());
                             Err(Brought::not(Why::Failed, &error))
                         }
                         None => {
-                            let error =
-                                LfsError::Protocol("it says nothing of a file that it was asked for".to_owned());
+                            let error = LfsError::Protocol("it left out a requested file".to_owned());
                             Err(Brought::not(Why::Failed, &error))
                         }
                     };
@@ -292,7 +305,7 @@ impl Fetcher {
             if error.is_store_full() {
                 self.is_store_full.store(true, Ordering::Relaxed);
             }
-            Brought::for_all(&error)
+            Brought::for_one(&error)
         })
     }
 
@@ -308,7 +321,9 @@ impl Fetcher {
                     Ok(false) => {}
                     Ok(true) => return Ok(true),
                     // The verification of that mirror tells of it.
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "cannot be linked; it is downloaded"),
+                    Err(error) => {
+                        tracing::warn!(path = %path.display(), %error, "cannot be linked; downloading it instead");
+                    }
                 }
             }
             Ok(false)

@@ -121,7 +121,7 @@ impl Missing {
             Err(DiskError::Io { source, .. })
                 if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
             {
-                tracing::warn!(path = %path.display(), "is not what ghbk wrote, and is set aside: {source}");
+                tracing::warn!(path = %path.display(), "not written by ghbk; moved aside: {source}");
                 let aside = path.with_extension("jsonl.bad");
                 std::fs::rename(&path, &aside).map_err(DiskError::io("move", &path))?;
                 Ok(Self::default())
@@ -266,9 +266,9 @@ impl Missing {
         self.files.retain(|oid, _| is_needed(oid));
     }
 
-    /// Says whether a file can be accepted and is not yet.
+    /// Says whether a file is missing and can be accepted, or was.
     pub fn can_accept(&self, oid: &LfsOid) -> bool {
-        self.get(oid).is_some_and(|owed| owed.why.can_be_accepted() && !owed.is_accepted)
+        self.get(oid).is_some_and(|owed| owed.why.can_be_accepted())
     }
 
     /// Accepts that large files are not there, where that is GitHub's last word; returns how many are accepted now that were

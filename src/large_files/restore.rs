@@ -61,9 +61,9 @@ pub fn restore(
                 }
                 Ok(false) => match missing.get(&pointer.oid) {
                     Some(owed) => restored.missing.push(owed.clone()),
-                    None => restored.lost.push((pointer, "it is not there".to_owned())),
+                    None => restored.lost.push((pointer, "it is missing".to_owned())),
                 },
-                Err(ContentError::Disk(error)) if !is_below(&error, mirror) => return Err(error),
+                Err(ContentError::Disk(error)) if !error.is_below(mirror) => return Err(error),
                 Err(error) => restored.lost.push((pointer, error.to_string())),
             }
         }
@@ -73,8 +73,4 @@ pub fn restore(
     restored.missing.sort_unstable_by_key(|owed| owed.oid);
     restored.lost.sort_unstable();
     Ok(restored)
-}
-
-fn is_below(error: &DiskError, folder: &Path) -> bool {
-    matches!(error, DiskError::Io { path, .. } if path.starts_with(folder))
 }

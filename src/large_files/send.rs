@@ -65,9 +65,9 @@ pub(crate) async fn send(
                 Some(Granted::Actions { transfer, verify }) => to_send.push((*pointer, transfer, verify)),
                 Some(Granted::Nothing) => sent.already += 1,
                 Some(Granted::Refused { code, said }) => {
-                    return Err(LfsError::Protocol(format!("large file {} is refused ({code}): {said}", pointer.oid)));
+                    return Err(LfsError::Protocol(format!("it refuses large file {} ({code}): {said}", pointer.oid)));
                 }
-                None => return Err(LfsError::Protocol(format!("it says nothing of large file {}", pointer.oid))),
+                None => return Err(LfsError::Protocol(format!("it left out large file {}", pointer.oid))),
             }
         }
         let contents = &contents;

@@ -139,11 +139,12 @@ impl LfsServer {
                 }
                 StatusCode::OK => return Ok(Arriving { from: 0, response }),
                 StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT if from > 0 => {
-                    return Err(LfsError::Protocol(format!("asked to go on at byte {from}, it does not")));
+                    return Err(LfsError::Protocol(format!("it did not resume at byte {from}")));
                 }
                 _ => {
-                    let status = accept(response, None).await?.status();
-                    return Err(LfsError::Protocol(format!("{status}, where the content should be")));
+                    let status =
+                        accept(response, None).await.map_err(|error| error.without(&action.secrets()))?.status();
+                    return Err(LfsError::Protocol(format!("{status} instead of the content")));
                 }
             }
         }
@@ -212,7 +213,7 @@ fn check_address(url: &Url, server: &Url) -> Result<(), LfsError> {
         Some(url::Host::Domain(_)) => return Ok(()),
         None => return refused("no host"),
     };
-    if is_inside(address) { refused("an address inside of a network") } else { Ok(()) }
+    if is_inside(address) { refused("an address inside a private network") } else { Ok(()) }
 }
 
 fn is_inside(address: IpAddr) -> bool {
@@ -251,7 +252,11 @@ async fn accept(response: Response, token: Option<&SecretString>) -> Result<Resp
     Err(match status {
         StatusCode::UNAUTHORIZED if token.is_some() => LfsError::Unauthorized,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LfsError::Forbidden { status, said },
-        StatusCode::NOT_FOUND | StatusCode::GONE => LfsError::NotFound { status, said },
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let is_lfs = content_type.is_some_and(|given| given.starts_with(MEDIA_TYPE));
+            LfsError::NotFound { status, is_lfs, said }
+        }
         StatusCode::PAYLOAD_TOO_LARGE => LfsError::TooMany,
         status => LfsError::Status { status, said },
     })
@@ -260,7 +265,7 @@ async fn accept(response: Response, token: Option<&SecretString>) -> Result<Resp
 /// Returns the server's own words: the message of an answer in JSON.
 fn said(body: &str) -> String {
     if is_web_page(body) {
-        return "it answered with a web page".to_owned();
+        return "a web page".to_owned();
     }
     let message = serde_json::from_str::<serde_json::Value>(body).ok();
     let message = message.as_ref().and_then(|body| body.get("message")?.as_str());

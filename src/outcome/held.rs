@@ -103,3 +103,66 @@ pub mod in_index {
         all_from_fields(fields)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Outcome {
+        #[serde(flatten, with = "in_outcome")]
+        held: PerMirror<Held>,
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Indexed {
+        #[serde(flatten, with = "in_index")]
+        held: PerMirror<Held>,
+    }
+
+    fn heads(held: &PerMirror<Held>) -> Vec<(&'static str, Option<&str>, bool)> {
+        held.iter().map(|(kind, held)| (kind.label(), held.head.as_deref(), held.packs.is_some())).collect()
+    }
+
+    /// As every version of ghbk has written them, and as this one does.
+    #[test]
+    fn an_index_is_read_and_written_as_ever() {
+        let packs = json!(["0123456789abcdef0123456789abcdef01234567 100 200"]);
+        let main = "ref: refs/heads/main";
+        for (text, expected) in [
+            (json!({"head": null, "wiki_head": null}), vec![("code", None, false)]),
+            (json!({"head": main, "wiki_head": null}), vec![("code", Some(main), false)]),
+            (
+                json!({"head": main, "wiki_head": "", "packs": packs}),
+                vec![("code", Some(main), true), ("wiki", None, false)],
+            ),
+            (json!({"head": null, "wiki_head": null, "packs": packs}), vec![("code", None, true)]),
+            (
+                json!({"head": null, "wiki_head": main, "wiki_packs": packs, "wiki_only": true}),
+                vec![("wiki", Some(main), true)],
+            ),
+        ] {
+            let read: Indexed = serde_json::from_value(text.clone()).unwrap();
+            assert_eq!(heads(&read.held), expected, "{text}");
+            assert_eq!(serde_json::to_value(read).unwrap(), text);
+        }
+        let others = json!({"head": main, "later_head": main, "wiki_only": false, "something": {"else": 7}});
+        assert_eq!(heads(&serde_json::from_value::<Indexed>(others).unwrap().held), [("code", Some(main), false)]);
+    }
+
+    #[test]
+    fn an_outcome_has_the_mirrors_whose_head_it_gives() {
+        let main = "ref: refs/heads/main";
+        for (text, expected) in [
+            (json!({}), vec![]),
+            (json!({"head": main}), vec![("code", Some(main), false)]),
+            (json!({"wiki_head": ""}), vec![("wiki", None, false)]),
+        ] {
+            let read: Outcome = serde_json::from_value(text.clone()).unwrap();
+            assert_eq!(heads(&read.held), expected, "{text}");
+            assert_eq!(serde_json::to_value(read).unwrap(), text);
+        }
+        assert!(serde_json::from_value::<Outcome>(json!({"head": 7})).is_err());
+    }
+}

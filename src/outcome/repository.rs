@@ -1,7 +1,7 @@
 //! What came of one repository.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::held::Held;
 use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
@@ -122,7 +122,7 @@ pub struct Outcome {
     #[serde(flatten, with = "super::held::in_outcome")]
     pub held: PerMirror<Held>,
     /// The mirrors of which all pointers to large files are known, because all of their objects were looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_mirrors")]
     pub pointers_known: Vec<MirrorKind>,
     /// When it was over.
     pub finished_at: DateTime<Utc>,
@@ -173,7 +173,7 @@ impl Outcome {
         }
     }
 
-    /// Returns which mirrors of it are there.
+    /// Returns which mirrors of it are there and equal GitHub.
     pub fn mirrors(&self) -> MirrorSet {
         MirrorSet::keys(&self.held)
     }
@@ -182,6 +182,12 @@ impl Outcome {
     pub fn is_complete(&self) -> bool {
         !matches!(self.state, State::Failed | State::Unknown) && !self.is_cut_off
     }
+}
+
+/// Leaves out mirrors that only a later version of ghbk knows.
+fn known_mirrors<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<MirrorKind>, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    Ok(MirrorKind::ALL.into_iter().filter(|kind| names.iter().any(|name| name == kind.label())).collect())
 }
 
 /// Says where a clone lay that became a mirror, and where it was set aside; both below the root.

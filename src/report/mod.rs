@@ -95,8 +95,8 @@ pub(crate) mod samples {
                 Failure {
                     repository: "acme/site.wiki".to_owned(),
                     stage: Stage::Publish,
-                    error: "write /mnt/efs/acme/site.wiki.git/packed-refs: Input/output error".to_owned(),
-                    hint: "check the disk, its permissions and the mount".to_owned(),
+                    error: "cannot write /mnt/efs/acme/site.wiki.git/packed-refs: Input/output error".to_owned(),
+                    hint: "check its file system and the mount".to_owned(),
                 },
                 Failure {
                     repository: "acme/left".to_owned(),

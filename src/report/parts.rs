@@ -23,7 +23,7 @@ fn large_files(sums: &PartSums) -> Vec<String> {
     let mut words = Vec::new();
     for (name, bytes, verb) in [
         ("downloaded", "downloaded_bytes", "fetched"),
-        ("linked", "linked_bytes", "had already in another mirror"),
+        ("linked", "linked_bytes", "linked from another mirror"),
         ("adopted", "adopted_bytes", "taken over"),
     ] {
         let number = of(&sums.counts, name);
@@ -52,13 +52,13 @@ pub(super) fn missing(totals: &PartCounts) -> Vec<String> {
     let mut words = Vec::new();
     for (name, what) in [
         ("failed", "could not be fetched"),
-        ("over_quota", "to come, over the quota"),
-        ("forbidden", "may not be read"),
+        ("over_quota", "not fetched (over the quota)"),
+        ("forbidden", "not readable"),
         ("absent", "not on GitHub"),
         ("elsewhere", "kept elsewhere"),
-        ("postponed", "left to the next run"),
-        ("too_large", "left out as too large"),
-        ("unknown", "missing for a reason of a later version"),
+        ("postponed", "left for the next run"),
+        ("too_large", "left out (too large)"),
+        ("unknown", "missing (reason written by a later version)"),
     ] {
         if let Some(number) = totals.get(name).filter(|number| **number > 0) {
             words.push(format!("{number} {what}"));

@@ -182,7 +182,7 @@ mod tests {
             not_verified: None,
         };
         let error = "write /var/tmp/ghbk-scratch-1/x.idx: No space left on device".to_owned();
-        let not_verified = Some(NotVerified { error, hint: "free space on that disk".to_owned() });
+        let not_verified = Some(NotVerified { error, hint: "free space on its file system".to_owned() });
         let all = [
             verified(1, "acme/api", false, vec![]),
             verified(2, "acme/site.wiki", false, damage.clone()),

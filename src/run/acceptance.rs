@@ -11,15 +11,27 @@ use crate::names::RepositoryId;
 use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary};
 use crate::store::{Record, StoreError};
 
-/// Tells what came of accepting.
+/// What came of accepting.
+#[derive(Debug)]
+pub enum Acceptance {
+    /// Some are accepted, or were before.
+    Done(Accepted),
+    /// One cannot be accepted, so none is.
+    Refused {
+        /// That one.
+        oid: LfsOid,
+        /// Whether it is missing at all.
+        is_missing: bool,
+    },
+}
+
+/// Tells which large files are accepted.
 #[derive(Debug)]
 pub struct Accepted {
     /// What is accepted now and was not before.
     pub accepted: Vec<Owed>,
     /// What is missing and not accepted.
     pub left: Vec<Owed>,
-    /// The first that cannot be accepted; then nothing is.
-    pub refused: Option<LfsOid>,
     /// How the run ended.
     pub summary: Box<RunSummary>,
 }
@@ -29,7 +41,7 @@ impl Session {
     ///
     /// # Errors
     /// [`StoreError`] if the mirror cannot be read or written, or the record cannot be written.
-    pub fn accept(mut self, id: RepositoryId, named: &[LfsOid]) -> Result<Accepted, StoreError> {
+    pub fn accept(mut self, id: RepositoryId, named: &[LfsOid]) -> Result<Acceptance, StoreError> {
         let tally = std::mem::take(&mut self.tally);
         let (mut accepted, mut left) = (Vec::new(), Vec::new());
         let known = self.index.mirrors.get(&id).cloned();
@@ -41,8 +53,12 @@ impl Session {
             lists.push((mirror, kind, missing));
         }
         let can_accept = |oid: &&LfsOid| lists.iter().any(|(_, _, missing)| missing.can_accept(oid));
-        let refused = named.iter().find(|oid| !can_accept(oid)).copied();
-        let is_meant = |owed: &Owed| refused.is_none() && (named.is_empty() || named.contains(&owed.oid));
+        if let Some(refused) = named.iter().find(|oid| !can_accept(oid)) {
+            let is_missing = lists.iter().any(|(_, _, missing)| missing.get(refused).is_some());
+            self.ledger.discard()?;
+            return Ok(Acceptance::Refused { oid: *refused, is_missing });
+        }
+        let is_meant = |owed: &Owed| named.is_empty() || named.contains(&owed.oid);
         for (mirror, kind, mut missing) in lists {
             let before: Vec<Owed> = missing.iter().filter(|owed| !owed.is_accepted).cloned().collect();
             let is_changed = missing.accept(is_meant) > 0;
@@ -60,7 +76,7 @@ impl Session {
             self.index.record_part(&part);
         }
         let summary = Box::new(self.close(tally, RunEnd::Finished)?);
-        Ok(Accepted { accepted, left, refused, summary })
+        Ok(Acceptance::Done(Accepted { accepted, left, summary }))
     }
 
     /// Describes how the large files of a mirror stand now.

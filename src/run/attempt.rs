@@ -1,4 +1,4 @@
-//! One attempt at a part: what GitHub and the store say of it, compared; what is new is downloaded.
+//! One attempt at a mirror: what GitHub and the store say of it, compared; what is new is downloaded.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::git::wire::advertisement::Advertisement;
 use crate::git::wire::transfer::Transfer;
 use crate::git::{GitError, WireError, temporary_folder};
 use crate::mirrors::MirrorKind;
+use crate::outcome::Held;
 use crate::store::{Look, Mirror, Store};
 
 /// The outcome of asking and downloading.
@@ -80,8 +81,8 @@ impl Worker {
             // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
             let stored = stored?;
             match advertised {
-                Err(WireError::NotFound) if step.kind == MirrorKind::Wiki => {
-                    return self.gone_wiki(step, mirror, stored, cancel).await;
+                Err(WireError::NotFound) if step.kind != MirrorKind::Code => {
+                    return self.gone_companion(step, mirror, stored, cancel).await;
                 }
                 advertised => (advertised?, stored),
             }
@@ -153,8 +154,8 @@ impl Worker {
         Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
     }
 
-    /// Looks at the mirror of a wiki that GitHub no longer has.
-    pub(super) async fn gone_wiki(
+    /// Looks at a mirror beside that of the code which GitHub no longer has.
+    pub(super) async fn gone_companion(
         &self,
         step: &MirrorStep<'_>,
         mirror: &Mirror,
@@ -199,7 +200,7 @@ impl Worker {
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
         let id = step.id;
-        let (store, held, name) = (self.store.clone(), Arc::clone(&self.lock), step.name());
+        let (store, held_lock, name) = (self.store.clone(), Arc::clone(&self.lock), step.name());
         let (verified, packs) = blocking(move || {
             // Two that were swapped by hand would get each other's history.
             if mirror.identity()?.is_some_and(|(owner, _)| owner != id) {
@@ -207,7 +208,7 @@ impl Worker {
             }
             let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
             store.refuse_links_on_the_way(&mirror.path().join("config"))?;
-            held.confirm()?;
+            held_lock.confirm()?;
             // Mirrors of older versions of ghbk come by here once.
             if verified.damage.is_empty()
                 && let Err(error) = mirror.refuse_pushes()
@@ -238,21 +239,22 @@ pub(super) fn read_stored(
     mirror: Mirror,
 ) -> impl FnOnce() -> Result<Option<Stored>, GitError> + Send + use<> {
     let (id, store) = (step.id, store.clone());
-    let known_head = step.known_head().filter(|_| !step.is_unconfirmed).map(str::to_owned);
-    let known_packs = step.known_packs().cloned();
+    let known = step.held.filter(|held| !step.is_unconfirmed && (held.head.is_some() || held.packs.is_some())).cloned();
     move || {
         // Most that the index does not know are not there.
-        if known_head.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {
+        if known.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {
             return Ok(None);
         }
         let refs = mirror.refs();
         if matches!(refs, Ok(None)) {
             return Ok(None);
         }
-        if let Some(head) = known_head {
+        if let Some(Held { head, packs }) = known {
             let Some(refs) = refs? else { return Ok(None) };
-            let look = known_packs.map(|packs| mirror.look(&packs, &head)).transpose()?;
-            return Ok(Some(Stored { refs, head: Some(head), look }));
+            // A lost HEAD is nothing that the index knows.
+            let head = head.map_or_else(|| mirror.head(), |head| Ok(Some(head)))?;
+            let look = packs.map(|packs| mirror.look(&packs, head.as_deref().unwrap_or_default())).transpose()?;
+            return Ok(Some(Stored { refs, head, look }));
         }
         // Only a mirror that the index does not know can belong to somebody else.
         let identity = mirror.identity()?;

@@ -16,9 +16,9 @@ use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 use crate::outcome::{Failure, Kind, PartOutcome, PartState, Stage};
 use crate::store::{IndexedMirror, Mirror};
-use crate::text::{count, size};
+use crate::text::count;
 
-const GONE: &str = "the repository is not on GitHub any more";
+const GONE: &str = "the repository is no longer on GitHub";
 
 impl Prover<'_> {
     /// Takes over what is known now of a mirror's large files.
@@ -32,9 +32,15 @@ impl Prover<'_> {
     ) -> Result<(), GitError> {
         let mark = indexed.parts.get(kind, Kind::LargeFiles);
         let is_on_github = !indexed.gone && !indexed.is_set_aside();
+        // Where all pointers were known, a content that is not there is damage, and stays that.
+        let was_searched = mark.is_some_and(|mark| mark.is_whole);
         let unknown = std::mem::take(&mut checked.unknown);
-        if !unknown.is_empty() {
+        let is_lost = !is_on_github && !was_searched && !unknown.is_empty();
+        if is_lost || (is_on_github && !unknown.is_empty()) {
             self.note_unknown(mirror.path(), unknown.clone(), is_on_github).await?;
+        }
+        if is_lost {
+            *checked.missing.entry(Why::Absent).or_default() += unknown.len() as u64;
         }
         let mut totals = checked.missing_counts();
         if checked.stored > 0 {
@@ -49,25 +55,28 @@ impl Prover<'_> {
                 kind,
                 head: head.unwrap_or_default(),
                 is_new: true,
+                refs_came: false,
                 totals: totals.clone(),
             }));
         }
-        if mark.is_some_and(|mark| mark.is_whole && mark.totals == totals) && unknown.is_empty() {
+        if mark.is_some_and(|mark| mark.is_whole && mark.totals == totals) && !is_looked_for {
             return Ok(());
         }
         let is_left_out = mark.is_some_and(|mark| mark.state == PartState::Disabled);
         let is_missing = is_on_github && !is_left_out && !checked.missing.is_empty();
         let mut part = PartOutcome {
-            is_owed: mark.is_some_and(|mark| mark.is_owed) || is_looked_for || is_missing,
+            // Should the repository come back, it is asked for them.
+            is_owed: mark.is_some_and(|mark| mark.is_owed) || is_looked_for || is_missing || is_lost,
             is_whole: true,
             totals,
             state: mark.map_or(PartState::Unchanged, |mark| mark.state),
             ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())
         };
-        if !is_on_github && !unknown.is_empty() {
+        // A run that was killed after it had listed them told nobody; it left no mark either.
+        let lost = checked.missing.get(&Why::Absent).copied().unwrap_or_default();
+        if !is_on_github && mark.is_none_or(|mark| !mark.is_whole) && lost > 0 {
             part.state = PartState::Absent;
-            *part.totals.entry(Why::Absent.name().to_owned()).or_default() += unknown.len() as u64;
-            proven.failures.push(lost_with_it(&kind.name_of(&indexed.full_name), &unknown));
+            proven.failures.push(lost_with_it(&kind.name_of(&indexed.full_name), lost));
         }
         proven.parts.push(part);
         Ok(())
@@ -78,29 +87,25 @@ impl Prover<'_> {
         let (path, lock, now) = (mirror.to_owned(), Arc::clone(self.lock), self.clock.now());
         blocking(move || {
             lock.confirm()?;
-            Missing::note(&path, &unknown, now)?;
-            if !is_on_github {
-                let mut missing = Missing::read(&path)?;
-                for pointer in unknown {
-                    missing.insert(pointer, Why::Absent, now, Some(GONE.to_owned()));
-                }
-                missing.write(&path)?;
+            if is_on_github {
+                return Ok(Missing::note(&path, &unknown, now)?);
             }
-            Ok(())
+            let mut missing = Missing::read(&path)?;
+            for pointer in unknown {
+                missing.insert(pointer, Why::Absent, now, Some(GONE.to_owned()));
+            }
+            Ok(missing.write(&path)?)
         })
         .await
     }
 }
 
 /// Words that large files were never fetched, and can no longer be.
-fn lost_with_it(repository: &str, unknown: &[Pointer]) -> Failure {
-    let bytes = unknown.iter().map(|pointer| pointer.size_bytes).fold(0_u64, u64::saturating_add);
-    let (files, are) =
-        (count(unknown.len() as u64, "large file", "large files"), if unknown.len() == 1 { "is" } else { "are" });
+fn lost_with_it(repository: &str, lost: u64) -> Failure {
     Failure {
         repository: repository.to_owned(),
         stage: Stage::Verify,
-        error: format!("{files} ({}) {are} not backed up: {GONE}", size(bytes)),
-        hint: "look for a clone that still has them in lfs/objects; nothing else can bring them back".to_owned(),
+        error: format!("{} not backed up: {GONE}", count(lost, "large file is", "large files are")),
+        hint: "look for a clone that still has them, in .git/lfs/objects".to_owned(),
     }
 }

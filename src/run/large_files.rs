@@ -49,6 +49,8 @@ pub(super) struct Due {
     pub(super) head: String,
     /// Whether it was made in this run: other mirrors may have what it needs.
     pub(super) is_new: bool,
+    /// Whether its refs came in this run.
+    pub(super) refs_came: bool,
     /// What was there before.
     pub(super) totals: PartCounts,
 }
@@ -73,6 +75,7 @@ pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option
         kind,
         head: head.to_owned(),
         is_new: synced.is_some_and(|synced| synced.state == State::Created),
+        refs_came: synced.is_some_and(|synced| !synced.remarks.is_gone),
         totals: mark.map(|mark| mark.totals.clone()).unwrap_or_default(),
     })
 }
@@ -177,7 +180,7 @@ impl Worker {
                         // What cannot be read now may be readable later; only what is wrong is wrong.
                         Err(ContentError::Disk(error)) => return Err(error.into()),
                         Err(error) => {
-                            tracing::warn!(oid = %pointer.oid, %error, "a large file is set aside");
+                            tracing::warn!(oid = %pointer.oid, %error, "moving a broken large file aside");
                             contents.set_aside(&pointer.oid, run_id.as_str())?;
                             broken += 1;
                             false
@@ -194,7 +197,8 @@ impl Worker {
             }
             let room = rustix::fs::statvfs(&path).map_err(|error| GitError::io("examine", &path)(error.into()))?;
             let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
-            let choice = Choice::among(lacking, size_max, room_bytes);
+            let is_absent = |it: &Pointer| missing.get(&it.oid).is_some_and(|owed| owed.why.can_be_accepted());
+            let choice = Choice::among(lacking, size_max, room_bytes, is_absent);
             // A mirror of which only what is left out is missing is not opened in each run.
             let refs = if choice.wanted.is_empty() { None } else { mirror.refs()? };
             let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
@@ -222,6 +226,9 @@ impl Worker {
         }
         let now = self.clock.now();
         let endpoint = self.endpoint(due, lfs_url.as_deref());
+        let home = self.server.address(&due.kind.name_of(&due.full_name)).origin();
+        let elsewhere = endpoint.as_ref().ok().filter(|endpoint| endpoint.origin() != home);
+        report.other_host = elsewhere.and_then(|endpoint| endpoint.host_str()).map(str::to_owned);
         let Choice { wanted, too_large, without_room, needed_bytes } = choice;
         let owner = match &endpoint {
             Ok(endpoint) if lfs_url.is_some() => format!("{}/{}", endpoint.authority(), due.full_name.folded_owner()),
@@ -241,6 +248,7 @@ impl Worker {
                 let relatives = self.large_files.relatives_of(due, mirror);
                 let order = Order {
                     endpoint,
+                    refs_came: due.refs_came,
                     owner: &owner,
                     contents: &contents,
                     wanted,
@@ -262,9 +270,8 @@ impl Worker {
             }
         };
         let (needed, room) = (size(needed_bytes), size(room_bytes));
-        let said =
-            format!("the store has room for {room}, and they take {needed} or more, with those that are fetched first");
-        let hint = "make room on the store, or leave some out with large_files.max_size";
+        let said = format!("the store has {room} free, and {needed} or more are needed");
+        let hint = "free space on the store, or leave large files out with large_files.max_size";
         brought.extend(nobody(without_room, Why::Failed, &said, hint));
         report.is_late = is_late.then_some(self.config.limits.large_files_timeout);
         report.is_quota_told = was_over_quota;
@@ -293,7 +300,7 @@ impl Worker {
         report.is_cut_off = cancel.is_cancelled() && missing.iter().any(|owed| owed.why == Why::Postponed);
         report.left(&missing);
         if let Err(error) = self.note(mirror, missing, has_come).await {
-            report.fail(&format!("what is missing could not be noted: {error}"), error.hint());
+            report.fail(&format!("the list of missing files could not be written: {error}"), error.hint());
         }
     }
 
@@ -302,7 +309,7 @@ impl Worker {
         let mut usual = self.server.address(&due.kind.name_of(&due.full_name));
         usual.set_path(&format!("{}/info/lfs", usual.path()));
         let Some(configured) = lfs_url else { return Ok(usual) };
-        let elsewhere = || format!("its .lfsconfig says that they are kept at {}", printable(configured, 200));
+        let elsewhere = || format!("its .lfsconfig names another server, {}", printable(configured, 200));
         let Ok(url) = configured.parse::<Url>() else { return Err(elsewhere()) };
         let is_named = |host: &str| self.config.large_files.servers.iter().any(|it| it.eq_ignore_ascii_case(host));
         let host = url.host_str().unwrap_or_default();
@@ -330,7 +337,7 @@ impl Worker {
     }
 }
 
-const ELSEWHERE_HINT: &str = "name the host in large_files.servers to fetch them from there, without a token; or accept that they are not backed up \
+const ELSEWHERE_HINT: &str = "to fetch them from there without a token, add the host to large_files.servers; or accept that they are not backed up \
                               with `ghbk accept`";
 
 fn pointer_of(owed: &Owed) -> Pointer {

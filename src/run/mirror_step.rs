@@ -50,11 +50,6 @@ impl<'a> MirrorStep<'a> {
         }
     }
 
-    /// Returns HEAD as the index knows it.
-    pub(super) fn known_head(&self) -> Option<&'a str> {
-        self.held.and_then(|held| held.head.as_deref())
-    }
-
     /// Returns its packs as the index knows them.
     pub(super) fn known_packs(&self) -> Option<&'a PackList> {
         self.held.and_then(|held| held.packs.as_ref())

@@ -35,7 +35,7 @@ use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
 use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
 
-pub use acceptance::Accepted;
+pub use acceptance::{Acceptance, Accepted};
 pub use adoption::Adoption;
 pub use forgetting::Forgetting;
 pub use session::Session;

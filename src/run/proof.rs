@@ -169,7 +169,7 @@ impl Prover<'_> {
             proven.proof.bytes_verified += bytes + checked.stored_bytes;
             proven.proof.large_files_verified += checked.stored;
             if let Err(error) = self.take_checked((id, mirror), kind, &folder, checked, proven).await {
-                let text = self.worded("what large files are missing could not be noted", &error);
+                let text = self.worded("its missing large files could not be listed", &error);
                 proven.failures.push(failure(&name, text, error.hint().to_owned()));
             }
             if let Some(first) = damage.first() {

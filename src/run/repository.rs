@@ -263,11 +263,12 @@ impl Worker {
                 Err((_, GitError::Wire(WireError::NotFound))) if kind != MirrorKind::Code => outcome.failures.push(Failure {
                     repository: name,
                     stage: Stage::Verify,
-                    error: "its mirror is no longer in its place, and GitHub no longer has the wiki".to_owned(),
+                    error: format!("its mirror is no longer in its place, and GitHub no longer has the {}", kind.label()),
                     hint: format!(
                         "look for it in `.ghbk` and in the backups of the file system; if it is meant to be gone: `ghbk \
-                         forget {} --wiki`",
-                        repository.full_name
+                         forget {} --{}`",
+                        repository.full_name,
+                        kind.label()
                     ),
                 }),
                 Err((stage, error)) => {

@@ -37,7 +37,7 @@ pub struct Session {
     pub(super) suspected: BTreeMap<RepositoryId, bool>,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
-    /// Repositories whose wiki's mirror is not in its place.
+    /// Mirrors beside that of their code that are not in their place.
     pub(super) between_places: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) lock: Arc<Lock>,
     /// How many records there were when it began.

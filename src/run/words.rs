@@ -10,7 +10,7 @@ use crate::git::pointer::Pointer;
 use crate::large_files::missing::{Missing, Why};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, Stage};
-use crate::text::{count, size};
+use crate::text::{count, printable, size};
 
 /// So many are named.
 const NAMED_MAX: usize = 3;
@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) is_cut_off: bool,
     /// The time that it was allowed to take, if it took that.
     pub(super) is_late: Option<Duration>,
+    /// The host that was asked, if it is not GitHub's.
+    pub(super) other_host: Option<String>,
     /// Whether the owner's quota was told of by another repository.
     pub(super) is_quota_told: bool,
 }
@@ -68,6 +70,7 @@ impl Report {
             broken: 0,
             is_cut_off: false,
             is_late: None,
+            other_host: None,
             is_quota_told: false,
         }
     }
@@ -148,19 +151,18 @@ impl Report {
                 repository: self.name.clone(),
                 stage: Stage::Stage,
                 error: format!(
-                    "{} left to the next run: they took longer than {}",
-                    count(left, "large file is", "large files are"),
+                    "{} left for the next run: fetching took longer than {}",
+                    count(left, "large file was", "large files were"),
                     humantime::format_duration(limit)
                 ),
-                hint: "the next run goes on; raise limits.large_files_timeout to wait longer".to_owned(),
+                hint: "the next run continues; raise limits.large_files_timeout to allow more time".to_owned(),
             });
         }
         if self.broken > 0 {
             let broken = count(self.broken, "large file", "large files");
-            self.outcome.warnings.push(format!(
-                "{}: {broken} had another content than the id says; what was there is kept in lfs/bad of the mirror",
-                self.name
-            ));
+            self.outcome
+                .warnings
+                .push(format!("{}: {broken} had the wrong content; it was moved to lfs/bad in the mirror", self.name));
         }
         let has = |why: Why| groups.get(&why).is_some_and(|group| !group.new.is_empty() || group.told > 0);
         self.outcome.is_cut_off = self.is_cut_off;
@@ -185,11 +187,11 @@ impl Report {
     fn tell(&mut self, why: Why, group: &Group) {
         let bytes = group.new.iter().map(|pointer| pointer.size_bytes).fold(0_u64, u64::saturating_add);
         let files = count(group.new.len() as u64, "large file", "large files");
-        let are = if group.new.len() == 1 { "is" } else { "are" };
+        let (are, were) = if group.new.len() == 1 { ("is", "was") } else { ("are", "were") };
         let what = match why {
-            Why::Absent => format!("{files} ({}) {are} not on GitHub any more", size(bytes)),
-            Why::Forbidden => format!("{files} ({}) may not be read", size(bytes)),
-            Why::OverQuota => format!("{files} ({}) {are} still to come, over the quota", size(bytes)),
+            Why::Absent => format!("{files} ({}) {are} {}", size(bytes), self.absence("no longer on")),
+            Why::Forbidden => format!("{files} ({}) could not be read", size(bytes)),
+            Why::OverQuota => format!("{files} ({}) {were} not fetched", size(bytes)),
             Why::Elsewhere => format!("{files} ({}) {are} not backed up", size(bytes)),
             Why::Failed | Why::Unknown => format!("{files} ({}) could not be fetched", size(bytes)),
             // What is too large is counted, and what is left because of a signal or of the time is told by those.
@@ -208,14 +210,21 @@ impl Report {
             });
         }
         if let Some(since) = group.since.filter(|_| group.told > 0) {
-            let is_where = if why == Why::Elsewhere { "kept elsewhere" } else { "not on GitHub" };
+            let is_where = if why == Why::Elsewhere { "kept elsewhere".to_owned() } else { self.absence("not on") };
             self.outcome.warnings.push(format!(
-                "{}: {} {is_where} since {} or earlier, and not backed up; `ghbk accept {}` if that is how it is",
+                "{}: {} {is_where} since {} or earlier, and not backed up; if that is expected: `ghbk accept {}`",
                 self.name,
                 count(group.told, "large file is", "large files are"),
                 since.format("%Y-%m-%d"),
                 MirrorKind::split_name(&self.name).0,
             ));
+        }
+    }
+
+    fn absence(&self, not_on: &str) -> String {
+        match &self.other_host {
+            Some(host) => format!("not on {}", printable(host, 100)),
+            None => format!("{not_on} GitHub"),
         }
     }
 
@@ -225,8 +234,8 @@ impl Report {
                 repository: self.name.clone(),
                 stage: Stage::Stage,
                 error: format!(
-                    "{} left to the next run: {}",
-                    count(group.new.len() as u64, "large file is", "large files are"),
+                    "{} left for the next run: {}",
+                    count(group.new.len() as u64, "large file was", "large files were"),
                     group.said
                 ),
                 hint: group.hint.to_owned(),

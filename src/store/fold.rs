@@ -316,3 +316,32 @@ pub fn fold(store: &Store) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_folded_is_read_and_written_as_ever() {
+        let packs = json!(["0123456789abcdef0123456789abcdef01234567 100 200"]);
+        let repository = json!({
+            "full_name": "acme/site", "had_code": true, "had_wiki": false, "last_state": "updated", "last_success": null,
+            "verified_at": null, "damage": null, "restored_at": null, "packs": packs
+        });
+        let run = json!({
+            "run_id": "20261129T050000.000Z", "started_at": "2026-11-29T05:00:00Z", "is_full": true, "status": "partial",
+            "more": [1], "incomplete": [{"id": 1, "code": false, "wiki": true}]
+        });
+        let text = json!({
+            "runs": [run], "repositories": {"1": repository}, "last_complete": null, "last_full_run": null,
+            "last_success": null, "listed_by_owner": {}
+        });
+        let folded: Folded = serde_json::from_value(text.clone()).unwrap();
+        let known = &folded.repositories[&RepositoryId(1)];
+        assert_eq!((&known.made, known.packs.len()), (&MirrorKind::Code.into(), 1));
+        let record = folded.record(&"20261129T050000.000Z".parse().unwrap()).unwrap();
+        assert_eq!(record.outcomes[0].mirrors(), MirrorKind::Wiki.into());
+        assert_eq!(serde_json::to_value(folded).unwrap(), text);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Kind, PartCounts, PartOutcome, PartState};
@@ -32,7 +32,15 @@ pub struct Mark {
 /// The marks of all kinds in all mirrors of a repository. What has none was never looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Marks(BTreeMap<MirrorKind, BTreeMap<Kind, Mark>>);
+pub struct Marks(#[serde(deserialize_with = "of_known_mirrors")] BTreeMap<MirrorKind, BTreeMap<Kind, Mark>>);
+
+/// Leaves out mirrors that only a later version of ghbk knows.
+fn of_known_mirrors<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<MirrorKind, BTreeMap<Kind, Mark>>, D::Error> {
+    let mut marks = BTreeMap::<String, BTreeMap<Kind, Mark>>::deserialize(from)?;
+    Ok(MirrorKind::ALL.into_iter().filter_map(|kind| Some((kind, marks.remove(kind.label())?))).collect())
+}
 
 impl Marks {
     /// Says whether nothing was ever looked at.

@@ -1,7 +1,7 @@
 //! Mirrors on disk: finding, reading, making and moving them.
 //!
 //! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
-//! place is a path without its suffix, because code and wiki move together.
+//! place is a path without its suffix, because all of a repository move together.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -315,14 +315,16 @@ impl Store {
 /// Moves the contents of large files to the mirror that takes another's place, with what is known of those that are missing.
 pub(super) fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
     let (objects, folder) = (from.join("lfs/objects"), to.join("lfs"));
-    if metadata(&objects).map_err(GitError::io("examine", &objects))?.is_some() {
+    let exists = |path: &Path| metadata(path).map(|there| there.is_some()).map_err(GitError::io("examine", path));
+    // An interrupted repair may have moved them already, and not what is known of those that are missing.
+    if exists(&objects)? && !exists(&folder.join("objects"))? {
         fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
         fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
         sync_folder(&folder)?;
     }
     if let Err(error) = Missing::inherit(to, from) {
         // The new mirror lists all of them as missing, and the next run looks for each.
-        tracing::warn!(mirror = %from.display(), "what it said of its large files cannot be read: {error}");
+        tracing::warn!(mirror = %from.display(), "its list of missing large files: {error}");
     }
     Ok(())
 }

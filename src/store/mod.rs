@@ -152,10 +152,9 @@ impl From<StoreError> for GitError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Disk(error) => Self::Disk(error),
-            StoreError::Damaged { what, .. } => Self::Damaged(what.to_owned()),
             StoreError::LockLost(path) => Self::LockLost(path),
             // As another tool's clone: it is nobody's of this GitHub.
-            StoreError::OtherHost { path, .. } | StoreError::Occupied { path, .. } => Self::InTheWay(path),
+            StoreError::OtherHost { path, .. } => Self::InTheWay(path),
             error => Self::Task(error.to_string()),
         }
     }

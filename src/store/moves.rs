@@ -1,4 +1,4 @@
-//! Mirrors go from place to place, all of a repository together.
+//! Mirrors move from place to place, all of a repository together.
 
 use std::fs;
 use std::path::Path;

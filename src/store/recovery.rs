@@ -15,14 +15,14 @@ use super::layout::{self, INCOMING, MOVING, REPLACING};
 use super::mirror::{Mirror, move_large_files, of_git};
 use super::scan::{foreign_clone, names_in};
 use super::{Store, StoreError};
-use crate::disk::{TEMPORARY_PREFIX, metadata, sync_folder};
+use crate::disk::{TEMPORARY_PREFIX, sync_folder};
 use crate::git::GitError;
 use crate::git::mirror::verify::{Thoroughness, verify};
 use crate::git::pointer::LfsOid;
 use crate::large_files::contents::Contents;
 use crate::large_files::missing::Missing;
 use crate::mirrors::MirrorKind;
-use crate::names::{FullName, RepositoryId};
+use crate::names::{FullName, RepositoryId, RunId};
 
 /// Of so many large files leftovers are looked for.
 const LARGE_FILES_SWEPT_MAX: usize = 10_000;
@@ -38,7 +38,7 @@ pub struct Swept {
     pub problems: Vec<(String, StoreError)>,
     /// Repositories whose new mirror cannot go where it was to be, as somebody else lives there now: it moves as any other.
     pub homeless: HashSet<RepositoryId>,
-    /// Repositories of which a wiki's mirror lies between two places; it must not be made anew.
+    /// Mirrors beside that of their code that lie between two places, and must not be made anew.
     pub between_places: HashSet<(RepositoryId, MirrorKind)>,
 }
 
@@ -182,7 +182,7 @@ impl Store {
                 put(&between.path, &incoming)?;
                 return Ok(0);
             }
-            // A scan finds the new mirror here; nothing finds a wiki.
+            // A scan finds the new mirror here, but none beside that of a code.
             Some((owner, _)) if owner != id && kind == MirrorKind::Code => return Ok(0),
             Some(_) => {
                 let reason = format!("another mirror lies in {}", between.path.display());
@@ -210,14 +210,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         let folder = self.root.join(layout::damaged_folder(full_name));
         let begin = format!("{}-{id}-", full_name.name());
-        let is_its = |name: &String| name.starts_with(&begin) && name.ends_with(kind.suffix());
-        // Names end with the ids of runs, and those grow.
-        let Some(newest) = names_in(&folder)?.into_iter().filter(is_its).next_back() else { return Ok(()) };
-        let objects = new.path.join("lfs/objects");
-        if metadata(&objects).map_err(StoreError::io("examine", &objects))?.is_some() {
-            return Ok(());
-        }
-        let moved = move_large_files(&folder.join(newest), &new.path);
+        let is_its = |name: &String| {
+            let stem = MirrorKind::split_folder(name).filter(|(_, of)| *of == kind).map(|(stem, _)| stem);
+            stem.and_then(|stem| stem.strip_prefix(&begin)).is_some_and(|run_id| run_id.parse::<RunId>().is_ok())
+        };
+        // Ids of runs grow.
+        let Some(newest) = names_in(&folder)?.into_iter().rfind(is_its) else { return Ok(()) };
+        let damaged = folder.join(newest);
+        self.refuse_links_on_the_way(&damaged.join("lfs"))?;
+        self.refuse_links_on_the_way(&new.path.join("lfs"))?;
+        let moved = move_large_files(&damaged, &new.path);
         moved.map_err(|error| of_git(error, "move large files to", &new.path))
     }
 

@@ -336,3 +336,20 @@ fn packs_that_a_killed_run_published_are_missed_like_others() {
     let summary = run_without_proof(&world, &[], 1);
     assert!(failures(&summary).contains("the mirror is damaged"), "{summary:#}");
 }
+
+#[test]
+fn a_wiki_whose_head_is_lost_gets_it_again_after_the_loss_of_the_index() {
+    let world = World::new();
+    world.add("acme/site");
+    world.add("acme/site.wiki");
+    world.run_json(0);
+    let head = world.mirror("acme/site.wiki").join("HEAD");
+    for mirror in ["acme/site", "acme/site.wiki"] {
+        fs::remove_file(world.mirror(mirror).join("HEAD")).unwrap();
+    }
+    fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(summary["warnings"].as_array().unwrap().len(), 2, "{summary:#}");
+    assert!(head.exists());
+    assert_eq!(world.run_json(0)["warnings"], serde_json::json!([]));
+}

@@ -71,6 +71,8 @@ fn what_git_lfs_sent_to_giftless_is_fetched_from_there() {
         finish(command.env("GHBK_LARGE_FILES__SERVERS", &giftless.host))
     };
     let summary = run().expect(1).json();
+    let said = summary["failures"][0]["error"].as_str().unwrap();
+    assert!(said.contains("is not on 127.0.0.1"), "{said}");
     assert_eq!(sums(&summary)["counts"]["downloaded"], 120);
     assert_eq!(missing(&world, "acme/site"), [(unknown.clone(), "absent".to_owned())]);
     let judged = git.output(&world.mirror("acme/site"), &["lfs", "fsck", "--objects", "--dry-run"]);

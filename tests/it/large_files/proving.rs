@@ -102,31 +102,85 @@ fn its_turn_of_verification_finds_them_too() {
     judge.assert_complete(&world.mirror("acme/site"));
 }
 
-#[test]
-fn a_repair_that_is_killed_before_it_moved_them_finds_them_again() {
-    let (world, judge) = (World::new(), GitLfs::new());
-    with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
-    world.run_json(0);
-    let (mirror, own) = (world.mirror("acme/site"), world.root.join(".ghbk"));
+/// Leaves a repair as it is after the damaged mirror was set aside, and the new one waits for its place. The new one lists all of
+/// its large files as missing; `are_moved` says whether their contents were moved already.
+fn interrupt_repair(world: &World, full_name: &str, are_moved: bool) {
+    let (mirror, own) = (world.mirror(full_name), world.root.join(".ghbk"));
     let id = crate::world::git(&mirror, &["config", "ghbk.id"]).trim().to_owned();
-    // As it was after the damaged mirror was set aside and the new one waits for its place.
     let (aside, between) = (own.join("damaged/acme"), own.join("replacing"));
     std::fs::create_dir_all(&aside).unwrap();
     std::fs::create_dir_all(&between).unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").arg(&mirror).arg(between.join(format!("{id}.git"))).status();
-    assert!(copied.unwrap().success());
-    std::fs::remove_dir_all(between.join(format!("{id}.git/lfs"))).unwrap();
-    std::fs::rename(&mirror, aside.join(format!("site-{id}-20261127T120000.000Z.git"))).unwrap();
+    let new = between.join(format!("{id}.git"));
+    assert!(std::process::Command::new("cp").arg("-a").args([&mirror, &new]).status().unwrap().success());
+    let objects = new.join("lfs/objects");
+    let listed: String = crate::world::files_below(&objects)
+        .into_iter()
+        .map(|(path, content)| {
+            let oid = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let owed =
+                json!({"oid": oid, "size_bytes": content.len(), "why": "postponed", "since": "2026-11-27T12:00:00Z"});
+            format!("{owed}\n")
+        })
+        .collect();
+    let before = std::fs::read_to_string(mirror.join("lfs/missing.jsonl")).unwrap_or_default();
+    // Of those that the old one lacks, the new one knows no more than that they are missing.
+    let lacking = before.replace(r#""why":"absent""#, r#""why":"postponed""#).replace(r#","is_accepted":true"#, "");
+    std::fs::write(new.join("lfs/missing.jsonl"), listed + &lacking).unwrap();
+    let name = mirror.file_stem().unwrap().to_str().unwrap();
+    std::fs::rename(&mirror, aside.join(format!("{name}-{id}-20261127T120000.000Z.git"))).unwrap();
+    if are_moved {
+        std::fs::remove_dir_all(aside.join(format!("{name}-{id}-20261127T120000.000Z.git/lfs/objects"))).unwrap();
+    } else {
+        std::fs::remove_dir_all(&objects).unwrap();
+    }
+    // A wiki of the same run, and another repository whose name is alike.
+    for other in
+        [format!("{name}-{id}-20261127T120000.000Z.wiki.git"), format!("{name}-{id}-7-20261127T130000.000Z.git")]
+    {
+        std::fs::create_dir_all(aside.join(other).join("lfs/objects/not-ours")).unwrap();
+    }
     // The run that did it left no summary.
     let runs = own.join("runs");
     let record = std::fs::read_dir(&runs).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
     let lines = std::fs::read_to_string(&record).unwrap();
     let lines: Vec<&str> = lines.lines().filter(|line| !line.contains(r#""kind":"summary""#)).collect();
     std::fs::write(&record, lines.join("\n") + "\n").unwrap();
-    world.sandbox.clear_requests();
+}
+
+#[test]
+fn an_interrupted_repair_finds_its_large_files_and_what_was_accepted() {
+    for are_moved in [false, true] {
+        let world = World::new();
+        let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n", b"lost\n"]);
+        std::fs::remove_file(super::of_origin(&world, "acme/site", &oids[2])).unwrap();
+        world.run_json(1);
+        world.run(&["accept", "acme/site"]).expect(0);
+        interrupt_repair(&world, "acme/site", are_moved);
+        world.sandbox.clear_requests();
+        let summary = world.run_json(0);
+        assert_eq!(asked(&world).1, 0, "{are_moved}");
+        let warnings = summary["warnings"].to_string();
+        assert!(!warnings.contains("accept"), "{are_moved}: what was accepted still is: {warnings}");
+        assert!(oids[..2].iter().all(|oid| content(&world, "acme/site", oid).exists()), "{are_moved}");
+        assert!(!world.mirror("acme/site").join("lfs/objects/not-ours").exists());
+        world.run(&["verify", "--deep"]).expect(0);
+    }
+}
+
+#[test]
+fn a_content_that_a_gone_repository_had_and_lost_stays_damage() {
+    let world = World::new();
+    let oids = with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
+    world.add("acme/other");
     world.run_json(0);
-    assert_eq!(asked(&world).1, 0);
-    judge.assert_complete(&mirror);
+    std::fs::remove_dir_all(world.sandbox.repositories().join("acme/site.git")).unwrap();
+    world.run_json(0);
+    std::fs::remove_file(content(&world, "acme/site", &oids[0])).unwrap();
+    let later = chrono::Utc::now() + chrono::TimeDelta::weeks(13);
+    for week in 0..3 {
+        let summary = world.run_at(later + chrono::TimeDelta::weeks(week), &[]);
+        assert_eq!(summary.proof.damaged, ["acme/site"], "{summary:#?}");
+    }
 }
 
 #[test]
@@ -136,18 +190,22 @@ fn what_was_never_fetched_and_went_with_its_repository_is_told_once() {
     world.add("acme/other");
     world.run_json(0);
     forget_large_files(&world, "acme/site");
-    std::fs::remove_dir_all(world.sandbox.repositories().join("acme/site.git")).unwrap();
+    std::fs::rename(world.sandbox.repositories().join("acme/site.git"), world.folder.path().join("gone.git")).unwrap();
     let later = chrono::Utc::now() + chrono::TimeDelta::weeks(13);
     // The first notices that it is gone.
     world.run_at(chrono::Utc::now(), &[]);
     let summary = world.run_at(later, &[]);
     let told: Vec<&str> = summary.failures.iter().map(|failure| failure.error.as_str()).collect();
-    assert_eq!(told, ["2 large files (12 B) are not backed up: the repository is not on GitHub any more"]);
+    assert_eq!(told, ["2 large files are not backed up: the repository is no longer on GitHub"]);
     assert_eq!(missing(&world, "acme/site").len(), 2);
     let summary = world.run_at(later + chrono::TimeDelta::weeks(13), &[]);
     assert_eq!(summary.failures, [], "{summary:#?}");
     let status = world.run(&["status"]).expect(0).stdout;
     assert!(status.contains("2 not on GitHub"), "{status}");
+    // Should it come back, it is asked for them.
+    std::fs::rename(world.folder.path().join("gone.git"), world.sandbox.repositories().join("acme/site.git")).unwrap();
+    let summary = world.run_json(0);
+    assert_eq!(sums(&summary)["counts"]["downloaded"], 2, "{summary:#}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn what_github_has_lost_is_told_once_as_a_failure_and_then_as_a_warning() {
     assert_eq!(sums(&summary)["states"], json!({"absent": 1}));
     assert_eq!(sums(&summary)["totals"], json!({"absent": 1, "stored": 1, "stored_bytes": 8}));
     let failure = summary["failures"][0]["error"].as_str().unwrap();
-    assert!(failure.contains("not on GitHub") && failure.contains(&oids[0][..12]), "{failure}");
+    assert!(failure.contains("no longer on GitHub") && failure.contains(&oids[0][..12]), "{failure}");
     assert_eq!(missing(&world, "acme/site"), [(oids[0].clone(), "absent".to_owned())]);
     // It is not red for ever, and not silent.
     world.sandbox.clear_requests();
@@ -158,11 +158,11 @@ fn a_person_accepts_what_is_gone() {
     world.run_json(1);
     // One that cannot be accepted keeps all others from it.
     let ended = world.run(&["accept", "acme/site", &oids[0], &oids[2]]).expect(2);
-    assert!(ended.stderr.contains("nothing is"), "{ended:#?}");
+    assert!(ended.stderr.contains("nothing was changed"), "{ended:#?}");
     let ended = world.run(&["accept", "acme/site", &oids[0]]).expect(0);
     assert!(ended.stdout.contains("accepted: 1 missing large file of acme/site"), "{ended:#?}");
     let ended = world.run(&["accept", "acme/site", &oids[2]]).expect(2);
-    assert!(ended.stderr.contains("only what GitHub says it does not have"), "{ended:#?}");
+    assert!(ended.stderr.contains("only files that GitHub does not have"), "{ended:#?}");
     let report = world.run(&["accept", "acme/site", "--json"]).expect(0).json();
     assert_eq!((report["accepted"].as_array().unwrap().len(), report["left"].as_array().unwrap().len()), (1, 1));
     world.sandbox.clear_faults();

@@ -165,5 +165,18 @@ fn a_file_that_the_store_has_no_room_for_keeps_no_other_away() {
     assert!(oids.iter().all(|oid| content(&world, "acme/site", oid).exists()));
     assert_eq!(missing(&world, "acme/site"), [("1".repeat(64), "failed".to_owned())]);
     let said = summary["failures"][0]["error"].as_str().unwrap();
-    assert!(said.contains("room"), "{said}");
+    assert!(said.contains("free, and"), "{said}");
+}
+
+#[test]
+fn what_a_host_of_contents_repeats_of_its_address_is_not_told() {
+    let world = World::new();
+    let oids = with_large_files(&world, "acme/site", &[b"one\n"]);
+    let body = "SignatureDoesNotMatch: signature=sandbox-signature";
+    world.sandbox.fault(Fault::on(format!("/media/acme/site/{}", oids[0])).status(403).body(body));
+    let ended = world.run(&["run", "--json"]).expect(1);
+    assert!(ended.stdout.contains("SignatureDoesNotMatch: signature=[redacted]"), "{ended:#?}");
+    let record = std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().next().unwrap().unwrap().path();
+    let told = [ended.stdout, ended.stderr, std::fs::read_to_string(record).unwrap()].concat();
+    assert!(!told.contains("sandbox-signature"), "{told}");
 }
