@@ -1,6 +1,7 @@
 //! The command line: help, man page and completions come from these definitions.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -121,12 +122,18 @@ Examples:
 Actions: create (no mirror yet), update, rename (the mirror moves), replace (another repository had this name; its \
 mirror goes to the attic), gone (GitHub no longer lists it; the mirror stays).")]
     List,
-    /// Shows the last runs, what is running, what failed, the age of each mirror, the next run
+    /// Shows whether the backup is healthy, the last runs, what is running, what failed, and how a repository stands
     #[command(after_long_help = "\
 Examples:
   ghbk status                       works while a run is under way, too
-  ghbk status --json | jq .hours_since_success")]
-    Status,
+  ghbk status acme/site             everything about one repository
+  ghbk status --all                 every mirror, a line each
+  ghbk status --check               for cron and Nagios: one line, exit status 0 if healthy, 1 if not
+  ghbk status --json | jq .hours_since_success
+
+Healthy means: the last complete backup of everything is not older than --max-age, the last run over everything had no \
+failure, and no mirror is known to be damaged or missing. Needs neither network nor token.")]
+    Status(StatusArgs),
     /// Shows the points in time that can be restored
     #[command(after_long_help = "\
 Examples:
@@ -240,6 +247,23 @@ pub struct RunArgs {
     /// Looks through mirrors that an older ghbk made for large files at once, and not one after the other over the weeks
     #[arg(long)]
     pub large_files: bool,
+}
+
+/// Arguments of `ghbk status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Shows this repository alone; a number is its id
+    #[arg(value_name = "OWNER/REPO", conflicts_with_all = ["all", "check"])]
+    pub repository: Option<Wanted>,
+    /// Lists every mirror, not only those with which something is wrong
+    #[arg(long)]
+    pub all: bool,
+    /// Prints one line, and exits with 1 if the backup is not healthy
+    #[arg(long)]
+    pub check: bool,
+    /// How old the last complete backup may be
+    #[arg(long, value_name = "TIME", default_value = "8d", value_parser = humantime::parse_duration)]
+    pub max_age: Duration,
 }
 
 /// Arguments of `ghbk snapshots`.

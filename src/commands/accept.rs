@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, find_mirrors, open_store, print, print_json};
-use crate::blocking::on_store;
+use crate::blocking::{on_store, unblock};
 use crate::cli::AcceptArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
@@ -29,8 +29,12 @@ struct Report {
 
 pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<Exit, Error> {
     let config = Arc::clone(&context.config);
-    let index = on_store(move || Index::current(&open_store(&config)?)).await?;
-    let mut found = find_mirrors(&index, &arguments.repository)?;
+    let wanted = arguments.repository;
+    let mut found = unblock(move || {
+        let store = open_store(&config)?;
+        find_mirrors(&store, &Index::current(&store)?, &wanted)
+    })
+    .await?;
     let (id, mirror) = found.swap_remove(0);
     let request = Request {
         trigger: Trigger::Acceptance,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, find_mirrors, open_store, print, print_json};
+use super::finding::not_found;
+use super::{Context, open_store, print, print_json};
 use crate::blocking::on_store;
 use crate::cli::ForgetArgs;
 use crate::clock::Clock;
@@ -72,12 +73,7 @@ fn find(
             format!("name one by its id, such as `ghbk forget {first}`"),
         )),
         // With the nearest name, or what lists them.
-        (None, _) => Err(match find_mirrors(index, wanted) {
-            Err(error) => error,
-            Ok(_) => {
-                Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), "`ghbk status` lists them")
-            }
-        }),
+        (None, _) => Err(not_found(index, wanted)),
     }
 }
 

@@ -5,6 +5,7 @@ mod adopt;
 mod check;
 mod daemon;
 mod destination;
+mod finding;
 mod forget;
 mod generate;
 mod list;
@@ -27,9 +28,9 @@ use crate::cli::{Cli, Command, GlobalArgs};
 use crate::config::{self, Config, Overrides, StoreMode};
 use crate::error::{Error, Exit};
 use crate::logging::{self, LogFile, Verbosity};
-use crate::names::{RepositoryId, Wanted};
 use crate::report::progress::BesideBars;
-use crate::store::{Index, IndexedMirror, Store, StoreError};
+use crate::store::{Store, StoreError};
+pub(crate) use finding::find_mirrors;
 
 /// Holds what every command gets.
 pub(crate) struct Context {
@@ -69,7 +70,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Run(arguments) => run::run(&context, arguments).await,
         Command::Daemon => daemon::daemon(context).await,
         Command::List => list::list(&context).await,
-        Command::Status => status::status(&context).await,
+        Command::Status(arguments) => status::status(&context, arguments).await,
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
@@ -132,25 +133,6 @@ pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) ->
         std::fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
     }
     Ok(())
-}
-
-/// Finds the mirrors that a person names.
-///
-/// # Errors
-/// [`Error`] if there is none, with the nearest name.
-pub(crate) fn find_mirrors(index: &Index, wanted: &Wanted) -> Result<Vec<(RepositoryId, IndexedMirror)>, Error> {
-    let found = index.find(wanted);
-    if !found.is_empty() {
-        return Ok(found.into_iter().map(|(id, mirror)| (id, mirror.clone())).collect());
-    }
-    let name = wanted.to_string();
-    let names = index.mirrors.values().map(|mirror| mirror.full_name.to_string());
-    let nearest = names.map(|known| (strsim::damerau_levenshtein(&name, &known), known)).min();
-    let hint = match nearest {
-        Some((distance, nearest)) if distance <= name.len().div_ceil(3) => format!("did you mean {nearest}?"),
-        _ => "`ghbk status` lists the mirrors".to_owned(),
-    };
-    Err(Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), hint))
 }
 
 /// Opens the store for a command that only reads.

@@ -77,7 +77,7 @@ pub(super) fn candidates(
 ) -> Result<Vec<Candidate>, Error> {
     let index = Index::current(store)?;
     let mut candidates = Vec::new();
-    for (id, mirror) in find_mirrors(&index, wanted)? {
+    for (id, mirror) in find_mirrors(store, &index, wanted)? {
         let name = kind.name_of(&mirror.full_name);
         let history = match store.mirror_at(&mirror.place, kind).snapshots(scratch) {
             Ok(Some(history)) => {

@@ -2,24 +2,31 @@
 
 use chrono::Utc;
 
-use super::{Context, open_store, print, print_json};
-use crate::blocking::on_store;
+use super::{Context, find_mirrors, open_store, print, print_json};
+use crate::blocking::{on_store, unblock};
+use crate::cli::StatusArgs;
 use crate::error::{Error, Exit};
-use crate::report::status::Status;
+use crate::names::{RepositoryId, Wanted};
+use crate::report::repository::RepositoryStatus;
+use crate::report::status::{Facts, Status};
+use crate::run::standing_failures;
 use crate::schedule::Schedule;
-use crate::store::{Folded, Index, RunRecord, all_runs, is_locked};
+use crate::store::{Folded, Index, IndexedMirror, RunRecord, all_runs, has_daemon, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
 /// How far back the last run over everything is looked for.
 const RUNS_SEARCHED: usize = 200;
 
-pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
+pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<Exit, Error> {
+    if let Some(repository) = arguments.repository {
+        return of_repository(context, repository).await;
+    }
     let config = context.config.clone();
-    let (records, last_full, index, locked) = on_store(move || {
+    let (records, last_full_run, standing, index, is_locked, has_daemon) = on_store(move || {
         let store = open_store(&config)?;
         // The lock first: a run that ends in between is then shown as ended, never as interrupted.
-        let locked = is_locked(&store)?;
+        let is_locked = is_locked(&store)?;
         let mut records: Vec<RunRecord> = Vec::new();
         let mut last_full = None;
         for record in all_runs(&store)?.take(RUNS_SEARCHED) {
@@ -49,18 +56,63 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Error> {
             last_full = Folded::load(&store)?.last_full_run;
         }
         let index = Index::current(&store)?;
-        Ok((records, last_full, index, locked))
+        let standing = standing_failures(&store)?;
+        Ok((records, last_full, standing, index, is_locked, has_daemon(&store)?))
     })
     .await?;
     let now = Utc::now();
     // The configuration's check has read this schedule once.
     let schedule = Schedule::new(&context.config.schedule.cron, context.config.schedule.timezone).ok();
     let next_run = schedule.and_then(|schedule| schedule.next_after(now));
-    let status = Status::new(&records, last_full, &index, locked, next_run, now);
+    let facts = Facts {
+        records: &records,
+        last_full_run,
+        standing,
+        index: &index,
+        is_locked,
+        has_daemon,
+        next_run,
+        age_max: arguments.max_age,
+    };
+    let status = Status::new(facts, now);
+    let exit = if arguments.check && !status.health().healthy { Exit::Partial } else { Exit::Good };
+    match (context.global.json, arguments.check) {
+        (true, true) => print_json(status.health())?,
+        (true, false) => print_json(&status)?,
+        (false, true) => print(&format!("{}\n", status.health().line))?,
+        (false, false) => print(&status.text(now, arguments.all))?,
+    }
+    Ok(exit)
+}
+
+/// Shows one repository, and whatever else had its name.
+async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error> {
+    let config = context.config.clone();
+    let found = unblock(move || {
+        let store = open_store(&config)?;
+        let index = Index::current(&store)?;
+        let found = find_mirrors(&store, &index, &wanted)?;
+        let points = |mirror: &IndexedMirror, kind| {
+            let points = match store.mirror_at(&mirror.place, kind).snapshots(&config.store.scratch) {
+                Ok(Some(history)) if history.is_whole => Ok(history.snapshots),
+                Ok(Some(_)) => Err("not all of them can be read; `ghbk snapshots` lists the others".to_owned()),
+                Ok(None) => Err("the mirror is not in its place".to_owned()),
+                Err(error) => Err(format!("they cannot be read: {error}")),
+            };
+            (kind, points)
+        };
+        let status = |(id, mirror): (RepositoryId, IndexedMirror)| {
+            let points = mirror.kinds().iter().map(|kind| points(&mirror, kind)).collect();
+            RepositoryStatus::new(id, &mirror, points)
+        };
+        Ok(found.into_iter().map(status).collect::<Vec<_>>())
+    })
+    .await?;
     if context.global.json {
-        print_json(&status)?;
+        print_json(&found)?;
     } else {
-        print(&status.text(now))?;
+        let now = Utc::now();
+        print(&found.iter().map(|one| one.text(now)).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(Exit::Good)
 }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, find_mirrors, open_store, print, print_json};
-use crate::blocking::on_store;
+use crate::blocking::{on_store, unblock};
 use crate::cli::VerifyArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
@@ -26,10 +26,15 @@ use crate::store::{Index, IndexedMirror, Mirror, Store, is_locked};
 
 pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
-    let (store, index) = on_store(move || {
+    let repositories = arguments.repositories.clone();
+    let (store, index, named) = unblock(move || {
         let store = open_store(&config)?;
         let index = Index::current(&store)?;
-        Ok((store, index))
+        let mut named = Vec::new();
+        for wanted in &repositories {
+            named.extend(find_mirrors(&store, &index, wanted)?);
+        }
+        Ok((store, index, named))
     })
     .await?;
     let mut mirrors: Vec<(RepositoryId, IndexedMirror)> = Vec::new();
@@ -45,9 +50,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
             "check store.root or --root; `ghbk run` makes the first mirrors",
         ));
     }
-    for wanted in &arguments.repositories {
-        mirrors.extend(find_mirrors(&index, wanted)?);
-    }
+    mirrors.extend(named);
     let cancel = CancellationToken::new();
     let signals = Signals::listen(cancel.clone())?;
     let thoroughness = if arguments.deep { Thoroughness::Deep } else { Thoroughness::Connected };

@@ -30,7 +30,7 @@ use crate::report::progress::Lines;
 use crate::run::Request;
 use crate::schedule::Schedule;
 use crate::signals::{Event, Events, WIND_DOWN};
-use crate::store::{Index, Store, latest};
+use crate::store::{Index, Presence, Store, latest};
 use ladder::{Ladder, Next, worth_trying};
 use systemd::Notifier;
 use timetable::Timetable;
@@ -83,6 +83,7 @@ impl Daemon {
         if self.is_overdue().await {
             running = Some(self.start(Trigger::CatchUp, Vec::new(), &cancel));
         }
+        let mut presence = self.announce(true).await;
         self.notifier.ready();
         self.show(running.is_some());
         let mut again: Option<(Instant, Next)> = None;
@@ -126,7 +127,12 @@ impl Daemon {
                         self.show(true);
                     }
                 }
-                _ = heartbeat.tick() => self.beat(),
+                _ = heartbeat.tick() => {
+                    if presence.is_none() {
+                        presence = self.announce(false).await;
+                    }
+                    self.beat();
+                }
                 _ = watchdog.tick(), if self.notifier.has_watchdog() => self.feed_watchdog(),
                 event = events.next() => match event {
                     Event::Reload => {
@@ -153,6 +159,28 @@ impl Daemon {
                     }
                 }
             }
+        }
+    }
+
+    /// Lets `ghbk status` know that there is a daemon; none if another one has, or the store does not say.
+    async fn announce(&self, is_first: bool) -> Option<Presence> {
+        let config = Arc::clone(&self.config);
+        let announce = move || {
+            let store = Store::open(&config.store)?;
+            store.prepare()?;
+            Presence::announce(&store)
+        };
+        match tokio::task::spawn_blocking(announce).await {
+            Ok(Ok(None)) if is_first => {
+                tracing::warn!("another daemon keeps a schedule on this store; runs of both wait for each other");
+                None
+            }
+            Ok(Ok(presence)) => presence,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "`ghbk status` will not know of this daemon");
+                None
+            }
+            Err(_) => None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Outcomes into words: for the terminal, for scripts, for Slack. Pure but for the progress bars.
 
+pub mod health;
 pub mod list;
 mod parts;
 pub mod progress;
+pub mod repository;
 pub mod restore;
 pub mod slack;
 pub mod snapshots;

@@ -8,14 +8,23 @@ use crate::outcome::{Kind, PartCounts, PartSums, RunSummary};
 /// Words all kinds of which there is something to say.
 pub(super) fn lines(summary: &RunSummary) -> Vec<String> {
     let words = summary.parts.iter().filter_map(|(kind, sums)| {
-        let (label, words) = match kind {
-            Kind::LargeFiles => ("large files", large_files(sums)),
+        let words = match kind {
+            Kind::LargeFiles => large_files(sums),
             // The run's own counts tell of refs.
             Kind::Refs | Kind::Unknown => return None,
         };
-        (!words.is_empty()).then(|| format!("{label}: {}", words.join(", ")))
+        (!words.is_empty()).then(|| format!("{}: {}", label(*kind), words.join(", ")))
     });
     words.collect()
+}
+
+/// Returns what people call a kind of data.
+pub(super) fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Refs => "refs",
+        Kind::LargeFiles => "large files",
+        Kind::Unknown => "data of a later version",
+    }
 }
 
 fn large_files(sums: &PartSums) -> Vec<String> {

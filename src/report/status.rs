@@ -2,26 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{count, duration, hours_between};
-use crate::names::{FullName, RunId};
-use crate::outcome::{Kind, PartCounts, PartSums, RunStatus, RunSummary, State};
-use crate::store::{Index, Marks, RunRecord};
+use super::health::Health;
+use super::{count, duration, hours_between, size};
+use crate::git::pack::list::PackList;
+use crate::names::{FullName, RepositoryId, RunId};
+use crate::outcome::{Counts, Kind, PartCounts, PartSums, RunStatus, RunSummary, State, Trigger};
+use crate::store::{Index, IndexedMirror, Marks, RunRecord};
 use crate::text::some_of;
 
 /// What `ghbk status --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// Whether the backup is healthy.
+    health: Health,
+    /// Whether a daemon keeps the schedule.
+    daemon: bool,
     /// The newest run that ended in order.
     last_run: Option<RunSummary>,
     /// The newest run over everything that ended in order.
     last_full_run: Option<RunSummary>,
     /// The run under way.
     running: Option<Running>,
-    /// When the schedule comes due.
+    /// When the schedule comes due; none if no daemon keeps it.
     next_run: Option<DateTime<Utc>>,
     /// Hours since a run over everything found all well.
     hours_since_success: Option<f64>,
@@ -47,11 +54,17 @@ struct Running {
 
 #[derive(Debug, Serialize)]
 struct MirrorStatus {
+    id: RepositoryId,
     full_name: FullName,
     /// `ok`, `failed`, `damaged`, `gone`, `attic` or `unknown`.
     state: &'static str,
     last_success: Option<DateTime<Utc>>,
     verified_at: Option<DateTime<Utc>>,
+    /// What is wrong with it, if it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
+    /// What its packs take, and its large files, in bytes; none if the packs are not known.
+    size_bytes: Option<u64>,
     /// How the kinds of data beside refs stand.
     #[serde(skip_serializing_if = "Marks::is_empty")]
     parts: Marks,
@@ -61,8 +74,11 @@ struct MirrorStatus {
 struct PastRun {
     run_id: RunId,
     started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    trigger: Option<Trigger>,
     /// None for a run that was interrupted.
     status: Option<RunStatus>,
+    counts: Option<Counts>,
     /// Repositories that failed.
     failed: u64,
     /// Failures of any kind.
@@ -81,17 +97,50 @@ fn tell(out: &mut String, run: &RunSummary) {
     }
 }
 
+/// What a status is made of.
+pub struct Facts<'a> {
+    /// The newest runs, newest first.
+    pub records: &'a [RunRecord],
+    /// The newest run over everything that ended in order.
+    pub last_full_run: Option<RunSummary>,
+    /// What failed in it and in all runs since.
+    pub standing: Vec<String>,
+    /// What there is.
+    pub index: &'a Index,
+    /// Whether a run is under way.
+    pub is_locked: bool,
+    /// Whether a daemon keeps the schedule.
+    pub has_daemon: bool,
+    /// When the schedule comes due.
+    pub next_run: Option<DateTime<Utc>>,
+    /// How old the last complete backup may be.
+    pub age_max: Duration,
+}
+
+/// Says in one word how a repository stands.
+pub(super) fn state_of(mirror: &IndexedMirror) -> &'static str {
+    match (mirror.is_set_aside(), mirror.gone, mirror.last_state) {
+        (true, _, _) => "attic",
+        _ if mirror.damage.is_some() => "damaged",
+        (_, true, _) => "gone",
+        (_, _, Some(State::Failed)) => "failed",
+        (_, _, None | Some(State::Unknown)) => "unknown",
+        (_, _, Some(_)) => "ok",
+    }
+}
+
+/// Adds up what is stored of a repository, in bytes.
+pub(super) fn size_of(mirror: &IndexedMirror) -> Option<u64> {
+    let packs = mirror.held.values().map(|held| held.packs.as_ref().map(PackList::bytes)).sum::<Option<u64>>()?;
+    let large_files = mirror.parts.iter().filter_map(|(_, _, mark)| mark.totals.get("stored_bytes"));
+    Some(packs + large_files.sum::<u64>())
+}
+
 impl Status {
     /// Puts together what records, index and schedule say.
-    pub fn new(
-        records: &[RunRecord],
-        last_full_run: Option<RunSummary>,
-        index: &Index,
-        locked: bool,
-        next_run: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Self {
-        let running = records.first().filter(|record| locked && record.summary.is_none()).map(|record| Running {
+    pub fn new(facts: Facts<'_>, now: DateTime<Utc>) -> Self {
+        let Facts { records, last_full_run, standing, index, is_locked, has_daemon, next_run, age_max } = facts;
+        let running = records.first().filter(|record| is_locked && record.summary.is_none()).map(|record| Running {
             run_id: record.run_id.clone(),
             started_at: record.started_at,
             planned: record.planned,
@@ -102,47 +151,36 @@ impl Status {
         let runs = records
             .iter()
             .filter(|record| running.as_ref().is_none_or(|running| running.run_id != record.run_id))
-            .map(|record| PastRun {
-                run_id: record.run_id.clone(),
-                started_at: record.started_at,
-                status: record.summary.as_ref().map(|summary| summary.status),
-                failed: record.summary.as_ref().map_or(0, |summary| summary.counts.failed),
-                failures: record.summary.as_ref().map_or(0, |summary| summary.failures.len() as u64),
-                full: record.is_full,
-            })
+            .map(PastRun::of)
             .collect();
         let mut repositories: Vec<MirrorStatus> = index
             .mirrors
-            .values()
-            .map(|mirror| MirrorStatus {
+            .iter()
+            .map(|(id, mirror)| MirrorStatus {
+                id: *id,
                 full_name: mirror.full_name.clone(),
-                state: match (mirror.is_set_aside(), mirror.gone, mirror.last_state) {
-                    (true, _, _) => "attic",
-                    _ if mirror.damage.is_some() => "damaged",
-                    (_, true, _) => "gone",
-                    (_, _, Some(State::Failed)) => "failed",
-                    (_, _, None | Some(State::Unknown)) => "unknown",
-                    (_, _, Some(_)) => "ok",
-                },
+                state: state_of(mirror),
                 last_success: mirror.last_success,
                 verified_at: mirror.verified_at,
+                damage: mirror.damage.clone(),
+                size_bytes: size_of(mirror),
                 parts: mirror.parts.clone(),
             })
             .collect();
         repositories.sort_by(|a, b| a.full_name.cmp(&b.full_name));
-        let hours_since_success = index.last_success.filter(|at| *at <= now).map(|at| hours_between(at, now));
-        let last_run = records.iter().find_map(|record| record.summary.clone());
         let mut parts: BTreeMap<Kind, PartSums> = BTreeMap::new();
         for (_, kind, mark) in index.mirrors.values().flat_map(|mirror| mirror.parts.iter()) {
             parts.entry(kind).or_default().add(mark.state, (&PartCounts::new(), &mark.totals));
         }
         let unknown = index.mirrors.values().filter(|mirror| !mirror.gone && !mirror.has_known_pointers());
         Self {
-            last_run,
+            health: Health::of(index, (last_full_run.as_ref(), &standing), age_max, now),
+            daemon: has_daemon,
+            last_run: records.iter().find_map(|record| record.summary.clone()),
             last_full_run,
             running,
-            next_run,
-            hours_since_success,
+            next_run: next_run.filter(|_| has_daemon),
+            hours_since_success: index.last_success.filter(|at| *at <= now).map(|at| hours_between(at, now)),
             repositories,
             runs,
             parts,
@@ -150,91 +188,175 @@ impl Status {
         }
     }
 
-    /// Words the state for a terminal. `times` are shown relative to `now`.
-    pub fn text(&self, now: DateTime<Utc>) -> String {
-        let ago = |time: DateTime<Utc>| format!("{} ago", duration(now - time));
-        let mut out = String::new();
-        if let Some(running) = &self.running {
-            let planned = running.planned.map_or_else(|| "?".to_owned(), |planned| planned.to_string());
-            let _ = write!(
-                out,
-                "running: since {}, {} of {planned} repositories done, {} failed",
-                ago(running.started_at),
-                running.done,
-                running.failed
-            );
-            if !running.fetching.is_empty() {
-                let names: Vec<String> = running.fetching.iter().map(ToString::to_string).collect();
-                let _ = write!(out, ", under way: {}", some_of(&names, 8));
-            }
-            out.push('\n');
-        }
-        let interrupted = self.runs.first().filter(|newest| newest.status.is_none());
-        if let Some(newest) = interrupted {
-            let _ = writeln!(out, "last run: {}, interrupted; the next one goes on", ago(newest.started_at));
-        }
-        match (&self.last_run, self.runs.is_empty()) {
-            (Some(last), _) => {
-                let scope = if last.is_full() { "" } else { " (not over everything)" };
-                let headline = super::summary::headline(last);
-                let which = if interrupted.is_some() { "the one before" } else { "last run" };
-                let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
-                tell(&mut out, last);
-                // A run of one repository must not hide what the one over everything found.
-                if let Some(full) = self.last_full_run.as_ref().filter(|full| full.run_id != last.run_id) {
-                    let headline = super::summary::headline(full);
-                    let _ = writeln!(out, "last run over everything: {}, {headline}", ago(full.finished_at));
-                    tell(&mut out, full);
-                }
-            }
-            (None, true) if self.running.is_none() => out.push_str("last run: none yet; start one with `ghbk run`\n"),
-            (None, _) => {}
-        }
-        let success = match self.hours_since_success {
-            Some(hours) => format!("{hours} h ago"),
-            None => "never".to_owned(),
-        };
-        let _ = writeln!(out, "last complete success: {success}");
+    /// Returns whether the backup is healthy.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Words the state for a terminal. Times are shown relative to `now`; mirrors that are well are listed if `all` are.
+    pub fn text(&self, now: DateTime<Utc>, all: bool) -> String {
+        let mut out = format!("{}\n", self.health.line);
+        self.write_running(&mut out, now);
+        self.write_last_runs(&mut out, now);
         if let Some(next) = self.next_run {
             let _ = writeln!(out, "next run: {} (in {})", next.format("%Y-%m-%d %H:%M UTC"), duration(next - now));
         }
-        if self.runs.len() > 1 {
-            out.push_str("runs:\n");
-            for run in &self.runs {
-                let status = match run.status {
-                    Some(RunStatus::Ok) => "ok".to_owned(),
-                    Some(RunStatus::Partial) => format!("partial, {}", count(run.failures, "failure", "failures")),
-                    Some(RunStatus::Failed) => "failed".to_owned(),
-                    Some(RunStatus::Cancelled) => "cancelled".to_owned(),
-                    Some(RunStatus::Unknown) => "unknown to this version of ghbk".to_owned(),
-                    None => "interrupted".to_owned(),
-                };
-                let scope = if run.full { "" } else { " (not over everything)" };
-                let _ = writeln!(out, "  {}  {status}{scope}", run.started_at.format("%Y-%m-%d %H:%M UTC"));
-            }
-        }
+        self.write_runs(&mut out);
         for line in super::parts::stored(&self.parts) {
             let _ = writeln!(out, "{line}");
         }
         if self.not_looked_through > 0 {
             let _ = writeln!(
                 out,
-                "not looked through for large files yet: {}; the runs of the next weeks do, `ghbk run --large-files` at once",
+                "not searched for large files yet: {}; the next weeks' runs search them, `ghbk run --large-files` does it at once",
                 count(self.not_looked_through, "mirror", "mirrors")
             );
         }
-        if !self.repositories.is_empty() {
-            let _ = writeln!(out, "mirrors: {}", self.repositories.len());
-            let width = self.repositories.iter().map(|r| r.full_name.to_string().len()).max().unwrap_or_default();
-            for mirror in &self.repositories {
-                let age = mirror.last_success.map_or_else(|| "never complete".to_owned(), ago);
-                let missing: Vec<String> =
-                    mirror.parts.iter().flat_map(|(_, _, mark)| super::parts::missing(&mark.totals)).collect();
-                let missing =
-                    if missing.is_empty() { String::new() } else { format!("; large files: {}", missing.join(", ")) };
-                let _ = writeln!(out, "  {:<7} {:<width$}  {age}{missing}", mirror.state, mirror.full_name.to_string());
-            }
-        }
+        self.write_mirrors(&mut out, now, all);
         out
+    }
+
+    fn write_running(&self, out: &mut String, now: DateTime<Utc>) {
+        let Some(running) = &self.running else { return };
+        let planned = running.planned.map_or_else(|| "?".to_owned(), |planned| planned.to_string());
+        let _ = write!(
+            out,
+            "running for {}: {} of {planned} repositories done, {} failed",
+            duration(now - running.started_at),
+            running.done,
+            running.failed
+        );
+        if !running.fetching.is_empty() {
+            let names: Vec<String> = running.fetching.iter().map(ToString::to_string).collect();
+            let _ = write!(out, ", under way: {}", some_of(&names, 8));
+        }
+        out.push('\n');
+    }
+
+    fn write_last_runs(&self, out: &mut String, now: DateTime<Utc>) {
+        let ago = |time: DateTime<Utc>| format!("{} ago", duration(now - time));
+        let interrupted = self.runs.first().filter(|newest| newest.status.is_none());
+        if let Some(newest) = interrupted {
+            let _ = writeln!(out, "last run: {}, interrupted; the next one continues", ago(newest.started_at));
+        }
+        match (&self.last_run, self.runs.is_empty()) {
+            (Some(last), _) => {
+                let scope = if last.is_full() { "" } else { " (some repositories)" };
+                let headline = super::summary::headline(last);
+                let which = if interrupted.is_some() { "the one before" } else { "last run" };
+                let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
+                tell(out, last);
+                // A run of one repository must not hide what the one over everything found.
+                if let Some(full) = self.last_full_run.as_ref().filter(|full| full.run_id != last.run_id) {
+                    let headline = super::summary::headline(full);
+                    let _ = writeln!(out, "last run over everything: {}, {headline}", ago(full.finished_at));
+                    tell(out, full);
+                }
+            }
+            (None, true) if self.running.is_none() => out.push_str("last run: none yet; start one with `ghbk run`\n"),
+            (None, _) => {}
+        }
+    }
+
+    fn write_runs(&self, out: &mut String) {
+        if self.runs.len() < 2 {
+            return;
+        }
+        out.push_str("runs:\n");
+        for run in &self.runs {
+            let _ = writeln!(out, "  {}", run.text());
+        }
+    }
+
+    fn write_mirrors(&self, out: &mut String, now: DateTime<Utc>, all: bool) {
+        if self.repositories.is_empty() {
+            return;
+        }
+        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+        for mirror in &self.repositories {
+            *states.entry(mirror.state).or_default() += 1;
+        }
+        // What is wrong comes first.
+        let order = ["damaged", "failed", "unknown", "ok", "gone", "attic"];
+        let words = |state: &&str| states.get(state).map(|number| format!("{number} {}", worded(state)));
+        let words: Vec<String> = order.iter().filter_map(words).collect();
+        let bytes: u64 = self.repositories.iter().filter_map(|mirror| mirror.size_bytes).sum();
+        let _ = writeln!(
+            out,
+            "{}, {}: {}{}",
+            count(self.repositories.len() as u64, "mirror", "mirrors"),
+            size(bytes),
+            words.join(", "),
+            if all { "" } else { "; --all lists them" }
+        );
+        let has_problem =
+            |it: &&MirrorStatus| matches!(it.state, "damaged" | "failed" | "unknown") || !missing(it).is_empty();
+        let shown: Vec<&MirrorStatus> = self.repositories.iter().filter(|it| all || has_problem(it)).collect();
+        let width = shown.iter().map(|it| it.full_name.to_string().len()).max().unwrap_or_default();
+        for mirror in shown {
+            let age = mirror
+                .last_success
+                .map_or_else(|| "never complete".to_owned(), |at| format!("{} ago", duration(now - at)));
+            let bytes = mirror.size_bytes.map_or_else(|| "?".to_owned(), size);
+            let missing = missing(mirror);
+            let missing =
+                if missing.is_empty() { String::new() } else { format!("; large files: {}", missing.join(", ")) };
+            let damage = mirror.damage.as_ref().map_or_else(String::new, |damage| format!("; {damage}"));
+            let name = mirror.full_name.to_string();
+            let _ = writeln!(out, "  {:<7} {name:<width$}  {bytes:>10}  {age}{damage}{missing}", mirror.state);
+        }
+    }
+}
+
+/// Words a state in a sum.
+fn worded(state: &str) -> &str {
+    match state {
+        "gone" => "no longer on GitHub",
+        "attic" => "in the attic",
+        "unknown" => "of unknown state",
+        state => state,
+    }
+}
+
+/// Words which large files a repository lacks.
+fn missing(mirror: &MirrorStatus) -> Vec<String> {
+    mirror.parts.iter().flat_map(|(_, _, mark)| super::parts::missing(&mark.totals)).collect()
+}
+
+impl PastRun {
+    fn of(record: &RunRecord) -> Self {
+        let summary = record.summary.as_ref();
+        Self {
+            run_id: record.run_id.clone(),
+            started_at: record.started_at,
+            finished_at: summary.map(|summary| summary.finished_at),
+            trigger: summary.map(|summary| summary.trigger),
+            status: summary.map(|summary| summary.status),
+            counts: summary.map(|summary| summary.counts),
+            failed: summary.map_or(0, |summary| summary.counts.failed),
+            failures: summary.map_or(0, |summary| summary.failures.len() as u64),
+            full: record.is_full,
+        }
+    }
+
+    fn text(&self) -> String {
+        let status = match self.status {
+            Some(RunStatus::Ok) => "ok".to_owned(),
+            Some(RunStatus::Partial) => format!("partial, {}", count(self.failures, "failure", "failures")),
+            Some(RunStatus::Failed) => "failed".to_owned(),
+            Some(RunStatus::Cancelled) => "cancelled".to_owned(),
+            Some(RunStatus::Unknown) => "unknown to this version of ghbk".to_owned(),
+            None => "interrupted".to_owned(),
+        };
+        let scope = if self.full { "" } else { " (some repositories)" };
+        let counts = self.counts.as_ref().map_or_else(String::new, |counts| {
+            let changed = [(counts.created, "new"), (counts.updated, "updated"), (counts.failed, "failed")];
+            let changed =
+                changed.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!(", {number} {word}"));
+            format!("; {}{}", count(counts.listed, "repository", "repositories"), changed.collect::<String>())
+        });
+        let took = self.finished_at.map_or_else(String::new, |at| format!("  {}", duration(at - self.started_at)));
+        let started = self.started_at.format("%Y-%m-%d %H:%M UTC");
+        format!("{}  {started}{took}  {status}{scope}{counts}", self.run_id)
     }
 }

@@ -39,6 +39,7 @@ pub use acceptance::{Acceptance, Accepted};
 pub use adoption::Adoption;
 pub use forgetting::Forgetting;
 pub use session::Session;
+pub use standing::standing_failures;
 
 /// How many mirrors are being read ahead at least: a store that answers in milliseconds answers many questions at once. Their refs
 /// are in memory until their turn comes.

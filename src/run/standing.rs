@@ -1,41 +1,53 @@
-//! Failures of the last run over everything that a retry leaves as they are.
+//! Failures of the last run over everything that nothing has mended since.
 //!
 //! What a newcomer would get wrong: the report of a retry may be the last one for a week. It must not read as if everything
-//! were stored when only what was tried again is.
+//! were stored when only what was tried again is; and once all of it is mended, nothing is wrong any more.
 
 use std::collections::BTreeSet;
 
 use super::Request;
 use crate::mirrors::MirrorKind;
 use crate::outcome::Trigger;
-use crate::store::{Store, all_runs};
+use crate::store::{Store, StoreError, all_runs};
 use crate::text::some_of;
 
 /// How many are named.
 const NAMED_MAX: usize = 10;
 
-/// Names the failures of the last run over everything that nothing has mended since; nothing but for a retry.
+/// Names the failures of the last run over everything that a retry leaves as they are; nothing but for a retry.
 pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<String> {
     if request.trigger != Trigger::Retry || request.selection.is_empty() {
         return None;
     }
-    let mut since: BTreeSet<String> = request.selection.iter().map(ToString::to_string).collect();
-    for record in all_runs(store).ok()?.filter_map(Result::ok) {
+    let mended = request.selection.iter().map(ToString::to_string).collect();
+    let standing = standing(store, mended).ok()?;
+    (!standing.is_empty()).then(|| {
+        let names = some_of(&standing, NAMED_MAX);
+        format!("other failures of the run over everything stand: {names}; `ghbk status` tells why")
+    })
+}
+
+/// Names the repositories, and whatever else, that failed in the last run over everything and in all runs since.
+///
+/// # Errors
+/// [`StoreError::Disk`] if the records cannot be listed.
+pub fn standing_failures(store: &Store) -> Result<Vec<String>, StoreError> {
+    standing(store, BTreeSet::new())
+}
+
+fn standing(store: &Store, mut mended: BTreeSet<String>) -> Result<Vec<String>, StoreError> {
+    for record in all_runs(store)?.filter_map(Result::ok) {
         let Some(summary) = record.summary else { continue };
         if !record.is_full {
             let is_whole = |id| record.parts.iter().all(|part| part.id != id || part.is_complete());
             let good = record.outcomes.iter().filter(|outcome| outcome.is_complete() && is_whole(outcome.id));
-            since.extend(good.map(|outcome| outcome.full_name.to_string()));
+            mended.extend(good.map(|outcome| outcome.full_name.to_string()));
             continue;
         }
         let of_repository = |name: &str| MirrorKind::split_name(name).0.to_owned();
         let failed = summary.failures.iter().map(|failure| of_repository(&failure.repository));
-        let standing: BTreeSet<String> = failed.filter(|name| !since.contains(name)).collect();
-        let standing: Vec<String> = standing.into_iter().collect();
-        return (!standing.is_empty()).then(|| {
-            let names = some_of(&standing, NAMED_MAX);
-            format!("other failures of the run over everything stand: {names}; `ghbk status` tells why")
-        });
+        let standing: BTreeSet<String> = failed.filter(|name| !mended.contains(name)).collect();
+        return Ok(standing.into_iter().collect());
     }
-    None
+    Ok(Vec::new())
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -157,21 +157,58 @@ fn without_waiting() -> i32 {
     i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
 }
 
+/// Held by a daemon as long as it lives, so that `ghbk status` knows whether anybody keeps the schedule.
+#[derive(Debug)]
+pub struct Presence {
+    _file: File,
+}
+
+const PRESENCE: &str = "daemon";
+
+impl Presence {
+    /// Announces this daemon; none if another one has.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn announce(store: &Store) -> Result<Option<Self>, StoreError> {
+        let path = store.own(PRESENCE);
+        let options =
+            OpenOptions::new().write(true).create(true).truncate(false).custom_flags(without_waiting()).clone();
+        let file = options.open(&path).map_err(StoreError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+        }
+    }
+}
+
+/// Says whether a daemon keeps the schedule.
+///
+/// # Errors
+/// [`StoreError::Disk`] if that cannot be told.
+pub fn has_daemon(store: &Store) -> Result<bool, StoreError> {
+    is_held(&store.own(PRESENCE))
+}
+
 /// Says whether a run is under way, without getting in its way.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the lock cannot be examined.
 pub fn is_locked(store: &Store) -> Result<bool, StoreError> {
-    let path = store.own("lock");
-    let file = match open_regular(&path) {
+    is_held(&store.own("lock"))
+}
+
+fn is_held(path: &Path) -> Result<bool, StoreError> {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(StoreError::io("open", &path)(error)),
+        Err(error) => return Err(StoreError::io("open", path)(error)),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", path)(source)),
     }
 }
 

@@ -30,10 +30,12 @@ pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
 pub use index::{Index, IndexedMirror};
 pub use ledger::{Forgotten, Ledger, Record, Verified};
-pub use lock::{Lock, LockHolder, is_locked};
+pub use lock::{Lock, LockHolder, Presence, has_daemon, is_locked};
 pub use marks::{Mark, Marks};
 pub use mirror::{History, Mirror};
-pub use records::{Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, run_record};
+pub use records::{
+    Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, repositories_once_called, run_record,
+};
 pub use recovery::{Broom, Swept};
 pub use scan::{Scan, Scanned, Unreadable};
 pub use statement::{Statement, host_of};

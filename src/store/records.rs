@@ -257,6 +257,21 @@ pub fn recorded_names(store: &Store) -> Result<BTreeMap<RepositoryId, FullName>,
     Ok(names)
 }
 
+/// Finds the repositories that had a name once, as the records say; the one that had it last comes first.
+///
+/// # Errors
+/// [`StoreError::Disk`] if the folder cannot be read.
+pub fn repositories_once_called(store: &Store, name: &FullName) -> Result<Vec<RepositoryId>, StoreError> {
+    let mut found = Vec::new();
+    for outcome in all_runs(store)?.filter_map(Result::ok).flat_map(|record| record.outcomes) {
+        let had_it = outcome.full_name.same_as(name) || outcome.renamed_from.is_some_and(|from| from.same_as(name));
+        if had_it && !found.contains(&outcome.id) {
+            found.push(outcome.id);
+        }
+    }
+    Ok(found)
+}
+
 /// Reads records, newest first, as they are asked for.
 ///
 /// # Errors

@@ -87,7 +87,11 @@ fn a_missed_run_is_made_up_for_at_start_and_only_once() {
     daemon.hears("READY=1");
     daemon.hears("STATUS=waiting");
     assert!(world.mirror("acme/repository-001").is_dir());
+    let status = world.run(&["status", "--json"]).json();
+    assert!(status["daemon"] == true && status["next_run"].is_string(), "{status:#}");
     drop(daemon);
+    let status = world.run(&["status", "--json"]).json();
+    assert!(status["daemon"] == false && status["next_run"].is_null(), "{status:#}");
     let before = std::fs::read_dir(world.root.join(".ghbk/runs")).unwrap().count();
     let daemon = Running::start(&world, |_| {});
     daemon.hears("STATUS=waiting");

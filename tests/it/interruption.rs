@@ -74,7 +74,7 @@ fn an_interrupted_run_is_told_by_the_next_and_by_status() {
     }
     sleep(Duration::from_millis(300));
     let status = world.run(&["status"]).expect(0).stdout;
-    assert!(status.contains("running: since"), "{status}");
+    assert!(status.contains("running for "), "{status}");
     let json = world.run(&["status", "--json"]).expect(0).json();
     assert_eq!(json["running"]["planned"], 3);
     child.kill().unwrap();

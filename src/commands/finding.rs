@@ -1,0 +1,68 @@
+//! Which mirrors a person means by a name: the present one, or one that the repository had before.
+//!
+//! What a newcomer would get wrong: to suggest the nearest name for a repository whose mirror is lost, or was renamed, leads to
+//! another repository, at the worst possible time.
+
+use crate::error::{Error, Exit};
+use crate::names::{FullName, RepositoryId, Wanted};
+use crate::store::{Index, IndexedMirror, Store, recorded_names, repositories_once_called};
+
+/// Finds the mirrors that a person names.
+///
+/// # Errors
+/// [`Error`] if there is none: that it is missing if there was one, else with the nearest name.
+pub(crate) fn find_mirrors(
+    store: &Store,
+    index: &Index,
+    wanted: &Wanted,
+) -> Result<Vec<(RepositoryId, IndexedMirror)>, Error> {
+    let found = index.find(wanted);
+    if !found.is_empty() {
+        return Ok(found.into_iter().map(|(id, mirror)| (id, mirror.clone())).collect());
+    }
+    if let Wanted::Name(name) = wanted {
+        // Records that cannot be read are told of by every run.
+        let ids = repositories_once_called(store, name).unwrap_or_default();
+        let known = |id: RepositoryId| Some((id, index.mirrors.get(&id)?.clone()));
+        let found: Vec<_> = ids.iter().filter_map(|id| known(*id)).collect();
+        for (id, mirror) in &found {
+            tracing::info!("{name} was an earlier name of {}, id {id}", mirror.full_name);
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    if let Some(name) = lost(store, index, wanted) {
+        return Err(Error::new(
+            Exit::Partial,
+            format!("the mirror of {name} is missing from the store"),
+            format!(
+                "look for it in `.ghbk` and in the backups of the file system; if it was removed on purpose: `ghbk forget {name}`"
+            ),
+        ));
+    }
+    Err(not_found(index, wanted))
+}
+
+/// Finds the name of a repository that had a mirror and has none any more.
+fn lost(store: &Store, index: &Index, wanted: &Wanted) -> Option<FullName> {
+    let names = recorded_names(store).ok()?;
+    let mut lost = index.lost.keys().filter_map(|id| Some((id, names.get(id)?)));
+    let is_meant = |(id, name): &(&RepositoryId, &FullName)| match wanted {
+        Wanted::Id(wanted) => wanted == *id,
+        Wanted::Name(wanted) => wanted.same_as(name),
+    };
+    lost.find(is_meant).map(|(_, name)| name.clone())
+}
+
+/// Words that there is no such mirror, with the nearest name.
+pub(super) fn not_found(index: &Index, wanted: &Wanted) -> Error {
+    let name = wanted.to_string();
+    let names = index.mirrors.values().map(|mirror| mirror.full_name.to_string());
+    let nearest = names.map(|known| (strsim::damerau_levenshtein(&name, &known), known)).min();
+    let hint = match nearest {
+        Some((distance, nearest)) if distance <= name.len().div_ceil(3) => format!("did you mean {nearest}?"),
+        _ => "`ghbk status --all` lists the mirrors".to_owned(),
+    };
+    Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), hint)
+}

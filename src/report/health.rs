@@ -1,0 +1,128 @@
+//! Whether the backup is healthy, in one line: for people, for cron, for Nagios. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{count, duration};
+use crate::outcome::{RunStatus, RunSummary};
+use crate::store::Index;
+use crate::text::some_of;
+
+/// So many are named; the rest are counted.
+const NAMED_MAX: usize = 3;
+
+/// What `ghbk status --check` says; part of `ghbk status --json`, a contract with scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether nothing is wrong.
+    pub healthy: bool,
+    /// What is wrong, the worst first.
+    pub problems: Vec<String>,
+    /// The same in one line.
+    pub line: String,
+}
+
+impl Health {
+    /// Judges what the index and the newest run over everything say; `standing` names what failed in it and in all runs since.
+    ///
+    /// `age_max` is how long ago the last complete backup may be.
+    pub fn of(
+        index: &Index,
+        (last_full_run, standing): (Option<&RunSummary>, &[String]),
+        age_max: Duration,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut problems = Vec::new();
+        let names = |is: &dyn Fn(&crate::store::IndexedMirror) -> bool| -> Vec<String> {
+            let mut names: Vec<String> =
+                index.mirrors.values().filter(|mirror| is(mirror)).map(|mirror| mirror.full_name.to_string()).collect();
+            names.sort_unstable();
+            names
+        };
+        let damaged = names(&|mirror| mirror.damage.is_some());
+        if !damaged.is_empty() {
+            let mirrors = count(damaged.len() as u64, "mirror is damaged", "mirrors are damaged");
+            problems.push(format!("{mirrors} ({})", some_of(&damaged, NAMED_MAX)));
+        }
+        let lost = index.lost.len() as u64;
+        if lost > 0 {
+            problems.push(format!("{} missing from the store", count(lost, "mirror is", "mirrors are")));
+        }
+        let is_bad = |run: &RunSummary| matches!(run.status, RunStatus::Partial | RunStatus::Failed);
+        // What failed may have been mended by runs of those repositories alone.
+        let mended = last_full_run.filter(|run| run.status == RunStatus::Partial && standing.is_empty());
+        let last_success = index.last_success.max(mended.map(|run| run.finished_at));
+        // A clock that was ahead says nothing.
+        let last_success = last_success.filter(|at| *at <= now);
+        match last_success {
+            None => problems.push("no run over everything has completed yet".to_owned()),
+            Some(at) if now - at > TimeDelta::from_std(age_max).unwrap_or(TimeDelta::MAX) => {
+                let allowed = humantime::format_duration(age_max);
+                problems
+                    .push(format!("the last complete backup was {} ago; {allowed} are allowed", duration(now - at)));
+            }
+            Some(_) => {}
+        }
+        let bad = last_full_run.filter(|run| is_bad(run) && mended.is_none());
+        problems.extend(bad.map(|run| problem_of(run, standing)));
+        let line = if problems.is_empty() {
+            let ago = last_success.map_or_else(String::new, |at| format!(" {} ago", duration(now - at)));
+            format!("healthy: everything was backed up{ago}")
+        } else {
+            format!("not healthy: {}", problems.join("; "))
+        };
+        Self { healthy: problems.is_empty(), problems, line }
+    }
+}
+
+/// Says what was wrong with a run and still is.
+fn problem_of(run: &RunSummary, standing: &[String]) -> String {
+    let what = if run.status == RunStatus::Failed { "failed" } else { "was incomplete" };
+    let of = if standing.is_empty() { String::new() } else { format!(": {}", some_of(standing, NAMED_MAX)) };
+    format!("the last run over everything {what}{of}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::eventful;
+    use crate::store::IndexedMirror;
+
+    const EIGHT_DAYS: Duration = Duration::from_hours(8 * 24);
+
+    fn index(last_success: Option<&str>) -> Index {
+        Index { last_success: last_success.map(|at| at.parse().unwrap()), ..Index::default() }
+    }
+
+    fn line(index: &Index, run: Option<&RunSummary>) -> String {
+        standing(index, run, &[])
+    }
+
+    fn standing(index: &Index, run: Option<&RunSummary>, standing: &[&str]) -> String {
+        let standing: Vec<String> = standing.iter().map(|name| (*name).to_owned()).collect();
+        let health = Health::of(index, (run, &standing), EIGHT_DAYS, "2026-11-29T07:30:00Z".parse().unwrap());
+        assert_eq!(health.healthy, health.problems.is_empty());
+        health.line
+    }
+
+    #[test]
+    fn health_is_one_line() {
+        let good = index(Some("2026-11-29T05:30:00Z"));
+        assert_eq!(line(&good, None), "healthy: everything was backed up 2 h 0 min ago");
+        assert_eq!(line(&index(None), None), "not healthy: no run over everything has completed yet");
+        let future = index(Some("2027-01-01T00:00:00Z"));
+        assert_eq!(line(&future, None), "not healthy: no run over everything has completed yet");
+        let old = index(Some("2026-11-20T05:30:00Z"));
+        assert_eq!(line(&old, None), "not healthy: the last complete backup was 9 d 2 h ago; 8days are allowed");
+        let mut damaged = good.clone();
+        let mut mirror = IndexedMirror::new("acme/site".parse().unwrap(), "acme/site".into());
+        mirror.damage = Some("HEAD is missing".to_owned());
+        damaged.mirrors.insert(crate::names::RepositoryId(7), mirror);
+        damaged.lost.insert(crate::names::RepositoryId(8), crate::mirrors::MirrorSet::all());
+        insta::assert_snapshot!(standing(&damaged, Some(&eventful()), &["acme/a", "acme/b", "acme/c", "acme/d"]));
+        // All that failed in it was mended since.
+        assert_eq!(line(&old, Some(&eventful())), "healthy: everything was backed up 11 h 26 min ago");
+    }
+}

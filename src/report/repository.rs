@@ -1,0 +1,155 @@
+//! Everything about one repository: `ghbk status OWNER/REPO`.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::status::{size_of, state_of};
+use super::{count, duration, size};
+use crate::git::mirror::snapshot::Snapshot;
+use crate::git::pack::list::PackList;
+use crate::mirrors::MirrorKind;
+use crate::names::{FullName, RepositoryId};
+use crate::outcome::Kind;
+use crate::store::{IndexedMirror, Marks};
+
+/// What `ghbk status OWNER/REPO --json` prints for each repository that has or had the name; a contract with scripts.
+#[derive(Debug, Serialize)]
+pub struct RepositoryStatus {
+    /// Its identity.
+    id: RepositoryId,
+    /// Its name at the last run.
+    full_name: FullName,
+    /// `ok`, `failed`, `damaged`, `gone`, `attic` or `unknown`.
+    state: &'static str,
+    /// Where its mirrors lie, below the root.
+    mirrors: Vec<MirrorStatus>,
+    /// What all of it takes, in bytes; none if its packs are not known.
+    size_bytes: Option<u64>,
+    last_success: Option<DateTime<Utc>>,
+    verified_at: Option<DateTime<Utc>>,
+    restored_at: Option<DateTime<Utc>>,
+    /// What is wrong with it, if it is damaged.
+    damage: Option<String>,
+    /// How the kinds of data beside refs stand.
+    parts: Marks,
+}
+
+#[derive(Debug, Serialize)]
+struct MirrorStatus {
+    kind: MirrorKind,
+    path: String,
+    /// What its packs take, in bytes; none if they are not known.
+    size_bytes: Option<u64>,
+    packs: Option<u64>,
+    /// How many points in time can be restored; none if they cannot be read.
+    snapshots: Option<u64>,
+    first_snapshot: Option<DateTime<Utc>>,
+    last_snapshot: Option<DateTime<Utc>>,
+    /// In how many of them something was lost on GitHub.
+    losses: u64,
+    /// Why its points in time cannot be read.
+    problem: Option<String>,
+}
+
+/// The points in time of one of its mirrors, newest first, or why they cannot be read.
+pub type Points = (MirrorKind, Result<Vec<Snapshot>, String>);
+
+impl RepositoryStatus {
+    /// Puts together what the index and its mirrors say.
+    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<Points>) -> Self {
+        let of_mirror = |(kind, points): Points| {
+            let packs = mirror.held.get(&kind).and_then(|held| held.packs.as_ref());
+            let snapshots = points.as_ref().ok();
+            MirrorStatus {
+                kind,
+                path: format!("{}{}", mirror.place.display(), kind.suffix()),
+                size_bytes: packs.map(PackList::bytes),
+                packs: packs.map(|packs| packs.len() as u64),
+                snapshots: snapshots.map(|points| points.len() as u64),
+                first_snapshot: snapshots.and_then(|points| points.last()).map(|point| point.time),
+                last_snapshot: snapshots.and_then(|points| points.first()).map(|point| point.time),
+                losses: snapshots.map_or(0, |points| points.iter().filter(|point| point.has_loss()).count() as u64),
+                problem: points.err(),
+            }
+        };
+        Self {
+            id,
+            full_name: mirror.full_name.clone(),
+            state: state_of(mirror),
+            mirrors: points.into_iter().map(of_mirror).collect(),
+            size_bytes: size_of(mirror),
+            last_success: mirror.last_success,
+            verified_at: mirror.verified_at,
+            restored_at: mirror.restored_at,
+            damage: mirror.damage.clone(),
+            parts: mirror.parts.clone(),
+        }
+    }
+
+    /// Words it for a terminal.
+    pub fn text(&self, now: DateTime<Utc>) -> String {
+        let name = &self.full_name;
+        let at = |time: DateTime<Utc>| format!("{} ({} ago)", time.format("%Y-%m-%d %H:%M UTC"), duration(now - time));
+        let or_never = |time: Option<DateTime<Utc>>| time.map_or_else(|| "never".to_owned(), at);
+        let mut out = format!("{name} (id {}): {}\n", self.id, self.words());
+        if let Some(damage) = &self.damage {
+            let _ = writeln!(out, "damage: {damage}\n  hint: {}", self.remedy());
+        }
+        let _ = writeln!(out, "backed up: {}", or_never(self.last_success));
+        for mirror in &self.mirrors {
+            let bytes = mirror.size_bytes.map_or_else(|| "size not known".to_owned(), size);
+            let packs = mirror.packs.map_or_else(String::new, |packs| format!(" in {}", count(packs, "pack", "packs")));
+            let _ = writeln!(out, "{}: {}, {bytes}{packs}", mirror.kind.label(), mirror.path);
+            let wiki = if mirror.kind == MirrorKind::Code { "" } else { " --wiki" };
+            match (&mirror.problem, mirror.snapshots, mirror.first_snapshot, mirror.last_snapshot) {
+                (Some(problem), ..) => {
+                    let _ = writeln!(out, "  points in time: {problem}");
+                }
+                (None, Some(number), Some(first), Some(last)) => {
+                    let losses = match mirror.losses {
+                        0 => String::new(),
+                        losses => format!("; something was lost on GitHub in {losses} of them and is kept here"),
+                    };
+                    let span = format!("{} to {}", first.format("%Y-%m-%d"), last.format("%Y-%m-%d"));
+                    let points = count(number, "point in time", "points in time");
+                    let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{wiki}`{losses}");
+                }
+                _ => {}
+            }
+        }
+        for (mirror, kind, mark) in self.parts.iter().filter(|(_, kind, _)| *kind == Kind::LargeFiles) {
+            let of = |count: &str| mark.totals.get(count).copied().unwrap_or_default();
+            let mut words = super::parts::missing(&mark.totals);
+            if of("stored") > 0 || !words.is_empty() {
+                words.insert(0, format!("{} stored ({})", of("stored"), size(of("stored_bytes"))));
+                let of_wiki = if mirror == MirrorKind::Code { "" } else { " of the wiki" };
+                let _ = writeln!(out, "{}{of_wiki}: {}", super::parts::label(kind), words.join(", "));
+            }
+        }
+        let _ = writeln!(out, "verified: {}", or_never(self.verified_at));
+        let _ = writeln!(out, "restore proven: {}", or_never(self.restored_at));
+        out
+    }
+
+    fn words(&self) -> &'static str {
+        match self.state {
+            "ok" => "ok",
+            "failed" => "the last run could not back it up completely",
+            "damaged" => "damaged",
+            "gone" => "no longer on GitHub; the mirror is kept",
+            "attic" => "in the attic, because another repository took its name",
+            _ => "its last state is not known",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self.state {
+            "gone" | "attic" => {
+                format!("GitHub no longer has it; `ghbk restore {} DEST` saves what can be read", self.id)
+            }
+            _ => format!("`{}`", crate::outcome::repair_hint(&self.full_name.to_string())),
+        }
+    }
+}
