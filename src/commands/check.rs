@@ -10,17 +10,22 @@ use tokio::task::spawn_blocking;
 
 use super::{Context, open_store, print, print_json};
 use crate::cli::CheckArgs;
-use crate::config::StoreMode;
+use crate::config::{Notify, StoreMode};
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, Known, http_client};
 use crate::names::FullName;
 use crate::outside::{Outside, take_inventory};
+use crate::report::health::{DEFAULT_AGE_MAX, Health};
 use crate::report::slack as slack_report;
+use crate::run::standing_failures;
 use crate::schedule::Schedule;
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
-use crate::store::host_of;
-use crate::text::quoted;
+use crate::store::{Index, StoreError, all_runs, host_of};
+use crate::text::{count, quoted, size};
+
+/// With less room than this a backup may soon come to its end, in bytes.
+const LITTLE_ROOM_BYTES: u64 = 1 << 30;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -52,40 +57,57 @@ impl Finding {
     fn failed(item: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { item, state: FindingState::Failed, detail: detail.into(), hint: Some(hint.into()) }
     }
-}
 
-pub(super) async fn check(context: &Context, arguments: &CheckArgs) -> Result<Exit, Error> {
-    let config = &context.config;
-    let mut findings = vec![configuration(context), schedule(context), store(context).await, scratch(context)];
-    let secrets = secrets::read(config, &env_var).await;
-    findings.push(match &secrets.github {
-        Ok(_) => Finding::ok("secrets", "the GitHub secret is there"),
-        Err(error) => Finding::failed("secrets", error.to_string(), error.hint()),
-    });
-    findings.extend(outside(context, &secrets, arguments.slack).await);
-    if context.global.json {
-        print_json(&findings)?;
-    } else {
-        print(&text(&findings))?;
-    }
-    let failed = findings.iter().any(|finding| finding.state == FindingState::Failed);
-    Ok(if failed { Exit::Impossible } else { Exit::Good })
-}
-
-fn text(findings: &[Finding]) -> String {
-    let mut out = String::new();
-    for finding in findings {
-        let state = match finding.state {
+    fn text(&self) -> String {
+        let state = match self.state {
             FindingState::Ok => "ok",
             FindingState::Warning => "warning",
             FindingState::Failed => "FAILED",
         };
-        let _ = writeln!(out, "{state:<8} {:<14} {}", finding.item, finding.detail);
-        if let Some(hint) = &finding.hint {
+        let mut out = format!("{state:<8} {:<14} {}\n", self.item, self.detail);
+        if let Some(hint) = &self.hint {
             let _ = writeln!(out, "{:<8} {:<14} hint: {hint}", "", "");
         }
+        out
     }
-    out
+}
+
+/// What was found so far. Each line is printed at once: what GitHub does not answer takes its time.
+struct Findings {
+    all: Vec<Finding>,
+    is_json: bool,
+}
+
+impl Findings {
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Error> {
+        for finding in findings {
+            if !self.is_json {
+                print(&finding.text())?;
+            }
+            self.all.push(finding);
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn check(context: &Context, arguments: &CheckArgs) -> Result<Exit, Error> {
+    let config = &context.config;
+    let mut findings = Findings { all: Vec::new(), is_json: context.global.json };
+    findings.add([configuration(context), schedule(context)])?;
+    findings.add([store(context).await])?;
+    findings.add([scratch(context)])?;
+    findings.add(backup(context).await)?;
+    let secrets = secrets::read(config, &env_var).await;
+    findings.add([match &secrets.github {
+        Ok(_) => Finding::ok("secrets", "the GitHub secret is there"),
+        Err(error) => Finding::failed("secrets", error.to_string(), error.hint()),
+    }])?;
+    outside(context, &secrets, arguments.slack, &mut findings).await?;
+    if context.global.json {
+        print_json(&findings.all)?;
+    }
+    let failed = findings.all.iter().any(|finding| finding.state == FindingState::Failed);
+    Ok(if failed { Exit::Impossible } else { Exit::Good })
 }
 
 fn configuration(context: &Context) -> Finding {
@@ -104,7 +126,10 @@ fn schedule(context: &Context) -> Finding {
     match Schedule::new(&schedule.cron, schedule.timezone) {
         Ok(parsed) => {
             let next = parsed.next_after(chrono::Utc::now());
-            let next = next.map_or_else(|| "never".to_owned(), |at| at.with_timezone(&schedule.timezone).to_rfc2822());
+            let in_zone = |at: chrono::DateTime<chrono::Utc>| {
+                at.with_timezone(&schedule.timezone).format("%Y-%m-%d %H:%M %Z").to_string()
+            };
+            let next = next.map_or_else(|| "never".to_owned(), in_zone);
             Finding::ok("schedule", format!("{} {}; next: {next}", schedule.cron, schedule.timezone))
         }
         Err(error) => Finding::failed("schedule", error.to_string(), "six fields, as in \"0 0 5 * * Sun\""),
@@ -118,14 +143,29 @@ fn prove_writable(folder: &Path) -> io::Result<()> {
     file.as_file().sync_all()
 }
 
+/// Words how much room a folder's file system has.
+fn free(folder: &Path) -> String {
+    free_bytes(folder).map_or_else(String::new, |bytes| format!(", {} free", size(bytes)))
+}
+
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(folder).ok()?;
+    // EFS has no end, and says so by 8 EiB.
+    Some(room.f_bavail.saturating_mul(room.f_frsize)).filter(|bytes| *bytes < 1 << 60)
+}
+
 async fn store(context: &Context) -> Finding {
     let config = context.config.clone();
+    let root = &context.config.store.root;
+    if context.global.root.is_some() && !context.config.store.requires_mount() && !root.exists() {
+        return Finding::ok("store", format!("{} does not exist yet; `ghbk run` creates it", root.display()));
+    }
     let examined = spawn_blocking(move || {
         let store = open_store(&config)?;
         store.check_host(&host_of(&config.github.api_url))?;
-        prove_writable(store.root()).map_err(crate::store::StoreError::io("write to", store.root()))?;
-        let rights = std::fs::metadata(store.root()).map_err(crate::store::StoreError::io("examine", store.root()))?;
-        Ok::<_, crate::store::StoreError>((store.root().to_owned(), rights.permissions().mode()))
+        prove_writable(store.root()).map_err(StoreError::io("write to", store.root()))?;
+        let rights = std::fs::metadata(store.root()).map_err(StoreError::io("examine", store.root()))?;
+        Ok::<_, StoreError>((store.root().to_owned(), rights.permissions().mode()))
     });
     match examined.await {
         Ok(Ok((path, mode))) => {
@@ -137,7 +177,12 @@ async fn store(context: &Context) -> Finding {
                 let hint = format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path));
                 return Finding::warning("store", format!("{root}, writable, but other users may read it"), hint);
             }
-            Finding::ok("store", format!("{root}{mounted}, writable"))
+            let left = free(&path);
+            if free_bytes(&path).is_some_and(|bytes| bytes < LITTLE_ROOM_BYTES) {
+                let detail = format!("{root}{mounted}, writable{left}");
+                return Finding::warning("store", detail, "free space on its file system, or enlarge it");
+            }
+            Finding::ok("store", format!("{root}{mounted}, writable{left}"))
         }
         Ok(Err(error)) => Finding::failed("store", error.to_string(), error.hint()),
         Err(error) => Finding::failed("store", error.to_string(), "please report this"),
@@ -147,7 +192,12 @@ async fn store(context: &Context) -> Finding {
 fn scratch(context: &Context) -> Finding {
     let folder = &context.config.store.scratch;
     match prove_writable(folder) {
-        Ok(()) => Finding::ok("scratch", format!("{}, writable", folder.display())),
+        Ok(()) if free_bytes(folder).is_some_and(|bytes| bytes < LITTLE_ROOM_BYTES) => Finding::warning(
+            "scratch",
+            format!("{}, writable{}", folder.display(), free(folder)),
+            "free space on its disk, or set store.scratch to a folder on another: the largest repository has to fit",
+        ),
+        Ok(()) => Finding::ok("scratch", format!("{}, writable{}", folder.display(), free(folder))),
         Err(error) => Finding::failed(
             "scratch",
             format!("cannot write to {}: {error}", folder.display()),
@@ -156,21 +206,48 @@ fn scratch(context: &Context) -> Finding {
     }
 }
 
+/// Says how the backup stands, once there is one.
+async fn backup(context: &Context) -> Option<Finding> {
+    let config = context.config.clone();
+    let health = spawn_blocking(move || {
+        let store = open_store(&config)?;
+        let Some(newest) = all_runs(&store)?.next() else { return Ok(None) };
+        newest?;
+        let last_full = all_runs(&store)?.filter_map(Result::ok).find(|record| record.is_full);
+        let last_full = last_full.and_then(|record| record.summary);
+        let (index, standing) = (Index::current(&store)?, standing_failures(&store)?);
+        Ok::<_, StoreError>(Some(Health::of(
+            &index,
+            (last_full.as_ref(), &standing),
+            DEFAULT_AGE_MAX,
+            chrono::Utc::now(),
+        )))
+    });
+    match health.await {
+        Ok(Ok(Some(health))) if health.healthy => Some(Finding::ok("backup", health.line)),
+        Ok(Ok(Some(health))) => Some(Finding::warning("backup", health.line, "`ghbk status` shows all of it")),
+        // What the line of the store says is enough.
+        Ok(Ok(None) | Err(_)) | Err(_) => None,
+    }
+}
+
 /// Checks what answers over the network.
-async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Finding> {
+async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mut Findings) -> Result<(), Error> {
     let config = &context.config;
-    let mut findings = Vec::new();
     let http = match http_client(&config.github, config.limits.stall_timeout) {
         Ok(http) => http,
-        Err(error) => return vec![Finding::failed("network", error.to_string(), error.hint())],
+        Err(error) => return findings.add([Finding::failed("network", error.to_string(), error.hint())]),
     };
     if let Ok(secret) = &secrets.github {
         match Outside::new(config, secret, http.clone()) {
-            Ok(outside) => findings.extend(github(context, &outside).await),
-            Err(error) => findings.push(github_failure("github", &error)),
+            Ok(outside) => findings.add(github(context, &outside).await)?,
+            Err(error) => findings.add([github_failure("github", &error)])?,
         }
     }
-    findings.push(match &secrets.slack_webhook_url {
+    findings.add([match &secrets.slack_webhook_url {
+        _ if config.slack.notify == Notify::Never => {
+            Finding::ok("slack", "no reports are wanted (slack.notify = \"never\")")
+        }
         Err(error) => Finding::warning("slack", format!("no reports: {error}"), error.hint()),
         Ok(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
         Ok(url) => match slack::send(&http, url, &slack_report::test_message()).await {
@@ -179,8 +256,7 @@ async fn outside(context: &Context, secrets: &Secrets, send: bool) -> Vec<Findin
                 Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address")
             }
         },
-    });
-    findings
+    }])
 }
 
 async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
@@ -222,7 +298,8 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
     }
     if inventory.failures.is_empty() {
         let (taken, left) = (inventory.repositories.len(), inventory.excluded.len());
-        findings.push(Finding::ok("inventory", format!("{taken} repositories to back up, {left} filtered out")));
+        let taken = count(taken as u64, "repository", "repositories");
+        findings.push(Finding::ok("inventory", format!("{taken} to back up, {left} filtered out")));
     }
     findings.extend(deprecation(outside));
     findings

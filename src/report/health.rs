@@ -10,6 +10,9 @@ use crate::outcome::{RunStatus, RunSummary};
 use crate::store::Index;
 use crate::text::some_of;
 
+/// How old the last complete backup may be unless told otherwise: a week, and a day for it to be noticed.
+pub const DEFAULT_AGE_MAX: Duration = Duration::from_hours(8 * 24);
+
 /// So many are named; the rest are counted.
 const NAMED_MAX: usize = 3;
 

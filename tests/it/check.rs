@@ -34,3 +34,29 @@ fn check_writes_nothing_to_stay() {
     world.run(&["check"]).expect(0);
     assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0);
 }
+
+#[test]
+fn a_store_that_a_run_would_make_is_no_failure_and_a_bad_backup_is_told() {
+    let world = World::generated(2);
+    let fresh = world.folder.path().join("fresh");
+    let root = fresh.to_str().unwrap();
+    let ended = world.run(&["check", "--root", root]).expect(0);
+    assert!(ended.stdout.contains("does not exist yet; `ghbk run` creates it"), "{ended:#?}");
+    assert!(!ended.stdout.contains(" backup "), "{ended:#?}");
+    world.run(&["run", "--root", root]).expect(0);
+    let ended = world.run(&["check", "--root", root]).expect(0);
+    assert!(ended.stdout.contains("ok       backup         healthy: "), "{ended:#?}");
+    assert!(ended.stdout.contains(" free\n"), "{ended:#?}");
+    std::fs::remove_file(fresh.join("acme/repository-001.git/HEAD")).unwrap();
+    world.run(&["verify", "--root", root]).expect(1);
+    let ended = world.run(&["check", "--root", root]).expect(0);
+    assert!(ended.stdout.contains("warning  backup         not healthy: 1 mirror is damaged"), "{ended:#?}");
+}
+
+#[test]
+fn who_wants_no_reports_is_not_warned_of_them() {
+    let world = World::generated(1);
+    let mut command = world.ghbk(&["check"]);
+    let ended = finish(command.env("GHBK_SLACK__NOTIFY", "never").env_remove("SLACK_WEBHOOK_URL")).expect(0);
+    assert!(ended.stdout.contains("ok       slack          no reports are wanted"), "{ended:#?}");
+}
