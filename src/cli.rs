@@ -11,6 +11,7 @@ use crate::git::mirror::extract::tree_path;
 use crate::git::pointer::LfsOid;
 use crate::moment::Moment;
 use crate::names::{FullName, RunId, Wanted};
+use crate::typed::Typed;
 
 /// Backs up every GitHub repository of an organisation onto a file system.
 #[derive(Debug, Parser)]
@@ -24,7 +25,6 @@ use crate::names::{FullName, RunId, Wanted};
     after_long_help = EXAMPLES,
     propagate_version = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub struct Cli {
@@ -67,7 +67,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// Backs up this organisation or user; may be repeated [overrides: github.owners]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", aliases = ["org", "user"], value_delimiter = ',')]
     pub owner: Vec<String>,
     /// Prints the result as JSON on standard output
     #[arg(long, global = true)]
@@ -100,6 +100,7 @@ Examples:
   ghbk run acme/site acme/api       only these, listed or not
   ghbk run --large-files            with the large files of mirrors that an older ghbk made
   ghbk run --repair acme/site       afresh, when `ghbk verify` found damage
+  ghbk run --repair                 the same for everything that is known to be damaged
   ghbk run --json | jq .counts      the result for a script
 
 A run never removes a mirror. It may be interrupted at any moment; the next one goes on.")]
@@ -232,17 +233,43 @@ Examples:
     Man,
 }
 
+impl Command {
+    /// Returns the hosts of the addresses that were typed for repositories.
+    pub fn hosts(&self) -> Vec<&str> {
+        fn host<T>(typed: &Typed<T>) -> Option<&str> {
+            typed.host.as_deref()
+        }
+        match self {
+            Self::Run(arguments) => arguments.repositories.iter().filter_map(host).collect(),
+            Self::Verify(arguments) => arguments.repositories.iter().filter_map(host).collect(),
+            Self::Status(arguments) => arguments.repository.iter().filter_map(host).collect(),
+            Self::Snapshots(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Restore(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Forget(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Accept(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Daemon
+            | Self::List
+            | Self::Adopt(_)
+            | Self::Check(_)
+            | Self::ReportFailure { .. }
+            | Self::Completions { .. }
+            | Self::Man => Vec::new(),
+        }
+    }
+}
+
 /// Arguments of `ghbk run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Backs up only these repositories; they need not be in the listing
     #[arg(value_name = "OWNER/REPO")]
-    pub repositories: Vec<FullName>,
+    pub repositories: Vec<Typed<FullName>>,
     /// Backs up the repository that an instance of ghbk-now@.service names: OWNER-REPO, OWNER:REPO
     #[arg(long, value_name = "NAME", conflicts_with = "repositories")]
     pub instance: Option<String>,
-    /// Fetches them afresh, carries over what only their damaged mirrors have, and sets those aside
-    #[arg(long, requires = "repositories")]
+    /// Fetches them afresh, or all that are known to be damaged, carries over what only the damaged mirrors have, and keeps those
+    /// in .ghbk/damaged
+    #[arg(long, conflicts_with = "instance")]
     pub repair: bool,
     /// Looks through mirrors that an older ghbk made for large files at once, and not one after the other over the weeks
     #[arg(long)]
@@ -254,7 +281,7 @@ pub struct RunArgs {
 pub struct StatusArgs {
     /// Shows this repository alone; a number is its id
     #[arg(value_name = "OWNER/REPO", conflicts_with_all = ["all", "check"])]
-    pub repository: Option<Wanted>,
+    pub repository: Option<Typed<Wanted>>,
     /// Lists every mirror, not only those with which something is wrong
     #[arg(long)]
     pub all: bool,
@@ -271,7 +298,7 @@ pub struct StatusArgs {
 pub struct SnapshotsArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO")]
-    pub repository: Wanted,
+    pub repository: Typed<Wanted>,
     /// Shows those of its wiki
     #[arg(long)]
     pub wiki: bool,
@@ -283,7 +310,7 @@ pub struct SnapshotsArgs {
 pub struct RestoreArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO")]
-    pub repository: Wanted,
+    pub repository: Typed<Wanted>,
     /// The folder to make; it must not exist
     #[arg(value_name = "DEST", value_hint = ValueHint::DirPath, required_unless_present = "push")]
     pub destination: Option<PathBuf>,
@@ -324,7 +351,7 @@ pub struct RestoreArgs {
 pub struct VerifyArgs {
     /// Verifies only these; a number is a repository's id
     #[arg(value_name = "OWNER/REPO")]
-    pub repositories: Vec<Wanted>,
+    pub repositories: Vec<Typed<Wanted>>,
     /// Hashes every object, too
     #[arg(long)]
     pub deep: bool,
@@ -349,7 +376,7 @@ pub struct AdoptArgs {
 pub struct ForgetArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO")]
-    pub repository: Wanted,
+    pub repository: Typed<Wanted>,
     /// Forgets the mirror of its wiki alone
     #[arg(long)]
     pub wiki: bool,
@@ -360,7 +387,7 @@ pub struct ForgetArgs {
 pub struct AcceptArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO")]
-    pub repository: Wanted,
+    pub repository: Typed<Wanted>,
     /// Only these, by their ids (SHA-256)
     #[arg(value_name = "OID")]
     pub files: Vec<LfsOid>,

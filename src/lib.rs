@@ -54,3 +54,4 @@ pub mod names;
 pub mod network;
 pub mod schedule;
 pub mod text;
+pub mod typed;

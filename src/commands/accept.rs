@@ -29,7 +29,7 @@ struct Report {
 
 pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<Exit, Error> {
     let config = Arc::clone(&context.config);
-    let wanted = arguments.repository;
+    let wanted = arguments.repository.value;
     let mut found = unblock(move || {
         let store = open_store(&config)?;
         find_mirrors(&store, &Index::current(&store)?, &wanted)

@@ -27,9 +27,11 @@ use rustix::fs::Mode;
 use crate::cli::{Cli, Command, GlobalArgs};
 use crate::config::{self, Config, Overrides, StoreMode};
 use crate::error::{Error, Exit};
+use crate::git::wire::server::{git_base, host_of_base};
 use crate::logging::{self, LogFile, Verbosity};
 use crate::report::progress::BesideBars;
 use crate::store::{Store, StoreError};
+use crate::text::printable;
 pub(crate) use finding::find_mirrors;
 
 /// Holds what every command gets.
@@ -53,6 +55,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     }
     crate::git::wire::transport::set_up_libgit2();
     let config = load_config(&cli.global)?;
+    refuse_other_hosts(&cli.command, &config)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
     let log_file = match cli.command {
@@ -79,6 +82,22 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
         Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),
+    }
+}
+
+/// Refuses addresses of repositories on another host than the configured GitHub: one of the same name here is another.
+fn refuse_other_hosts(command: &Command, config: &Config) -> Result<(), Error> {
+    // The configuration's check has read it once.
+    let Ok(api_url) = config.github.api_url.parse() else { return Ok(()) };
+    let base = git_base(&api_url);
+    let own = host_of_base(&base);
+    match command.hosts().into_iter().find(|host| !host.eq_ignore_ascii_case(own)) {
+        None => Ok(()),
+        Some(other) => Err(Error::new(
+            Exit::Usage,
+            format!("the address is on {}, and the configured GitHub is {own}", printable(other, 100)),
+            "for another GitHub set github.api_url",
+        )),
     }
 }
 

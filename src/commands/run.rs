@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, create_plain_root, print, print_json, require_owners};
+use super::{Context, create_plain_root, open_store, print, print_json, require_owners};
 use crate::backup::{Backup, back_up};
+use crate::blocking::on_store;
 use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
@@ -16,15 +17,23 @@ use crate::report::progress::{Bars, Lines};
 use crate::report::summary;
 use crate::run::Request;
 use crate::signals::Signals;
+use crate::store::Index;
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
-    let mut selection = arguments.repositories;
+    let mut selection: Vec<FullName> = arguments.repositories.into_iter().map(|typed| typed.value).collect();
     if let Some(instance) = &arguments.instance {
         let named = FullName::from_instance(instance, &context.config.github.owners).map_err(|error| {
             let hint = "systemctl start ghbk-now@OWNER-REPO for an owner of github.owners, ghbk-now@OWNER:REPO for any";
             Error::new(Exit::Usage, error.to_string(), hint)
         })?;
         selection.push(named);
+    }
+    if arguments.repair && selection.is_empty() {
+        selection = damaged(context).await?;
+        if selection.is_empty() {
+            let hint = "`ghbk verify` looks for damage";
+            return Err(Error::new(Exit::Usage, "no mirror is known to be damaged", hint));
+        }
     }
     if selection.is_empty() {
         require_owners(&context.config)?;
@@ -57,6 +66,17 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
         print(&summary::text(&summary))?;
     }
     Ok(exit_of(&summary, signals.received()))
+}
+
+/// Names the repositories whose mirrors are known to be damaged; those that GitHub no longer has cannot be fetched afresh.
+async fn damaged(context: &Context) -> Result<Vec<FullName>, Error> {
+    let config = Arc::clone(&context.config);
+    let index = on_store(move || Index::current(&open_store(&config)?)).await?;
+    let mirrors = index.mirrors.into_values();
+    let repairable = mirrors.filter(|it| it.damage.is_some() && !it.gone && !it.is_set_aside());
+    let mut names: Vec<FullName> = repairable.map(|mirror| mirror.full_name).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {

@@ -20,7 +20,7 @@ const RUNS_SEARCHED: usize = 200;
 
 pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<Exit, Error> {
     if let Some(repository) = arguments.repository {
-        return of_repository(context, repository).await;
+        return of_repository(context, repository.value).await;
     }
     let config = context.config.clone();
     let (records, last_full_run, standing, index, is_locked, has_daemon) = on_store(move || {

@@ -113,3 +113,21 @@ fn names_that_are_no_names_are_refused_and_reported() {
     let owners: Vec<_> = std::fs::read_dir(&world.root).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(owners.len(), 2, "{owners:?}");
 }
+
+#[test]
+fn what_people_paste_leads_to_the_repository_on_the_configured_host_and_nowhere_else() {
+    let world = World::generated(2);
+    let url = world.sandbox.url();
+    for typed in [format!("{url}/acme/repository-001/pulls"), "acme/repository-001.git".to_owned()] {
+        let summary = world.run(&["run", &typed, "--json"]).expect(0).json();
+        assert_eq!(summary["selection"], serde_json::json!(["acme/repository-001"]), "{typed}");
+        world.run(&["snapshots", &typed]).expect(0);
+        world.run(&["status", &typed]).expect(0);
+    }
+    world.run(&["restore", "acme/repository-001/", "restored"]).expect(0);
+    let ended = world.run(&["run", "https://gitlab.com/acme/repository-001"]).expect(2);
+    assert!(
+        ended.stderr.contains("the address is on gitlab.com, and the configured GitHub is 127.0.0.1:"),
+        "{ended:#?}"
+    );
+}

@@ -110,11 +110,11 @@ fn what_is_lost_for_good_is_named_and_the_rest_is_saved() {
 }
 
 #[test]
-fn a_repair_needs_names_and_a_repository_on_github() {
+fn a_repair_needs_damage_or_names_and_a_repository_on_github() {
     let world = World::new();
     let (mirror, tips) = with_history(&world);
     let ended = world.run(&["run", "--repair"]).expect(2);
-    assert!(ended.stderr.contains("OWNER/REPO"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no mirror is known to be damaged"), "{ended:#?}");
     world.sandbox.delete("acme/site").unwrap();
     world.run(&["run", "--repair", "acme/site"]);
     for tip in &tips {
@@ -138,4 +138,18 @@ fn a_snapshots_ref_of_another_name_costs_nothing() {
     }
     assert!(snapshots(&world) >= before);
     world.assert_mirrors("acme/site");
+}
+
+#[test]
+fn everything_that_is_known_to_be_damaged_is_repaired() {
+    let world = World::generated(4);
+    world.run_json(0);
+    for number in [1, 3] {
+        std::fs::remove_file(world.mirror(&format!("acme/repository-00{number}")).join("HEAD")).unwrap();
+    }
+    world.run(&["verify"]).expect(1);
+    let summary = world.run(&["run", "--repair", "--json"]).expect(0).json();
+    assert_eq!(summary["selection"], serde_json::json!(["acme/repository-001", "acme/repository-003"]));
+    world.run(&["verify"]).expect(0);
+    world.run(&["status", "--check"]).expect(0);
 }

@@ -42,7 +42,7 @@ fn bad_input_gets_one_clear_message() {
     for (arguments, about) in [
         (vec!["run", "acme"], "OWNER/NAME"),
         (vec!["run", "acme/.."], "path of its own"),
-        (vec!["run", "https://github.com/acme/site"], "is not a name"),
+        (vec!["run", "https://github.com/acme/site"], "the address is on github.com"),
         (vec!["run", "--owner", "a/b"], "--owner"),
         (vec!["rnu"], "rnu"),
         (vec!["status", "--config", "/nowhere.toml"], "/nowhere.toml"),

@@ -60,7 +60,7 @@ impl GitServer {
 
     /// Returns the host, with the port if it is not the usual one.
     pub fn host(&self) -> &str {
-        &self.base[url::Position::BeforeHost..url::Position::AfterPort]
+        host_of_base(&self.base)
     }
 
     /// Returns the address of a repository, or of a wiki with `OWNER/NAME.wiki`.
@@ -152,6 +152,11 @@ fn settle<T>(turn: &Turn<'_>, answered: Result<T, WireError>) -> Result<T, WireE
         _ => turn.answered(),
     }
     answered
+}
+
+/// Returns the host of a git server, with the port if it is not the usual one.
+pub(crate) fn host_of_base(base: &Url) -> &str {
+    &base[url::Position::BeforeHost..url::Position::AfterPort]
 }
 
 /// Finds the git server beside a REST API: `github.com` has its own host, an enterprise server the same.

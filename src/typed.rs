@@ -1,0 +1,103 @@
+//! Repositories as people type and paste them: addresses from a browser or a clone, names with `.git` or a slash at the end.
+//! Pure.
+//!
+//! What a newcomer would get wrong: an address of another host names another repository, and must not lead to one of that name
+//! here.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use url::Url;
+
+/// Something that was typed, with the host if it was an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed<T> {
+    /// The host, with its port if that is not the usual one.
+    pub host: Option<String>,
+    /// What is meant there.
+    pub value: T,
+}
+
+impl<T> Deref for Typed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Typed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<T: FromStr> FromStr for Typed<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, path) = split(text.trim());
+        let mut path = path.trim_matches('/');
+        if host.is_some() {
+            // Whatever follows the name is a page of it.
+            let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
+            path = &path[..end];
+        }
+        path = path.strip_suffix(".git").unwrap_or(path);
+        Ok(Self { host, value: path.parse()? })
+    }
+}
+
+/// Splits an address into host and path: `https://HOST/OWNER/NAME`, `ssh://git@HOST/OWNER/NAME.git`, `git@HOST:OWNER/NAME.git`.
+fn split(text: &str) -> (Option<String>, &str) {
+    if let Ok(url) = Url::parse(text)
+        && let Some(host) = url.host_str()
+        && let Some((_, rest)) = text.split_once("://")
+    {
+        let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+        let path = rest.split_once('/').map_or("", |(_, path)| path);
+        let path = path.split(['?', '#']).next().unwrap_or(path);
+        return (Some(format!("{host}{port}")), path);
+    }
+    if let Some((place, path)) = text.split_once(':')
+        && let Some((_, host)) = place.split_once('@')
+    {
+        return (Some(host.to_owned()), path);
+    }
+    (None, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{FullName, Wanted};
+
+    #[test]
+    fn what_people_paste_is_understood() {
+        for (text, host) in [
+            ("acme/site", None),
+            ("acme/site.git", None),
+            ("acme/site/", None),
+            (" acme/site ", None),
+            ("https://github.com/acme/site", Some("github.com")),
+            ("https://github.com/acme/site.git", Some("github.com")),
+            ("https://github.com/acme/site/pull/7?w=1#discussion", Some("github.com")),
+            ("https://token@github.com/acme/site", Some("github.com")),
+            ("http://127.0.0.1:8080/acme/site", Some("127.0.0.1:8080")),
+            ("ssh://git@github.com/acme/site.git", Some("github.com")),
+            ("git@github.com:acme/site.git", Some("github.com")),
+        ] {
+            let typed: Typed<FullName> = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((typed.to_string().as_str(), typed.host.as_deref()), ("acme/site", host), "{text}");
+        }
+        assert_eq!("1296269".parse::<Typed<Wanted>>().unwrap().to_string(), "id 1296269");
+    }
+
+    #[test]
+    fn nonsense_stays_nonsense() {
+        for text in ["", "acme", "https://github.com/acme", "acme/site/tree", "../acme", "a b/c", "https:/acme/site"] {
+            assert!(text.parse::<Typed<FullName>>().is_err(), "{text}");
+        }
+    }
+}
