@@ -285,7 +285,7 @@ pub struct StatusArgs {
     /// Lists every mirror, not only those with which something is wrong
     #[arg(long)]
     pub all: bool,
-    /// Prints one line, and exits with 1 if the backup is not healthy
+    /// Prints one line, and exits with 1 if the backup is not healthy; with -q nothing is printed if it is
     #[arg(long)]
     pub check: bool,
     /// How old the last complete backup may be

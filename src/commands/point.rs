@@ -1,8 +1,10 @@
 //! Which mirror and which snapshot a person means by a name and a point in time.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use git2::Oid;
 
 use super::find_mirrors;
 use crate::error::{Error, Exit};
@@ -11,7 +13,7 @@ use crate::git::pack::view::View;
 use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, State};
-use crate::store::{History, Index, IndexedMirror, Store, run_record};
+use crate::store::{History, Index, IndexedMirror, Mirror, Store, run_record};
 
 /// One of the repositories that had a name.
 pub(super) struct Candidate {
@@ -50,6 +52,12 @@ impl Candidate {
         let hint = format!("`ghbk restore {called} DEST --run {}` restores it", newest.run_id);
         Some(Error::new(Exit::Partial, message, hint))
     }
+}
+
+/// Returns the tips that a mirror keeps because GitHub has dropped them; none if they cannot be read.
+pub(super) fn kept_tips(mirror: &Mirror) -> Option<HashSet<Oid>> {
+    let refs = mirror.refs().ok()??;
+    Some(refs.kept().map(|(_, target)| target.oid).collect())
 }
 
 /// The repository and the snapshot of a point in time.

@@ -1,5 +1,6 @@
 //! `ghbk snapshots`: the points in time that can be restored.
 
+use super::point::kept_tips;
 use super::{Context, open_store, point, print, print_json};
 use crate::blocking::unblock;
 use crate::cli::SnapshotsArgs;
@@ -11,14 +12,17 @@ pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Re
     let config = context.config.clone();
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
     let (repositories, unreadable) = unblock(move || {
-        let candidates = point::candidates(&open_store(&config)?, &config.store.scratch, &arguments.repository, kind)?;
+        let store = open_store(&config)?;
+        let candidates = point::candidates(&store, &config.store.scratch, &arguments.repository, kind)?;
         let (mut repositories, mut unreadable) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);
             let repository = kind.name_of(&candidate.mirror.full_name);
+            let kept = kept_tips(&store.mirror_at(&candidate.mirror.place, kind));
             match candidate.into_history() {
                 Ok(history) => {
-                    repositories.push(Repository { repository, id, set_aside, gone, snapshots: history.snapshots });
+                    let snapshots = history.snapshots;
+                    repositories.push(Repository { repository, id, set_aside, gone, snapshots, kept });
                 }
                 Err(error) => unreadable.push(error),
             }

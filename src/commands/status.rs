@@ -2,12 +2,13 @@
 
 use chrono::Utc;
 
+use super::point::kept_tips;
 use super::{Context, find_mirrors, open_store, print, print_json};
 use crate::blocking::{on_store, unblock};
 use crate::cli::StatusArgs;
 use crate::error::{Error, Exit};
 use crate::names::{RepositoryId, Wanted};
-use crate::report::repository::RepositoryStatus;
+use crate::report::repository::{Points, RepositoryStatus};
 use crate::report::status::{Facts, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
@@ -79,6 +80,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     match (context.global.json, arguments.check) {
         (true, true) => print_json(status.health())?,
         (true, false) => print_json(&status)?,
+        (false, true) if context.global.quiet && status.health().healthy => {}
         (false, true) => print(&format!("{}\n", status.health().line))?,
         (false, false) => print(&status.text(now, arguments.all))?,
     }
@@ -93,8 +95,11 @@ async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error>
         let index = Index::current(&store)?;
         let found = find_mirrors(&store, &index, &wanted)?;
         let points = |mirror: &IndexedMirror, kind| {
-            let points = match store.mirror_at(&mirror.place, kind).snapshots(&config.store.scratch) {
-                Ok(Some(history)) if history.is_whole => Ok(history.snapshots),
+            let folder = store.mirror_at(&mirror.place, kind);
+            let points = match folder.snapshots(&config.store.scratch) {
+                Ok(Some(history)) if history.is_whole => {
+                    Ok(Points { snapshots: history.snapshots, kept: kept_tips(&folder) })
+                }
                 Ok(Some(_)) => Err("not all of them can be read; `ghbk snapshots` lists the others".to_owned()),
                 Ok(None) => Err("the mirror is not in its place".to_owned()),
                 Err(error) => Err(format!("they cannot be read: {error}")),

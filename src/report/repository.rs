@@ -1,8 +1,10 @@
 //! Everything about one repository: `ghbk status OWNER/REPO`.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
+use git2::Oid;
 use serde::Serialize;
 
 use super::status::{size_of, state_of};
@@ -53,15 +55,28 @@ struct MirrorStatus {
     problem: Option<String>,
 }
 
-/// The points in time of one of its mirrors, newest first, or why they cannot be read.
-pub type Points = (MirrorKind, Result<Vec<Snapshot>, String>);
+/// The points in time of a mirror.
+pub struct Points {
+    /// Newest first.
+    pub snapshots: Vec<Snapshot>,
+    /// The tips that only the store has; none if they cannot be read.
+    pub kept: Option<HashSet<Oid>>,
+}
+
+impl Points {
+    /// Counts those in which something was lost on GitHub.
+    fn losses(&self) -> u64 {
+        let is_loss = |it: &&Snapshot| it.changes.iter().any(|change| change.is_loss_but_for(self.kept.as_ref()));
+        self.snapshots.iter().filter(is_loss).count() as u64
+    }
+}
 
 impl RepositoryStatus {
     /// Puts together what the index and its mirrors say.
-    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<Points>) -> Self {
-        let of_mirror = |(kind, points): Points| {
+    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<(MirrorKind, Result<Points, String>)>) -> Self {
+        let of_mirror = |(kind, points): (MirrorKind, Result<Points, String>)| {
             let packs = mirror.held.get(&kind).and_then(|held| held.packs.as_ref());
-            let snapshots = points.as_ref().ok();
+            let snapshots = points.as_ref().ok().map(|points| &points.snapshots);
             MirrorStatus {
                 kind,
                 path: format!("{}{}", mirror.place.display(), kind.suffix()),
@@ -70,7 +85,7 @@ impl RepositoryStatus {
                 snapshots: snapshots.map(|points| points.len() as u64),
                 first_snapshot: snapshots.and_then(|points| points.last()).map(|point| point.time),
                 last_snapshot: snapshots.and_then(|points| points.first()).map(|point| point.time),
-                losses: snapshots.map_or(0, |points| points.iter().filter(|point| point.has_loss()).count() as u64),
+                losses: points.as_ref().map_or(0, Points::losses),
                 problem: points.err(),
             }
         };

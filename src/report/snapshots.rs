@@ -1,8 +1,10 @@
 //! The points in time of a repository, for people and for scripts.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use chrono::SecondsFormat;
+use git2::Oid;
 use serde::Serialize;
 
 use super::count;
@@ -24,6 +26,9 @@ pub struct Repository {
     pub gone: bool,
     /// Newest first.
     pub snapshots: Vec<Snapshot>,
+    /// The tips that only the store has, because GitHub has dropped them; none if they could not be read.
+    #[serde(skip)]
+    pub kept: Option<HashSet<Oid>>,
 }
 
 /// More losses than this in one snapshot are one event.
@@ -40,34 +45,33 @@ pub fn text(repositories: &[Repository]) -> String {
         };
         let snapshots = count(one.snapshots.len() as u64, "snapshot", "snapshots");
         let _ = writeln!(out, "{} (id {}{state}): {snapshots}", one.repository, one.id);
-        for snapshot in &one.snapshots {
-            let mark = if snapshot.has_loss() { '!' } else { ' ' };
+        let (name, wiki) = match MirrorKind::split_name(&one.repository) {
+            (name, MirrorKind::Wiki) => (name, " --wiki"),
+            (name, MirrorKind::Code) => (name, ""),
+        };
+        // Of two that had the name, the name leads to the first.
+        let called = if one.set_aside { one.id.0.to_string() } else { name.to_owned() };
+        for (number, snapshot) in one.snapshots.iter().enumerate() {
+            let losses: Vec<&RefChange> =
+                snapshot.changes.iter().filter(|change| change.is_loss_but_for(one.kept.as_ref())).collect();
+            let mark = if losses.is_empty() { ' ' } else { '!' };
             let title = snapshot.title.split_once(": ").map_or(snapshot.title.as_str(), |(_, rest)| rest);
             let time = snapshot.time.to_rfc3339_opts(SecondsFormat::Secs, true);
             let _ = writeln!(out, "{mark} {time}  run {}  {title}", snapshot.run_id);
-            let losses: Vec<&RefChange> = snapshot.changes.iter().filter(|change| change.is_loss()).collect();
             for change in losses.iter().take(LOSSES_SHOWN) {
                 let _ = writeln!(out, "      {}", worded(change));
             }
             if losses.len() > LOSSES_SHOWN {
                 let _ = writeln!(out, "      and {} more", losses.len() - LOSSES_SHOWN);
             }
+            // What people look for is the state before something was lost.
+            if let Some(before) = one.snapshots.get(number + 1).filter(|_| !losses.is_empty()) {
+                let _ =
+                    writeln!(out, "      as it was before: ghbk restore {called} DEST{wiki} --run {}", before.run_id);
+            }
         }
-    }
-    if let [one, ..] = repositories {
-        // What people look for is the state before something was lost.
-        let lossy = one.snapshots.iter().position(Snapshot::has_loss);
-        let before = lossy.and_then(|at| one.snapshots.get(at + 1));
-        let (words, snapshot) = match before {
-            Some(before) => ("as it was before the last loss", Some(before)),
-            None => ("as it was last seen", one.snapshots.first()),
-        };
-        if let Some(snapshot) = snapshot {
-            let (name, wiki) = match MirrorKind::split_name(&one.repository) {
-                (name, MirrorKind::Wiki) => (name, " --wiki"),
-                (name, MirrorKind::Code) => (name, ""),
-            };
-            let _ = writeln!(out, "{words}: ghbk restore {name} DEST{wiki} --run {}", snapshot.run_id);
+        if let Some(newest) = one.snapshots.first() {
+            let _ = writeln!(out, "as it was last seen: ghbk restore {called} DEST{wiki} --run {}", newest.run_id);
         }
     }
     out
@@ -110,11 +114,16 @@ mod tests {
         let losses = vec![
             change("refs/heads/main", ChangeKind::ForcePushed, Some("1"), Some("2")),
             change("refs/heads/old", ChangeKind::Deleted, Some("3"), None),
+            change("refs/heads/merged", ChangeKind::Deleted, Some("6"), None),
             change("refs/tags/v1", ChangeKind::Moved, Some("4"), Some("5")),
         ];
         let snapshots = vec![
-            snapshot("2026-12-06T05:00:01Z", "1 branch updated", vec![]),
-            snapshot("2026-11-29T05:00:01Z", "1 branch force-pushed, 1 branch deleted, 1 tag moved", losses),
+            snapshot(
+                "2026-12-06T05:00:01Z",
+                "1 branch updated, 1 branch deleted",
+                vec![change("refs/heads/feature", ChangeKind::Deleted, Some("7"), None)],
+            ),
+            snapshot("2026-11-29T05:00:01Z", "1 branch force-pushed, 2 branches deleted, 1 tag moved", losses),
             snapshot("2026-11-22T05:00:01Z", "2 branches, 1 tag", vec![]),
         ];
         let repository = |id, set_aside, snapshots| Repository {
@@ -123,6 +132,8 @@ mod tests {
             set_aside,
             gone: set_aside,
             snapshots,
+            // The second branch was merged before it was deleted.
+            kept: Some(["1", "3", "4"].map(oid).into()),
         };
         let last = snapshots[2..].to_vec();
         insta::assert_snapshot!(text(&[repository(7, false, snapshots), repository(5, true, last)]));

@@ -116,6 +116,7 @@ fn a_check_is_one_line_and_an_exit_status() {
     assert!(check(&[], 1).contains("1 mirror is damaged (acme/repository-003)"));
     world.run(&["run", "--repair", "acme/repository-003"]).expect(0);
     check(&[], 0);
+    assert_eq!(world.run(&["status", "--check", "-q"]).expect(0).stdout, "");
     let health = world.run(&["status", "--check", "--json"]).expect(0).json();
     assert_eq!((&health["healthy"], &health["problems"]), (&json!(true), &json!([])));
 }

@@ -56,6 +56,13 @@ impl RefChange {
         matches!(self.kind, ChangeKind::ForcePushed | ChangeKind::Moved | ChangeKind::Deleted)
     }
 
+    /// Says whether something was taken away that only the store has now, as far as its kept tips tell. A branch that is deleted
+    /// after it was merged is an everyday event: what it held is still on another.
+    pub fn is_loss_but_for(&self, kept: Option<&HashSet<Oid>>) -> bool {
+        let is_kept = |kept: &HashSet<Oid>| self.old.is_some_and(|old| kept.contains(&old));
+        self.is_loss() && (self.kind != ChangeKind::Deleted || kept.is_none_or(is_kept))
+    }
+
     /// Says whether it is a branch or a tag: pull requests are force-pushed all day, and nobody wants to read of it.
     pub fn is_branch_or_tag(&self) -> bool {
         self.name.starts_with("refs/heads/") || self.name.starts_with("refs/tags/")

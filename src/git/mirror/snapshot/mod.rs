@@ -57,13 +57,6 @@ fn as_hex<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_str(oid)
 }
 
-impl Snapshot {
-    /// Says whether something was lost on GitHub since the snapshot before.
-    pub fn has_loss(&self) -> bool {
-        self.changes.iter().any(RefChange::is_loss)
-    }
-}
-
 const HEAD: &str = "HEAD";
 
 const PACKED_REFS: &str = "packed-refs";
