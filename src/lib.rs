@@ -55,3 +55,4 @@ pub mod network;
 pub mod schedule;
 pub mod text;
 pub mod typed;
+pub mod zone;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 /// A point in time that may depend on when and where it is said.
@@ -53,24 +53,56 @@ impl FromStr for Moment {
 
 impl Moment {
     /// Says which instant is meant.
-    pub fn resolve(&self, now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-        // Where clocks are set back a time of day comes twice, where they are set forward it never comes.
-        let in_zone = |local: NaiveDateTime| {
-            local.and_local_timezone(zone).latest().map_or_else(|| local.and_utc(), |local| local.to_utc())
-        };
+    ///
+    /// # Errors
+    /// [`UnclearMoment`] for a time of day that clocks in the zone skip or show twice.
+    pub fn resolve(&self, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, UnclearMoment> {
         // Who writes no fraction means the whole second, in which a run may have asked GitHub.
         let whole_second = |instant: DateTime<Utc>| match instant.timestamp_subsec_nanos() {
             0 => instant + TimeDelta::milliseconds(999),
             _ => instant,
         };
-        match self {
+        Ok(match self {
             Self::Exact(instant) => whole_second(*instant),
-            Self::Local(local) => whole_second(in_zone(*local)),
+            Self::Local(local) => whole_second(in_zone(*local, zone)?),
             Self::EndOf(date) => {
                 let end = NaiveTime::from_hms_milli_opt(23, 59, 59, 999).unwrap_or_default();
-                in_zone(date.and_time(end))
+                let end = date.and_time(end);
+                // That of a day whose end comes twice is the later one; where it is skipped, nothing happened in it.
+                end.and_local_timezone(zone).latest().map_or_else(|| end.and_utc(), |end| end.to_utc())
             }
             Self::Ago(length) => now.checked_sub_signed(*length).unwrap_or(DateTime::<Utc>::MIN_UTC),
+        })
+    }
+}
+
+/// Says that clocks skip a time of day, or show it twice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{local} {what} in {zone}; write {} or {}", earlier.to_rfc3339_opts(SecondsFormat::Secs, true), later.to_rfc3339_opts(SecondsFormat::Secs, true))]
+pub struct UnclearMoment {
+    local: NaiveDateTime,
+    what: &'static str,
+    zone: Tz,
+    earlier: DateTime<Utc>,
+    later: DateTime<Utc>,
+}
+
+fn in_zone(local: NaiveDateTime, zone: Tz) -> Result<DateTime<Utc>, UnclearMoment> {
+    let unclear = |what, earlier: DateTime<Utc>, later: DateTime<Utc>| {
+        Err(UnclearMoment { local, what, zone, earlier: earlier.min(later), later: earlier.max(later) })
+    };
+    match local.and_local_timezone(zone) {
+        LocalResult::Single(instant) => Ok(instant.to_utc()),
+        LocalResult::Ambiguous(one, other) => unclear("comes twice", one.to_utc(), other.to_utc()),
+        LocalResult::None => {
+            // As clocks showed it before they were set forward, and as they did afterwards. No zone skips more than a day.
+            let beside = |shift: TimeDelta| {
+                let near = local.checked_add_signed(shift)?.and_local_timezone(zone).latest()?.to_utc();
+                near.checked_sub_signed(shift)
+            };
+            let (before, after) = (beside(-TimeDelta::hours(25)), beside(TimeDelta::hours(25)));
+            let as_utc = || local.and_utc();
+            unclear("does not exist", before.unwrap_or_else(as_utc), after.unwrap_or_else(as_utc))
         }
     }
 }
@@ -97,10 +129,28 @@ mod tests {
         ] {
             let moment: Moment = text.parse().unwrap();
             let expected: DateTime<Utc> = expected.parse().unwrap();
-            assert_eq!(moment.resolve(now, chrono_tz::Asia::Tokyo), expected, "{text}");
+            assert_eq!(moment.resolve(now, chrono_tz::Asia::Tokyo), Ok(expected), "{text}");
         }
         for text in ["", "soon", "2026-13-01", "3 days", "-1 day ago", "22.11.2026"] {
             assert!(text.parse::<Moment>().is_err(), "{text:?} was taken for a point in time");
+        }
+    }
+
+    #[test]
+    fn a_time_that_clocks_skip_or_show_twice_is_refused_with_both_readings() {
+        for (text, expected) in [
+            (
+                "2026-03-29 02:30",
+                "2026-03-29 02:30:00 does not exist in Europe/Berlin; write 2026-03-29T00:30:00Z or 2026-03-29T01:30:00Z",
+            ),
+            (
+                "2026-10-25 02:30",
+                "2026-10-25 02:30:00 comes twice in Europe/Berlin; write 2026-10-25T00:30:00Z or 2026-10-25T01:30:00Z",
+            ),
+        ] {
+            let moment: Moment = text.parse().unwrap();
+            let refused = moment.resolve(DateTime::<Utc>::UNIX_EPOCH, chrono_tz::Europe::Berlin).unwrap_err();
+            assert_eq!(refused.to_string(), expected);
         }
     }
 
@@ -108,7 +158,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,30}") {
             if let Ok(moment) = text.parse::<Moment>() {
-                moment.resolve(DateTime::<Utc>::UNIX_EPOCH, chrono_tz::Europe::Berlin);
+                let _ = moment.resolve(DateTime::<Utc>::UNIX_EPOCH, chrono_tz::Europe::Berlin);
             }
         }
     }

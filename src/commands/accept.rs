@@ -83,7 +83,7 @@ fn text(report: &Report) -> String {
     };
     for (what, files) in [("accepted", accepted), ("not accepted", left)] {
         for owed in files {
-            let since = owed.since.format("%Y-%m-%d");
+            let since = crate::zone::day(owed.since);
             let said = owed.said.as_deref().unwrap_or_else(|| owed.why.name());
             out.push_str(&format!("  {what}  {}  {}  since {since}: {said}\n", owed.oid, size(owed.size_bytes)));
         }

@@ -126,10 +126,7 @@ fn schedule(context: &Context) -> Finding {
     match Schedule::new(&schedule.cron, schedule.timezone) {
         Ok(parsed) => {
             let next = parsed.next_after(chrono::Utc::now());
-            let in_zone = |at: chrono::DateTime<chrono::Utc>| {
-                at.with_timezone(&schedule.timezone).format("%Y-%m-%d %H:%M %Z").to_string()
-            };
-            let next = next.map_or_else(|| "never".to_owned(), in_zone);
+            let next = next.map_or_else(|| "never".to_owned(), crate::zone::shown);
             Finding::ok("schedule", format!("{} {}; next: {next}", schedule.cron, schedule.timezone))
         }
         Err(error) => Finding::failed("schedule", error.to_string(), "six fields, as in \"0 0 5 * * Sun\""),

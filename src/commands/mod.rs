@@ -55,6 +55,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     }
     crate::git::wire::transport::set_up_libgit2();
     let config = load_config(&cli.global)?;
+    crate::zone::set(config.schedule.timezone);
     refuse_other_hosts(&cli.command, &config)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };

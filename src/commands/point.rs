@@ -14,6 +14,7 @@ use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId, Wanted};
 use crate::outcome::{Outcome, State};
 use crate::store::{History, Index, IndexedMirror, Mirror, Store, run_record};
+use crate::zone::shown_to_the_second;
 
 /// One of the repositories that had a name.
 pub(super) struct Candidate {
@@ -47,7 +48,7 @@ impl Candidate {
         let newest = history.snapshots.first()?;
         let message = format!(
             "the newest snapshots of {called} cannot be read; the newest that can be is of {}",
-            newest.time.to_rfc3339()
+            shown_to_the_second(newest.time)
         );
         let hint = format!("`ghbk restore {called} DEST --run {}` restores it", newest.run_id);
         Some(Error::new(Exit::Partial, message, hint))
@@ -167,9 +168,9 @@ pub(super) fn choose(
             if chosen.is_none() {
                 let first = first.map_or_else(
                     || "there is none".to_owned(),
-                    |first| format!("the first is of {}", first.to_rfc3339()),
+                    |first| format!("the first is of {}", shown_to_the_second(first)),
                 );
-                let message = format!("{wanted} has no snapshot as early as {}; {first}", at.to_rfc3339());
+                let message = format!("{wanted} has no snapshot as early as {}; {first}", shown_to_the_second(*at));
                 return Err(Error::new(Exit::Usage, message, format!("`ghbk snapshots {wanted}` lists them")));
             }
             (chosen, Some(*at))

@@ -175,7 +175,7 @@ pub enum AuthKind {
 pub struct ScheduleConfig {
     /// Six fields: second, minute, hour, day of month, month, day of week.
     pub cron: String,
-    /// The time zone in which `cron` is read.
+    /// The time zone in which `cron` is read, and every time that people read or write; the machine's unless it is set.
     pub timezone: chrono_tz::Tz,
     /// Whether a run that was missed while the daemon was down is made up for at start.
     pub catch_up: bool,
@@ -194,7 +194,7 @@ impl Default for ScheduleConfig {
     fn default() -> Self {
         Self {
             cron: "0 0 5 * * Sun".to_owned(),
-            timezone: chrono_tz::Asia::Tokyo,
+            timezone: crate::zone::of_machine(),
             catch_up: true,
             retry: vec![Duration::from_mins(30), Duration::from_hours(2), Duration::from_hours(6)],
         }

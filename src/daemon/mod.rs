@@ -265,6 +265,7 @@ impl Daemon {
     fn reload_config(&mut self) -> bool {
         match (self.reload)() {
             Ok(config) => {
+                crate::zone::set(config.schedule.timezone);
                 self.config = Arc::new(config);
                 tracing::info!("the configuration is read anew; it counts from the next run on");
                 true
@@ -280,7 +281,7 @@ impl Daemon {
     fn show(&self, running: bool) {
         let schedule = Schedule::new(&self.config.schedule.cron, self.config.schedule.timezone);
         let next = schedule.ok().and_then(|schedule| schedule.next_after(Utc::now()));
-        let next = next.map_or_else(|| "never".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string());
+        let next = next.map_or_else(|| "never".to_owned(), crate::zone::shown);
         self.notifier.status(&if running {
             "a run is under way; see `ghbk status`".to_owned()
         } else {

@@ -60,7 +60,7 @@ impl Notices {
         if !is_too_late && expires - now > EXPIRY_NOTICE {
             return None;
         }
-        let at = expires.format("%Y-%m-%d %H:%M UTC");
+        let at = crate::zone::shown(expires);
         let days = (expires - now).num_days();
         let left = match days {
             ..1 => "less than a day left".to_owned(),

@@ -15,6 +15,7 @@ use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Kind;
 use crate::store::{IndexedMirror, Marks};
+use crate::zone::{day, shown};
 
 /// What `ghbk status OWNER/REPO --json` prints for each repository that has or had the name; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -106,7 +107,7 @@ impl RepositoryStatus {
     /// Words it for a terminal.
     pub fn text(&self, now: DateTime<Utc>) -> String {
         let name = &self.full_name;
-        let at = |time: DateTime<Utc>| format!("{} ({} ago)", time.format("%Y-%m-%d %H:%M UTC"), duration(now - time));
+        let at = |time: DateTime<Utc>| format!("{} ({} ago)", shown(time), duration(now - time));
         let or_never = |time: Option<DateTime<Utc>>| time.map_or_else(|| "never".to_owned(), at);
         let mut out = format!("{name} (id {}): {}\n", self.id, self.words());
         if let Some(damage) = &self.damage {
@@ -127,7 +128,7 @@ impl RepositoryStatus {
                         0 => String::new(),
                         losses => format!("; something was lost on GitHub in {losses} of them and is kept here"),
                     };
-                    let span = format!("{} to {}", first.format("%Y-%m-%d"), last.format("%Y-%m-%d"));
+                    let span = format!("{} to {}", day(first), day(last));
                     let points = count(number, "point in time", "points in time");
                     let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{wiki}`{losses}");
                 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use chrono::DateTime;
 use chrono::TimeDelta;
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use crate::git::mirror::restore::LostRef;
 use crate::git::pointer::LfsOid;
 use crate::mirrors::MirrorKind;
 use crate::names::{RepositoryId, RunId};
+use crate::zone::shown_to_the_second;
 
 /// What `ghbk restore --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -127,7 +129,9 @@ const SHOWN_MAX: usize = 20;
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
     let attic = if report.set_aside { format!(" (id {}, from the attic)", report.id) } else { String::new() };
-    let _ = writeln!(out, "restored {}{attic} as of {} (run {})", report.repository, report.time, report.run_id);
+    let time = DateTime::parse_from_rfc3339(&report.time);
+    let time = time.map_or_else(|_| report.time.clone(), |time| shown_to_the_second(time.to_utc()));
+    let _ = writeln!(out, "restored {}{attic} as of {time} (run {})", report.repository, report.run_id);
     if let Some(destination) = &report.destination {
         let _ = writeln!(out, "to {}", destination.display());
     }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use chrono::SecondsFormat;
 use git2::Oid;
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::mirror::snapshot::Snapshot;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
+use crate::zone::shown_to_the_second;
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -56,7 +56,7 @@ pub fn text(repositories: &[Repository]) -> String {
                 snapshot.changes.iter().filter(|change| change.is_loss_but_for(one.kept.as_ref())).collect();
             let mark = if losses.is_empty() { ' ' } else { '!' };
             let title = snapshot.title.split_once(": ").map_or(snapshot.title.as_str(), |(_, rest)| rest);
-            let time = snapshot.time.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let time = shown_to_the_second(snapshot.time);
             let _ = writeln!(out, "{mark} {time}  run {}  {title}", snapshot.run_id);
             for change in losses.iter().take(LOSSES_SHOWN) {
                 let _ = writeln!(out, "      {}", worded(change));

@@ -14,6 +14,7 @@ use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Counts, Kind, PartCounts, PartSums, RunStatus, RunSummary, State, Trigger};
 use crate::store::{Index, IndexedMirror, Marks, RunRecord};
 use crate::text::some_of;
+use crate::zone::shown;
 
 /// What `ghbk status --json` prints; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -199,7 +200,7 @@ impl Status {
         self.write_running(&mut out, now);
         self.write_last_runs(&mut out, now);
         if let Some(next) = self.next_run {
-            let _ = writeln!(out, "next run: {} (in {})", next.format("%Y-%m-%d %H:%M UTC"), duration(next - now));
+            let _ = writeln!(out, "next run: {} (in {})", shown(next), duration(next - now));
         }
         self.write_runs(&mut out);
         for line in super::parts::stored(&self.parts) {
@@ -356,7 +357,7 @@ impl PastRun {
             format!("; {}{}", count(counts.listed, "repository", "repositories"), changed.collect::<String>())
         });
         let took = self.finished_at.map_or_else(String::new, |at| format!("  {}", duration(at - self.started_at)));
-        let started = self.started_at.format("%Y-%m-%d %H:%M UTC");
+        let started = shown(self.started_at);
         format!("{}  {started}{took}  {status}{scope}{counts}", self.run_id)
     }
 }

@@ -108,7 +108,7 @@ impl Session {
         if newest.is_cut_off {
             tally.warnings.push(format!("the record of the last run is empty, so it was interrupted{removed}"));
         } else if let Some(interrupted) = record.filter(|record| record.summary.is_none()) {
-            let at = interrupted.started_at.format("%Y-%m-%d %H:%M UTC");
+            let at = crate::zone::shown(interrupted.started_at);
             tally.warnings.push(format!("the run of {at} was interrupted{removed}"));
         }
         let problems =

@@ -215,7 +215,7 @@ impl Report {
                 "{}: {} {is_where} since {} or earlier, and not backed up; if that is expected: `ghbk accept {}`",
                 self.name,
                 count(group.told, "large file is", "large files are"),
-                since.format("%Y-%m-%d"),
+                crate::zone::day(since),
                 MirrorKind::split_name(&self.name).0,
             ));
         }

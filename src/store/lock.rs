@@ -49,7 +49,7 @@ pub struct LockHolder {
 
 impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {} since {}", self.pid, self.host, self.since.format("%Y-%m-%d %H:%M:%S UTC"))
+        write!(f, "process {} on {} since {}", self.pid, self.host, crate::zone::shown_to_the_second(self.since))
     }
 }
 

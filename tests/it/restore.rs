@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::{Ended, World, files_below, flip_in_the_middle, git, git_output, mirrored_refs};
+use crate::world::{Ended, World, files_below, finish, flip_in_the_middle, git, git_output, mirrored_refs};
 
 /// What a repository was at some time: a copy made by git then, and the time.
 struct Copy {
@@ -406,4 +406,32 @@ fn the_newest_state_comes_back_without_its_snapshot() {
     assert_eq!(git(&restored, &["rev-parse", "main"]).trim(), site.rev_parse("main").unwrap());
     // What the run left is not known any more, and nothing else passes for it.
     restore(&world, "acme/site", "run", &["--run", &second]).1.expect(1);
+}
+
+/// Regression: a time that `ghbk status` had printed in UTC was read as Tokyo's.
+#[test]
+fn a_time_that_is_printed_can_be_typed_again() {
+    let world = World::new();
+    let editor = world.add("acme/site");
+    world.run_json(0);
+    let in_zone = |zone: &str, arguments: &[&str]| finish(world.ghbk(arguments).env("GHBK_SCHEDULE__TIMEZONE", zone));
+    let first = editor.rev_parse("refs/heads/main").unwrap();
+    // The next run is to be in another second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    editor.force_push("main").unwrap();
+    world.run_json(0);
+    for zone in ["Asia/Tokyo", "America/New_York", "UTC"] {
+        let listed = in_zone(zone, &["snapshots", "acme/site"]).expect(0).stdout;
+        let line = listed.lines().rfind(|line| line.contains("  run ")).unwrap();
+        let time = line.trim_start_matches(['!', ' ']).split("  run ").next().unwrap();
+        // With the zone's name it says more than can be typed.
+        let (typed, name) = time.rsplit_once(' ').unwrap();
+        assert!(["JST", "EST", "EDT", "UTC"].contains(&name), "{line}");
+        let folder = zone.replace('/', "-");
+        in_zone(zone, &["restore", "acme/site", &folder, "--at", typed]).expect(0);
+        let restored = world.folder.path().join(&folder);
+        assert_eq!(git(&restored, &["rev-parse", "refs/heads/main"]).trim(), first, "{zone}");
+    }
+    let ended = in_zone("Europe/Berlin", &["restore", "acme/site", "never", "--at", "2026-03-29 02:30"]).expect(2);
+    assert!(ended.stderr.contains("does not exist in Europe/Berlin; write 2026-03-29T00:30:00Z or"), "{ended:#?}");
 }

@@ -28,7 +28,7 @@ fn a_mirror_that_somebody_removed_counts_once() {
     assert_eq!((&status["runs"][0]["failed"], &status["runs"][0]["failures"]), (&1.into(), &1.into()), "{status:#}");
     let text = world.run(&["status"]).expect(0).stdout;
     assert!(text.contains("backup incomplete: 1 failure\n"), "{text}");
-    assert!(text.contains("partial, 1 failure\n"), "{text}");
+    assert!(text.contains("partial, 1 failure; "), "{text}");
     let slack = world.sandbox.slack_messages().pop().unwrap().body.to_string();
     assert!(slack.contains("*1* failed") && slack.contains("backup incomplete: 1 failure\""), "{slack}");
 }

@@ -91,6 +91,7 @@ impl World {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path().join("home"))
+            .env("TZ", "UTC")
             .env("GITHUB_TOKEN", self.sandbox.token())
             .env("SLACK_WEBHOOK_URL", self.sandbox.slack_url())
             .env("GHBK_GITHUB__API_URL", self.sandbox.api_url())

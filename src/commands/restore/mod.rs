@@ -28,6 +28,7 @@ use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 use crate::git::wire::push::pushable;
 use crate::mirrors::MirrorKind;
+use crate::moment::UnclearMoment;
 use crate::report::restore::{Report, text};
 use crate::scratch::{self, Scratch};
 use crate::signals::Signals;
@@ -45,7 +46,11 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     spinner.set_message(format!("restoring {}", arguments.repository));
     let zone = config.schedule.timezone;
     let point = match (&arguments.at, &arguments.run) {
-        (Some(moment), _) => Point::At(moment.resolve(Utc::now(), zone)),
+        (Some(moment), _) => {
+            let hint = "a time without a zone is read in schedule.timezone, which is the machine's unless it is set";
+            let refused = |error: UnclearMoment| Error::new(Exit::Usage, format!("--at: {error}"), hint);
+            Point::At(moment.resolve(Utc::now(), zone).map_err(refused)?)
+        }
         (None, Some(run_id)) => Point::Run(run_id.clone()),
         (None, None) => Point::Newest,
     };
