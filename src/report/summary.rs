@@ -92,7 +92,7 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
         RunStatus::Partial => format!("backup incomplete: {}", failures(summary)),
         RunStatus::Failed => "backup failed: the run could not take place or had to stop".to_owned(),
-        RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run goes on".to_owned(),
+        RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run continues".to_owned(),
         RunStatus::Unknown => UNKNOWN_END.to_owned(),
     }
 }
