@@ -10,7 +10,7 @@ use crate::config::DEFAULT_CONFIG_PATH;
 use crate::git::mirror::extract::tree_path;
 use crate::git::pointer::LfsOid;
 use crate::moment::Moment;
-use crate::names::{FullName, RunId, Wanted};
+use crate::names::{FullName, Wanted, WantedRun};
 use crate::typed::Typed;
 
 /// Backs up every GitHub repository of an organisation onto a file system.
@@ -317,9 +317,9 @@ pub struct RestoreArgs {
     /// As it was at this time [default: as it was last seen]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Moment>,
-    /// As this run left it
+    /// As this run left it; `latest` for the newest
     #[arg(long, value_name = "ID", conflicts_with = "at")]
-    pub run: Option<RunId>,
+    pub run: Option<WantedRun>,
     /// A working tree instead of a bare repository
     #[arg(long, requires = "destination")]
     pub checkout: bool,

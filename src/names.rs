@@ -250,8 +250,13 @@ impl RunId {
     }
 }
 
+/// Says that a text is no run's id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not the id of a run, such as 20261129T050000.000Z; `ghbk status` and `ghbk snapshots` show them")]
+pub struct InvalidRunId(String);
+
 impl FromStr for RunId {
-    type Err = InvalidName;
+    type Err = InvalidRunId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // What is parsed becomes the name of a file.
@@ -259,7 +264,24 @@ impl FromStr for RunId {
             .map(|start| Self::at(start.and_utc()))
             .ok()
             .filter(|id| id.as_str() == text)
-            .ok_or_else(|| InvalidName::new(text, "a run's id is written as in 20261129T050000.000Z"))
+            .ok_or_else(|| InvalidRunId(format!("{:?}", text.chars().take(120).collect::<String>())))
+    }
+}
+
+/// Names a run as a person does: by its id, or as the latest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedRun {
+    /// The newest that there is.
+    Latest,
+    /// This one.
+    Id(RunId),
+}
+
+impl FromStr for WantedRun {
+    type Err = InvalidRunId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "latest" { Ok(Self::Latest) } else { text.parse().map(Self::Id) }
     }
 }
 

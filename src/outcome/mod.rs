@@ -16,7 +16,7 @@ pub use held::Held;
 pub use part::{Kind, PartCounts, PartOutcome, PartState, PartSums};
 pub use repository::{AdoptedClone, Dropped, Failure, Outcome, Stage, State};
 pub use run::{
-    Adopted, Counts, DroppedFrom, ForcePushed, Proof, Renamed, RestoreProof, RunStatus, RunSummary, Trigger,
+    Adopted, Counts, DroppedFrom, ForcePushed, Holdings, Proof, Renamed, RestoreProof, RunStatus, RunSummary, Trigger,
 };
 pub use sums::{Happened, RunEnd, RunHeader};
 

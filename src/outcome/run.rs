@@ -155,6 +155,15 @@ fn first_schema() -> u32 {
     1
 }
 
+/// What a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Repositories that have a mirror, those that are gone from GitHub included.
+    pub repositories: u64,
+    /// Their packs and large files, as far as they are known, in bytes.
+    pub bytes: u64,
+}
+
 /// Sums up one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -197,9 +206,15 @@ pub struct RunSummary {
     /// Mirrors moved to a new name.
     #[serde(default)]
     pub renamed: Vec<Renamed>,
-    /// Mirrors of repositories that GitHub no longer lists.
+    /// Mirrors of repositories that GitHub no longer has.
     #[serde(default)]
     pub gone: Vec<FullName>,
+    /// Those among them that GitHub still had at the run before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newly_gone: Vec<FullName>,
+    /// What the store holds after the run.
+    #[serde(default)]
+    pub stored: Holdings,
     /// Mirrors of repositories that were transferred to an owner who is not backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved_away: Vec<Renamed>,

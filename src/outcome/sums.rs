@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 
 use super::run::SCHEMA;
 use super::{
-    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Kind, Outcome, PartCounts, PartOutcome, PartState, PartSums,
-    Proof, RunStatus, RunSummary, Stage, State, Trigger,
+    Adopted, Counts, DroppedFrom, Failure, ForcePushed, Holdings, Kind, Outcome, PartCounts, PartOutcome, PartState,
+    PartSums, Proof, RunStatus, RunSummary, Stage, State, Trigger,
 };
 use crate::names::{FullName, RepositoryId, RunId};
 
@@ -177,6 +177,8 @@ impl RunSummary {
             warnings: Vec::new(),
             renamed: Vec::new(),
             gone: Vec::new(),
+            newly_gone: Vec::new(),
+            stored: Holdings::default(),
             moved_away: Vec::new(),
             unmerged: Vec::new(),
             proof: Proof::default(),

@@ -111,6 +111,8 @@ pub(crate) mod samples {
             created: vec!["acme/api".parse().unwrap(), "acme/new".parse().unwrap()],
             renamed: vec![Renamed { from: "acme/old".parse().unwrap(), to: "acme/better".parse().unwrap() }],
             gone: vec!["acme/left".parse().unwrap()],
+            newly_gone: vec!["acme/left".parse().unwrap()],
+            stored: Holdings { repositories: 212, bytes: 19_800_000_000 },
             moved_away: Vec::new(),
             force_pushed: vec![ForcePushed {
                 repository: "acme/api".parse().unwrap(),
@@ -159,6 +161,8 @@ pub(crate) mod samples {
             created: vec![],
             renamed: vec![],
             gone: vec![],
+            newly_gone: vec![],
+            stored: Holdings { repositories: 212, bytes: 19_800_000_000 },
             moved_away: Vec::new(),
             force_pushed: vec![],
             dropped: vec![],

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use git2::Oid;
 use serde::Serialize;
 
-use super::status::{size_of, state_of};
+use super::status::state_of;
 use super::{count, duration, size};
 use crate::git::mirror::snapshot::Snapshot;
 use crate::git::pack::list::PackList;
@@ -95,7 +95,7 @@ impl RepositoryStatus {
             full_name: mirror.full_name.clone(),
             state: state_of(mirror),
             mirrors: points.into_iter().map(of_mirror).collect(),
-            size_bytes: size_of(mirror),
+            size_bytes: mirror.size_bytes(),
             last_success: mirror.last_success,
             verified_at: mirror.verified_at,
             restored_at: mirror.restored_at,

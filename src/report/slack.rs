@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{details, headline, proof};
+use super::summary::{details, headline, proof, stored};
 use super::{count, duration, size};
 use crate::outcome::{RunStatus, RunSummary};
 use crate::text::some_of;
@@ -23,14 +23,16 @@ pub fn message(summary: &RunSummary) -> Value {
     let counts = &summary.counts;
     let title = format!("{} ghbk: {}", symbol(summary), headline(summary));
     let took = duration(summary.finished_at - summary.started_at);
-    let mut facts = vec![
-        format!("*{}* listed", counts.listed),
-        format!("*{}* new", counts.created),
-        format!("*{}* updated", counts.updated),
-        format!("*{}* unchanged", counts.unchanged),
-        format!("*{}* failed", counts.failed),
-    ];
-    for (number, label) in [(counts.not_reached, "not reached"), (counts.renamed, "renamed"), (counts.gone, "gone")] {
+    let mut facts = vec![format!("*{}* listed", counts.listed)];
+    for (number, label) in [
+        (counts.created, "new"),
+        (counts.updated, "updated"),
+        (counts.unchanged, "unchanged"),
+        (counts.failed, "failed"),
+        (counts.not_reached, "not reached"),
+        (counts.renamed, "renamed"),
+        (summary.newly_gone.len() as u64, "gone"),
+    ] {
         if number > 0 {
             facts.push(format!("*{number}* {label}"));
         }
@@ -41,6 +43,7 @@ pub fn message(summary: &RunSummary) -> Value {
     ];
     let mut lines: Vec<String> =
         details(summary).iter().map(|(label, names)| format!("*{label}:* {}", escape(&some_of(names, 10)))).collect();
+    lines.extend(stored(summary));
     lines.extend(proof(summary).iter().map(|line| escape(line)));
     if !lines.is_empty() {
         blocks.push(section(&lines.join("\n")));
@@ -90,12 +93,12 @@ fn failures(summary: &RunSummary) -> String {
 
 fn advice(summary: &RunSummary) -> String {
     let next = match summary.status {
-        RunStatus::Ok if summary.warnings.is_empty() => "nothing to do",
+        RunStatus::Ok if summary.warnings.is_empty() => "all is well",
         RunStatus::Ok => "look at the warnings",
         RunStatus::Partial | RunStatus::Failed | RunStatus::Unknown => {
-            "mend what failed, then `systemctl start ghbk-now`; `ghbk status` shows the details"
+            "fix what failed, then `systemctl start ghbk-now`; `ghbk status` shows the details"
         }
-        RunStatus::Cancelled => "`systemctl start ghbk-now` goes on where it stopped",
+        RunStatus::Cancelled => "`systemctl start ghbk-now` continues where it stopped",
     };
     format!("{next} · run {}", summary.run_id)
 }

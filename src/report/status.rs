@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::health::Health;
 use super::{count, duration, hours_between, size};
-use crate::git::pack::list::PackList;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Counts, Kind, PartCounts, PartSums, RunStatus, RunSummary, State, Trigger};
 use crate::store::{Index, IndexedMirror, Marks, RunRecord};
@@ -130,13 +129,6 @@ pub(super) fn state_of(mirror: &IndexedMirror) -> &'static str {
     }
 }
 
-/// Adds up what is stored of a repository, in bytes.
-pub(super) fn size_of(mirror: &IndexedMirror) -> Option<u64> {
-    let packs = mirror.held.values().map(|held| held.packs.as_ref().map(PackList::bytes)).sum::<Option<u64>>()?;
-    let large_files = mirror.parts.iter().filter_map(|(_, _, mark)| mark.totals.get("stored_bytes"));
-    Some(packs + large_files.sum::<u64>())
-}
-
 impl Status {
     /// Puts together what records, index and schedule say.
     pub fn new(facts: Facts<'_>, now: DateTime<Utc>) -> Self {
@@ -164,7 +156,7 @@ impl Status {
                 last_success: mirror.last_success,
                 verified_at: mirror.verified_at,
                 damage: mirror.damage.clone(),
-                size_bytes: size_of(mirror),
+                size_bytes: mirror.size_bytes(),
                 parts: mirror.parts.clone(),
             })
             .collect();

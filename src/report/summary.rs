@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{count, duration, size};
 use chrono::TimeDelta;
 
-use crate::outcome::{RunStatus, RunSummary, Trigger};
+use crate::outcome::{Holdings, RunStatus, RunSummary, Trigger};
 use crate::text::some_of;
 
 /// Words a run for a terminal.
@@ -32,6 +32,9 @@ pub fn text(summary: &RunSummary) -> String {
         if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") },
         size(summary.bytes_received),
     );
+    if let Some(stored) = stored(summary) {
+        let _ = write!(out, "\n{stored}");
+    }
     for line in super::parts::lines(summary) {
         let _ = write!(out, "\n{line}");
     }
@@ -49,6 +52,17 @@ pub fn text(summary: &RunSummary) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Says what the store holds; nothing for records of earlier versions.
+pub(super) fn stored(summary: &RunSummary) -> Option<String> {
+    let Holdings { repositories, bytes } = summary.stored;
+    let gone = match summary.gone.len() {
+        0 => String::new(),
+        number => format!(", {number} of them no longer on GitHub"),
+    };
+    let stored = || format!("stored: {}{gone}; {}", count(repositories, "repository", "repositories"), size(bytes));
+    (repositories > 0).then(stored)
 }
 
 /// How a run ended whose record is of a later version.
@@ -157,7 +171,7 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
         ("adopted", adopted.collect()),
         ("new", names(&summary.created)),
         ("renamed", renamed),
-        ("gone from GitHub, mirror kept", names(&summary.gone)),
+        ("gone from GitHub, mirror kept", names(&summary.newly_gone)),
         ("moved to another owner, mirror kept", moved),
         ("force-pushed, old tips kept", forced.collect()),
         ("dropped by retention", dropped.collect()),

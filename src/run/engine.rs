@@ -306,6 +306,7 @@ impl Session {
         // Of one that vanished nothing is kept.
         let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
         tally.gone.retain(|name| kept.contains(name));
+        tally.newly_gone.retain(|name| kept.contains(name));
         Ok(tasks)
     }
 
@@ -375,8 +376,9 @@ impl Session {
             self.index.record_part(part);
         }
         for (id, name) in &plan.gone {
-            if let Some(mirror) = self.index.mirrors.get_mut(id) {
-                mirror.gone = true;
+            let mirror = self.index.mirrors.get_mut(id);
+            if mirror.is_none_or(|mirror| !std::mem::replace(&mut mirror.gone, true)) {
+                tally.newly_gone.push(name.clone());
             }
             tally.gone.push(name.clone());
         }

@@ -24,6 +24,8 @@ pub(super) struct Tally {
     pub(super) warnings: Vec<String>,
     pub(super) renamed: Vec<Renamed>,
     pub(super) gone: Vec<FullName>,
+    /// Those that the run before did not know to be gone.
+    pub(super) newly_gone: Vec<FullName>,
     pub(super) moved_away: Vec<Renamed>,
     pub(super) listed_by_owner: BTreeMap<String, u64>,
     pub(super) proof: Proof,
@@ -109,6 +111,8 @@ impl Tally {
             proof: self.proof,
             warnings: self.warnings,
             moved_away: self.moved_away,
+            newly_gone: self.newly_gone,
+            stored: session.index.holdings(),
             listed_by_owner: self.listed_by_owner,
             ..summary.with_moves(self.renamed, self.gone)
         }

@@ -16,9 +16,10 @@ use super::records::{RunRecord, all_runs, latest};
 use super::scan::Unreadable;
 use super::{Store, StoreError};
 use crate::disk::{read_at_once, replace};
+use crate::git::pack::list::PackList;
 use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
-use crate::outcome::{Held, Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
+use crate::outcome::{Held, Holdings, Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
 
 /// Holds what planning and status need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +118,13 @@ impl IndexedMirror {
         self.parts.get(mirror, Kind::LargeFiles).is_some_and(|mark| mark.is_whole)
     }
 
+    /// Adds up what its packs and large files take, in bytes; none if its packs are not known.
+    pub fn size_bytes(&self) -> Option<u64> {
+        let packs = self.held.values().map(|held| held.packs.as_ref().map(PackList::bytes)).sum::<Option<u64>>()?;
+        let large_files = self.parts.iter().filter_map(|(_, _, mark)| mark.totals.get("stored_bytes"));
+        Some(packs + large_files.sum::<u64>())
+    }
+
     /// Says whether it lies in the attic, because another repository took its name.
     pub fn is_set_aside(&self) -> bool {
         self.place.starts_with(super::layout::attic_folder())
@@ -175,6 +183,14 @@ impl Index {
             index.record_part(part);
         }
         Ok(index)
+    }
+
+    /// Counts what the store holds.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            repositories: self.mirrors.len() as u64,
+            bytes: self.mirrors.values().filter_map(IndexedMirror::size_bytes).sum(),
+        }
     }
 
     /// Finds the mirrors that a person may mean: the one in its place first, then those set aside, newest id first.

@@ -435,3 +435,18 @@ fn a_time_that_is_printed_can_be_typed_again() {
     let ended = in_zone("Europe/Berlin", &["restore", "acme/site", "never", "--at", "2026-03-29 02:30"]).expect(2);
     assert!(ended.stderr.contains("does not exist in Europe/Berlin; write 2026-03-29T00:30:00Z or"), "{ended:#?}");
 }
+
+#[test]
+fn the_latest_run_has_a_name() {
+    let world = World::new();
+    let editor = world.add("acme/site");
+    world.run_json(0);
+    editor.force_push("main").unwrap();
+    world.run_json(0);
+    let newest = editor.rev_parse("refs/heads/main").unwrap();
+    world.run(&["restore", "acme/site", "latest", "--run", "latest"]).expect(0);
+    let restored = world.folder.path().join("latest");
+    assert_eq!(git(&restored, &["rev-parse", "refs/heads/main"]).trim(), newest);
+    let ended = world.run(&["restore", "acme/site", "never", "--run", "last week"]).expect(2);
+    assert!(ended.stderr.contains("\"last week\" is not the id of a run, such as "), "{ended:#?}");
+}

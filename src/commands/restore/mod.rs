@@ -29,6 +29,7 @@ use crate::git::refs::Refs;
 use crate::git::wire::push::pushable;
 use crate::mirrors::MirrorKind;
 use crate::moment::UnclearMoment;
+use crate::names::WantedRun;
 use crate::report::restore::{Report, text};
 use crate::scratch::{self, Scratch};
 use crate::signals::Signals;
@@ -51,8 +52,8 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
             let refused = |error: UnclearMoment| Error::new(Exit::Usage, format!("--at: {error}"), hint);
             Point::At(moment.resolve(Utc::now(), zone).map_err(refused)?)
         }
-        (None, Some(run_id)) => Point::Run(run_id.clone()),
-        (None, None) => Point::Newest,
+        (None, Some(WantedRun::Id(run_id))) => Point::Run(run_id.clone()),
+        (None, None | Some(WantedRun::Latest)) => Point::Newest,
     };
     let target = match &arguments.push {
         Some(url) => Some(target(context, url).await?),
