@@ -153,10 +153,10 @@ Examples:
   ghbk restore 1296269 ./old.git                              by id: gone, or replaced by another of its name
   GHBK_PUSH_TOKEN=… ghbk restore acme/site --push https://github.com/acme/site-2.git
 
-TIME: RFC 3339 (2026-11-22T05:00:00Z), a date (the end of that day), \"2026-11-22 05:00\", or \"3 days ago\"; in \
+TIME: RFC 3339 (2026-11-22T05:00:00Z), a date (the end of that day), a minute (its end), \"2026-11-22 05:00\", or \"3 days ago\"; in \
 schedule.timezone, which is the machine's unless it is set, as everything that is printed. Every restore ends with a check that nothing is missing. Only --push needs network and a token, from \
 GHBK_PUSH_TOKEN, or the configured one if the address is that of the configured GitHub.")]
-    Restore(RestoreArgs),
+    Restore(Box<RestoreArgs>),
     /// Proves the store: refs, packs, and every object that they need
     #[command(after_long_help = "\
 Examples:

@@ -10,8 +10,11 @@ use chrono_tz::Tz;
 pub enum Moment {
     /// RFC 3339, such as `2026-11-22T05:00:00+09:00`.
     Exact(DateTime<Utc>),
-    /// A date and a time of day in the configured time zone, such as `2026-11-22 05:00`.
-    Local(NaiveDateTime),
+    /// A date and a time of day in the configured time zone, such as `2026-11-22 05:00:30`; the name of the zone may follow, as
+    /// ghbk prints it.
+    Local(NaiveDateTime, Option<String>),
+    /// The same without seconds: the end of that minute.
+    EndOfMinute(NaiveDateTime, Option<String>),
     /// A date: the end of that day in the configured time zone.
     EndOf(NaiveDate),
     /// So long ago, such as `3 days ago`.
@@ -31,9 +34,18 @@ impl FromStr for Moment {
         if let Ok(exact) = DateTime::parse_from_rfc3339(text) {
             return Ok(Self::Exact(exact.to_utc()));
         }
-        for format in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"] {
-            if let Ok(local) = NaiveDateTime::parse_from_str(text, format) {
-                return Ok(Self::Local(local));
+        let (local, zone) = match text.rsplit_once(' ') {
+            Some((local, zone)) if is_abbreviation(zone) => (local, Some(zone.to_owned())),
+            _ => (text, None),
+        };
+        for (with_seconds, format) in [
+            (true, "%Y-%m-%d %H:%M:%S"),
+            (false, "%Y-%m-%d %H:%M"),
+            (true, "%Y-%m-%dT%H:%M:%S"),
+            (false, "%Y-%m-%dT%H:%M"),
+        ] {
+            if let Ok(local) = NaiveDateTime::parse_from_str(local, format) {
+                return Ok(if with_seconds { Self::Local(local, zone) } else { Self::EndOfMinute(local, zone) });
             }
         }
         if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
@@ -64,7 +76,10 @@ impl Moment {
         };
         Ok(match self {
             Self::Exact(instant) => whole_second(*instant),
-            Self::Local(local) => whole_second(in_zone(*local, zone)?),
+            Self::Local(local, named) => whole_second(in_zone(*local, named.as_deref(), zone)?),
+            Self::EndOfMinute(local, named) => {
+                in_zone(*local, named.as_deref(), zone)? + TimeDelta::milliseconds(59_999)
+            }
             Self::EndOf(date) => {
                 let end = NaiveTime::from_hms_milli_opt(23, 59, 59, 999).unwrap_or_default();
                 let end = date.and_time(end);
@@ -76,22 +91,64 @@ impl Moment {
     }
 }
 
-/// Says that clocks skip a time of day, or show it twice.
+/// Says why a time of day names no one moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{local} {what} in {zone}; write {} or {}", earlier.to_rfc3339_opts(SecondsFormat::Secs, true), later.to_rfc3339_opts(SecondsFormat::Secs, true))]
-pub struct UnclearMoment {
-    local: NaiveDateTime,
-    what: &'static str,
-    zone: Tz,
-    earlier: DateTime<Utc>,
-    later: DateTime<Utc>,
+pub enum UnclearMoment {
+    /// Clocks in the zone skip it, or show it twice.
+    #[error(
+        "{local} {what} in {zone}; write {} or {}",
+        earlier.to_rfc3339_opts(SecondsFormat::Secs, true),
+        later.to_rfc3339_opts(SecondsFormat::Secs, true)
+    )]
+    Clocks {
+        /// The time of day.
+        local: NaiveDateTime,
+        /// What clocks do.
+        what: &'static str,
+        /// Where.
+        zone: Tz,
+        /// One reading.
+        earlier: DateTime<Utc>,
+        /// The other.
+        later: DateTime<Utc>,
+    },
+    /// Clocks in the zone do not have that name then.
+    #[error(
+        "{named} is not the time in {zone} then; write it with an offset, such as 2026-11-22T05:00:00+09:00, or without {named}"
+    )]
+    OtherZone {
+        /// The name that was written.
+        named: String,
+        /// The zone that is configured.
+        zone: Tz,
+    },
 }
 
-fn in_zone(local: NaiveDateTime, zone: Tz) -> Result<DateTime<Utc>, UnclearMoment> {
+/// Says whether a text may be the name of a zone as clocks there show it: `UTC`, `JST`, `CEST`, `+03`.
+fn is_abbreviation(text: &str) -> bool {
+    let letters = (2..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    let digits = text.strip_prefix(['+', '-']).is_some_and(|hours| hours.bytes().all(|byte| byte.is_ascii_digit()));
+    letters || digits
+}
+
+fn in_zone(local: NaiveDateTime, named: Option<&str>, zone: Tz) -> Result<DateTime<Utc>, UnclearMoment> {
+    if named.is_some_and(|named| matches!(named, "UTC" | "GMT")) {
+        return Ok(local.and_utc());
+    }
+    let found = local.and_local_timezone(zone);
+    if let Some(named) = named {
+        // What is shown twice is told apart by it.
+        let has_name = |instant: &DateTime<Tz>| instant.format("%Z").to_string() == named;
+        let mut instants = [found.earliest(), found.latest()].into_iter().flatten();
+        return match instants.find(has_name) {
+            Some(instant) => Ok(instant.to_utc()),
+            None => Err(UnclearMoment::OtherZone { named: named.to_owned(), zone }),
+        };
+    }
     let unclear = |what, earlier: DateTime<Utc>, later: DateTime<Utc>| {
-        Err(UnclearMoment { local, what, zone, earlier: earlier.min(later), later: earlier.max(later) })
+        Err(UnclearMoment::Clocks { local, what, zone, earlier: earlier.min(later), later: earlier.max(later) })
     };
-    match local.and_local_timezone(zone) {
+    match found {
         LocalResult::Single(instant) => Ok(instant.to_utc()),
         LocalResult::Ambiguous(one, other) => unclear("comes twice", one.to_utc(), other.to_utc()),
         LocalResult::None => {
@@ -118,7 +175,9 @@ mod tests {
         for (text, expected) in [
             ("2026-11-22T05:00:00Z", "2026-11-22T05:00:00.999Z"),
             ("2026-11-22T05:00:00.250+09:00", "2026-11-21T20:00:00.250Z"),
-            ("2026-11-22 05:00", "2026-11-21T20:00:00.999Z"),
+            ("2026-11-22 05:00", "2026-11-21T20:00:59.999Z"),
+            ("2026-11-22 05:00:10 JST", "2026-11-21T20:00:10.999Z"),
+            ("2026-11-22 05:00 UTC", "2026-11-22T05:00:59.999Z"),
             ("2026-11-22T05:00:30", "2026-11-21T20:00:30.999Z"),
             ("2026-11-22", "2026-11-22T14:59:59.999Z"),
             ("3 days ago", "2026-11-21T12:00:00Z"),
@@ -152,6 +211,17 @@ mod tests {
             let refused = moment.resolve(DateTime::<Utc>::UNIX_EPOCH, chrono_tz::Europe::Berlin).unwrap_err();
             assert_eq!(refused.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn the_name_of_the_zone_tells_which_is_meant() {
+        let at = |text: &str| text.parse::<Moment>().unwrap().resolve(DateTime::UNIX_EPOCH, chrono_tz::Europe::Berlin);
+        let expected = |text: &str| Ok(text.parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(at("2026-10-25 02:30:00 CEST"), expected("2026-10-25T00:30:00.999Z"));
+        assert_eq!(at("2026-10-25 02:30:00 CET"), expected("2026-10-25T01:30:00.999Z"));
+        assert!(
+            at("2026-11-25 02:30:00 JST").unwrap_err().to_string().starts_with("JST is not the time in Europe/Berlin")
+        );
     }
 
     proptest! {

@@ -22,7 +22,7 @@ impl fmt::Display for RepositoryId {
 
 /// Says why a text is not the name of an owner or a repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{subject} is not a name GitHub gives: {reason}")]
+#[error("{subject} is not a valid name: {reason}")]
 pub struct InvalidName {
     /// The offending text, with control characters escaped so that it may be printed.
     subject: String,
@@ -155,7 +155,7 @@ impl FromStr for FullName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (owner, name) = text.split_once('/').ok_or_else(|| InvalidName::new(text, "it is not OWNER/NAME"))?;
+        let (owner, name) = text.split_once('/').ok_or_else(|| InvalidName::new(text, "write it as OWNER/NAME"))?;
         Self::new(owner, name)
     }
 }
@@ -207,7 +207,7 @@ fn check_repository_name(name: &str) -> Result<(), InvalidName> {
         return refuse("a repository's name has only letters, digits, '.', '-' and '_'");
     }
     if name == "." || name == ".." {
-        return refuse("it is a path of its own");
+        return refuse("it stands for a folder");
     }
     let lower = name.to_ascii_lowercase();
     if lower.ends_with(".git") || lower.ends_with(".wiki") {

@@ -56,6 +56,20 @@ pub fn printable(text: &str, max_chars: usize) -> String {
     out
 }
 
+/// How this program was called, as far as a command that it prints must be called in the same way.
+static INVOCATION: RwLock<String> = RwLock::new(String::new());
+
+/// Notes the options that a printed command needs, too, such as ` --root ./backup`.
+pub fn set_invocation(options: String) {
+    *INVOCATION.write().unwrap_or_else(PoisonError::into_inner) = options;
+}
+
+/// Words a command for a person to type: the program with the options that this call of it had.
+pub fn command(arguments: &str) -> String {
+    let options = INVOCATION.read().unwrap_or_else(PoisonError::into_inner);
+    format!("ghbk{options} {arguments}")
+}
+
 /// Takes a secret out of a text that may quote it, as a proxy's error page does.
 pub fn redact(text: &str, secret: &SecretString) -> String {
     let secret = secret.expose_secret();

@@ -47,7 +47,7 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
         Session::begin(config, request, Clock::system(), &CancellationToken::new())?.accept(id, &files)
     })
     .await?;
-    let Accepted { accepted, left, summary } = match acceptance {
+    let Accepted { accepted, left, before, summary } = match acceptance {
         Acceptance::Done(accepted) => accepted,
         Acceptance::Refused { oid, is_missing } => {
             let message = format!("{}: large file {oid} cannot be accepted; nothing was changed", mirror.full_name);
@@ -63,18 +63,23 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
     if context.global.json {
         print_json(&report)?;
     } else {
-        print(&text(&report))?;
+        print(&text(&report, before))?;
     }
     // Found while the store was looked through, as at the beginning of every run.
-    for failure in &summary.failures {
+    let failures = summary.map(|summary| summary.failures).unwrap_or_default();
+    for failure in &failures {
         tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);
     }
-    Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Partial })
+    Ok(if failures.is_empty() { Exit::Good } else { Exit::Partial })
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, before: u64) -> String {
     let Report { repository, accepted, left } = report;
     let mut out = match accepted.len() as u64 {
+        0 if before > 0 => {
+            let files = count(before, "missing large file", "missing large files");
+            format!("nothing to accept: {files} of {repository} had been accepted before\n")
+        }
         0 => format!("nothing to accept: no large file of {repository} is missing from GitHub\n"),
         number => format!(
             "accepted: {} of {repository}; runs still ask for them, but no longer warn\n",

@@ -31,7 +31,7 @@ use crate::git::wire::server::{git_base, host_of_base};
 use crate::logging::{self, LogFile, Verbosity};
 use crate::report::progress::BesideBars;
 use crate::store::{Store, StoreError};
-use crate::text::printable;
+use crate::text::{printable, quoted};
 pub(crate) use finding::find_mirrors;
 
 /// Holds what every command gets.
@@ -56,6 +56,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     crate::git::wire::transport::set_up_libgit2();
     let config = load_config(&cli.global)?;
     crate::zone::set(config.schedule.timezone);
+    crate::text::set_invocation(invocation(&cli.global));
     refuse_other_hosts(&cli.command, &config)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
@@ -76,7 +77,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::List => list::list(&context).await,
         Command::Status(arguments) => status::status(&context, arguments).await,
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
-        Command::Restore(arguments) => restore::restore(&context, arguments).await,
+        Command::Restore(arguments) => restore::restore(&context, *arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
         Command::Accept(arguments) => accept::accept(&context, arguments).await,
         Command::Forget(arguments) => forget::forget(&context, arguments).await,
@@ -84,6 +85,13 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Check(arguments) => check::check(&context, &arguments).await,
         Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),
     }
+}
+
+/// Words the options that say which store is meant.
+fn invocation(global: &GlobalArgs) -> String {
+    let config = global.config.as_ref().map(|path| format!(" --config {}", quoted(path)));
+    let root = global.root.as_ref().map(|path| format!(" --root {}", quoted(path)));
+    [config, root].into_iter().flatten().collect()
 }
 
 /// Refuses addresses of repositories on another host than the configured GitHub: one of the same name here is another.

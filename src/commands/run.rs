@@ -31,8 +31,8 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     if arguments.repair && selection.is_empty() {
         selection = damaged(context).await?;
         if selection.is_empty() {
-            let hint = "`ghbk verify` looks for damage";
-            return Err(Error::new(Exit::Usage, "no mirror is known to be damaged", hint));
+            print("nothing to repair: no mirror is known to be damaged; `ghbk verify` looks for damage\n")?;
+            return Ok(Exit::Good);
         }
     }
     if selection.is_empty() {

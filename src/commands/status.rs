@@ -8,7 +8,7 @@ use crate::blocking::{on_store, unblock};
 use crate::cli::StatusArgs;
 use crate::error::{Error, Exit};
 use crate::names::{RepositoryId, Wanted};
-use crate::report::repository::{Points, RepositoryStatus};
+use crate::report::repository::{Points, RepositoryStatus, Unread};
 use crate::report::status::{Facts, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
@@ -100,9 +100,11 @@ async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error>
                 Ok(Some(history)) if history.is_whole => {
                     Ok(Points { snapshots: history.snapshots, kept: kept_tips(&folder) })
                 }
-                Ok(Some(_)) => Err("not all of them can be read; `ghbk snapshots` lists the others".to_owned()),
-                Ok(None) => Err("the mirror is not in its place".to_owned()),
-                Err(error) => Err(format!("they cannot be read: {error}")),
+                Ok(Some(_)) => {
+                    Err(Unread::Because("not all of them can be read; `ghbk snapshots` lists the others".to_owned()))
+                }
+                Ok(None) => Err(Unread::Missing),
+                Err(error) => Err(Unread::Because(format!("they cannot be read: {error}"))),
             };
             (kind, points)
         };

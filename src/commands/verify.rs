@@ -213,7 +213,9 @@ impl ToVerify {
         };
         let (verification, large_files, not_verified) = match result {
             Err(GitError::Cancelled) => return None,
-            Ok((verification, checked)) => (verification, LargeFiles::of(&checked), None),
+            Ok((verification, checked)) => {
+                (verification, LargeFiles::of(&checked, self.mirror.has_known_pointers_in(self.kind)), None)
+            }
             Err(error @ GitError::Damaged(_)) => of_mirror(error.damage()),
             Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
             // It is not the mirror's fault: scratch is full, or ghbk has a bug.

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{count, duration};
+use crate::mirrors::MirrorKind;
 use crate::outcome::{RunStatus, RunSummary};
 use crate::store::Index;
 use crate::text::some_of;
@@ -64,7 +65,7 @@ impl Health {
             Some(at) if now - at > TimeDelta::from_std(age_max).unwrap_or(TimeDelta::MAX) => {
                 let allowed = humantime::format_duration(age_max);
                 problems
-                    .push(format!("the last complete backup was {} ago; {allowed} are allowed", duration(now - at)));
+                    .push(format!("the last complete backup is {} old; the limit is {allowed}", duration(now - at)));
             }
             Some(_) => {}
         }
@@ -83,7 +84,15 @@ impl Health {
 /// Says what was wrong with a run and still is.
 fn problem_of(run: &RunSummary, standing: &[String]) -> String {
     let what = if run.status == RunStatus::Failed { "failed" } else { "was incomplete" };
-    let of = if standing.is_empty() { String::new() } else { format!(": {}", some_of(standing, NAMED_MAX)) };
+    let of = match standing {
+        [] => String::new(),
+        // There is room for the reason.
+        [one] => {
+            let why = run.failures.iter().find(|failure| MirrorKind::split_name(&failure.repository).0 == one);
+            format!(": {one}{}", why.map_or_else(String::new, |why| format!(": {}", why.error)))
+        }
+        several => format!(": {}", some_of(several, NAMED_MAX)),
+    };
     format!("the last run over everything {what}{of}")
 }
 
@@ -118,7 +127,7 @@ mod tests {
         let future = index(Some("2027-01-01T00:00:00Z"));
         assert_eq!(line(&future, None), "not healthy: no run over everything has completed yet");
         let old = index(Some("2026-11-20T05:30:00Z"));
-        assert_eq!(line(&old, None), "not healthy: the last complete backup was 9 d 2 h ago; 8days are allowed");
+        assert_eq!(line(&old, None), "not healthy: the last complete backup is 9 d 2 h old; the limit is 8days");
         let mut damaged = good.clone();
         let mut mirror = IndexedMirror::new("acme/site".parse().unwrap(), "acme/site".into());
         mirror.damage = Some("HEAD is missing".to_owned());

@@ -15,6 +15,7 @@ use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Kind;
 use crate::store::{IndexedMirror, Marks};
+use crate::text::command;
 use crate::zone::{day, shown};
 
 /// What `ghbk status OWNER/REPO --json` prints for each repository that has or had the name; a contract with scripts.
@@ -24,7 +25,7 @@ pub struct RepositoryStatus {
     id: RepositoryId,
     /// Its name at the last run.
     full_name: FullName,
-    /// `ok`, `failed`, `damaged`, `gone`, `attic` or `unknown`.
+    /// `ok`, `failed`, `damaged`, `missing`, `gone`, `attic` or `unknown`.
     state: &'static str,
     /// Where its mirrors lie, below the root.
     mirrors: Vec<MirrorStatus>,
@@ -54,6 +55,16 @@ struct MirrorStatus {
     losses: u64,
     /// Why its points in time cannot be read.
     problem: Option<String>,
+    /// Whether there is no mirror in its place.
+    is_missing: bool,
+}
+
+/// Why the points in time of a mirror cannot be read.
+pub enum Unread {
+    /// There is no mirror.
+    Missing,
+    /// For another reason, in words.
+    Because(String),
 }
 
 /// The points in time of a mirror.
@@ -74,8 +85,8 @@ impl Points {
 
 impl RepositoryStatus {
     /// Puts together what the index and its mirrors say.
-    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<(MirrorKind, Result<Points, String>)>) -> Self {
-        let of_mirror = |(kind, points): (MirrorKind, Result<Points, String>)| {
+    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<(MirrorKind, Result<Points, Unread>)>) -> Self {
+        let of_mirror = |(kind, points): (MirrorKind, Result<Points, Unread>)| {
             let packs = mirror.held.get(&kind).and_then(|held| held.packs.as_ref());
             let snapshots = points.as_ref().ok().map(|points| &points.snapshots);
             MirrorStatus {
@@ -87,14 +98,20 @@ impl RepositoryStatus {
                 first_snapshot: snapshots.and_then(|points| points.last()).map(|point| point.time),
                 last_snapshot: snapshots.and_then(|points| points.first()).map(|point| point.time),
                 losses: points.as_ref().map_or(0, Points::losses),
-                problem: points.err(),
+                is_missing: matches!(points, Err(Unread::Missing)),
+                problem: points.err().map(|unread| match unread {
+                    Unread::Missing => "the mirror is not in its place".to_owned(),
+                    Unread::Because(why) => why,
+                }),
             }
         };
+        let mirrors: Vec<MirrorStatus> = points.into_iter().map(of_mirror).collect();
+        let is_missing = mirrors.iter().any(|mirror| mirror.is_missing);
         Self {
             id,
             full_name: mirror.full_name.clone(),
-            state: state_of(mirror),
-            mirrors: points.into_iter().map(of_mirror).collect(),
+            state: if is_missing { "missing" } else { state_of(mirror) },
+            mirrors,
             size_bytes: mirror.size_bytes(),
             last_success: mirror.last_success,
             verified_at: mirror.verified_at,
@@ -126,11 +143,13 @@ impl RepositoryStatus {
                 (None, Some(number), Some(first), Some(last)) => {
                     let losses = match mirror.losses {
                         0 => String::new(),
-                        losses => format!("; something was lost on GitHub in {losses} of them and is kept here"),
+                        1 => "; 1 of them holds history that GitHub no longer has".to_owned(),
+                        losses => format!("; {losses} of them hold history that GitHub no longer has"),
                     };
                     let span = format!("{} to {}", day(first), day(last));
                     let points = count(number, "point in time", "points in time");
-                    let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{wiki}`{losses}");
+                    let snapshots = command(&format!("snapshots {name}{wiki}"));
+                    let _ = writeln!(out, "  {points}, {span}: `{snapshots}`{losses}");
                 }
                 _ => {}
             }
@@ -154,6 +173,9 @@ impl RepositoryStatus {
             "ok" => "ok",
             "failed" => "the last run could not back it up completely",
             "damaged" => "damaged",
+            "missing" => {
+                "MISSING: look for its mirror in `.ghbk` and in the backups of the file system before the next run"
+            }
             "gone" => "no longer on GitHub; the mirror is kept",
             "attic" => "in the attic, because another repository took its name",
             _ => "its last state is not known",

@@ -192,7 +192,18 @@ pub fn text(report: &Report) -> String {
 
 fn refs_text(out: &mut String, report: &Report, took: &str) {
     let (refs, objects) = (count(report.refs, "ref", "refs"), count(report.objects, "object", "objects"));
-    if report.lost.is_empty() {
+    let large_files = report.large_files.as_ref();
+    let (lost, missing) = large_files.map_or((0, 0), |files| (files.lost.len() as u64, files.missing.len() as u64));
+    if report.lost.is_empty() && lost > 0 {
+        let lost = count(lost, "large file is", "large files are");
+        let _ = writeln!(out, "incomplete: {refs} there, {objects} hashed, but {lost} missing from the store; {took}");
+    } else if report.lost.is_empty() && missing > 0 {
+        let missing = count(missing, "large file was", "large files were");
+        let _ = writeln!(
+            out,
+            "complete but for what was never backed up: {refs} there, {objects} hashed; {missing} not on GitHub or not fetched; {took}"
+        );
+    } else if report.lost.is_empty() {
         let _ = writeln!(out, "complete: {refs} there, {objects} hashed, nothing missing; {took}");
     } else {
         let missing = count(report.lost.len() as u64, "ref", "refs");
@@ -232,13 +243,13 @@ fn large_files_text(out: &mut String, files: &LargeFiles, repository: &str) {
         words.push(format!("{} with contents", count(files.checked_out, "file", "files")));
     }
     let _ = writeln!(out, "large files: {}, each checked against its id", words.join(", "));
-    for (what, files) in [("not restored, the store has lost it", &files.lost), ("never backed up", &files.missing)] {
+    for (what, files) in [("not restored, missing from the store", &files.lost), ("never backed up", &files.missing)] {
         let named = files.iter().map(|file| format!("{} ({}): {}", file.oid, size(file.size_bytes), file.why));
         list(out, &format!("{what}: "), named);
     }
     if !files.pointers.is_empty() {
         let pointers = count(number(files.pointers.len()), "file is a pointer", "files are pointers");
-        let _ = writeln!(out, "warning: {pointers}, because the contents are not there:");
+        let _ = writeln!(out, "warning: {pointers}, because the contents are missing:");
         list(out, "", files.pointers.iter());
     }
     if !files.lost.is_empty() {

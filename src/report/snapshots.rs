@@ -11,6 +11,7 @@ use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::mirror::snapshot::Snapshot;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
+use crate::text::command;
 use crate::zone::shown_to_the_second;
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.
@@ -66,12 +67,13 @@ pub fn text(repositories: &[Repository]) -> String {
             }
             // What people look for is the state before something was lost.
             if let Some(before) = one.snapshots.get(number + 1).filter(|_| !losses.is_empty()) {
-                let _ =
-                    writeln!(out, "      as it was before: ghbk restore {called} DEST{wiki} --run {}", before.run_id);
+                let restore = command(&format!("restore {called} DEST{wiki} --run {}", before.run_id));
+                let _ = writeln!(out, "      as it was before: {restore}");
             }
         }
         if let Some(newest) = one.snapshots.first() {
-            let _ = writeln!(out, "as it was last seen: ghbk restore {called} DEST{wiki} --run {}", newest.run_id);
+            let restore = command(&format!("restore {called} DEST{wiki} --run {}", newest.run_id));
+            let _ = writeln!(out, "as it was last seen: {restore}");
         }
     }
     out

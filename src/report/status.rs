@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::health::Health;
 use super::{count, duration, hours_between, size};
+use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId, RunId};
-use crate::outcome::{Counts, Kind, PartCounts, PartSums, RunStatus, RunSummary, State, Trigger};
+use crate::outcome::{Counts, Failure, Kind, PartCounts, PartSums, RunStatus, RunSummary, State, Trigger};
 use crate::store::{Index, IndexedMirror, Marks, RunRecord};
 use crate::text::some_of;
 use crate::zone::shown;
@@ -20,6 +21,8 @@ use crate::zone::shown;
 pub struct Status {
     /// Whether the backup is healthy.
     health: Health,
+    /// What failed in the last run over everything and in all runs since.
+    standing: Vec<String>,
     /// Whether a daemon keeps the schedule.
     daemon: bool,
     /// The newest run that ended in order.
@@ -86,11 +89,18 @@ struct PastRun {
     full: bool,
 }
 
-/// Lists what a run found wrong.
-fn tell(out: &mut String, run: &RunSummary) {
-    for failure in &run.failures {
+/// Lists what a run found wrong; of one over everything, what nothing has mended since.
+fn tell(out: &mut String, run: &RunSummary, standing: &[String]) {
+    let stands = |failure: &&Failure| {
+        !run.is_full() || standing.iter().any(|name| name == MirrorKind::split_name(&failure.repository).0)
+    };
+    for failure in run.failures.iter().filter(stands) {
         let _ = writeln!(out, "  failed: {}: {}", failure.repository, failure.error);
         let _ = writeln!(out, "    hint: {}", failure.hint);
+    }
+    let mended = run.failures.iter().filter(|failure| !stands(failure)).count() as u64;
+    if mended > 0 {
+        let _ = writeln!(out, "  {} fixed since", count(mended, "failure was", "failures were"));
     }
     for warning in &run.warnings {
         let _ = writeln!(out, "  warning: {warning}");
@@ -168,6 +178,7 @@ impl Status {
         let unknown = index.mirrors.values().filter(|mirror| !mirror.gone && !mirror.has_known_pointers());
         Self {
             health: Health::of(index, (last_full_run.as_ref(), &standing), age_max, now),
+            standing,
             daemon: has_daemon,
             last_run: records.iter().find_map(|record| record.summary.clone()),
             last_full_run,
@@ -238,12 +249,12 @@ impl Status {
                 let headline = super::summary::headline(last);
                 let which = if interrupted.is_some() { "the one before" } else { "last run" };
                 let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
-                tell(out, last);
+                tell(out, last, &self.standing);
                 // A run of one repository must not hide what the one over everything found.
                 if let Some(full) = self.last_full_run.as_ref().filter(|full| full.run_id != last.run_id) {
                     let headline = super::summary::headline(full);
                     let _ = writeln!(out, "last run over everything: {}, {headline}", ago(full.finished_at));
-                    tell(out, full);
+                    tell(out, full, &self.standing);
                 }
             }
             (None, true) if self.running.is_none() => out.push_str("last run: none yet; start one with `ghbk run`\n"),

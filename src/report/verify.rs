@@ -48,14 +48,15 @@ pub struct LargeFiles {
 }
 
 impl LargeFiles {
-    /// Tells what a check found; none if there was nothing to check.
-    pub fn of(checked: &Checked) -> Option<Self> {
+    /// Tells what a check found; none if there was nothing to check. Of a mirror whose pointers were all known before, what nobody
+    /// has looked for is lost, and told as damage.
+    pub fn of(checked: &Checked, were_known: bool) -> Option<Self> {
         (checked.known > 0).then(|| Self {
             known: checked.known,
             stored: checked.stored,
             stored_bytes: checked.stored_bytes,
             missing: checked.missing_counts(),
-            not_looked_for: checked.unknown.len() as u64,
+            not_looked_for: if were_known { 0 } else { checked.unknown.len() as u64 },
         })
     }
 
@@ -69,7 +70,7 @@ impl LargeFiles {
         words.extend(super::parts::missing(&self.missing));
         if self.not_looked_for > 0 {
             words.push(format!(
-                "{} not fetched yet: the next runs do, `ghbk run --large-files` at once",
+                "{} not fetched yet: the next runs will, `ghbk run --large-files` does at once",
                 self.not_looked_for
             ));
         }

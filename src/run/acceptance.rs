@@ -32,8 +32,10 @@ pub struct Accepted {
     pub accepted: Vec<Owed>,
     /// What is missing and not accepted.
     pub left: Vec<Owed>,
-    /// How the run ended.
-    pub summary: Box<RunSummary>,
+    /// How many had been accepted before.
+    pub before: u64,
+    /// How the run ended; none if nothing was to be accepted.
+    pub summary: Option<Box<RunSummary>>,
 }
 
 impl Session {
@@ -58,6 +60,8 @@ impl Session {
             self.ledger.discard()?;
             return Ok(Acceptance::Refused { oid: *refused, is_missing });
         }
+        let before =
+            lists.iter().flat_map(|(_, _, missing)| missing.iter()).filter(|owed| owed.is_accepted).count() as u64;
         let is_meant = |owed: &Owed| named.is_empty() || named.contains(&owed.oid);
         for (mirror, kind, mut missing) in lists {
             let before: Vec<Owed> = missing.iter().filter(|owed| !owed.is_accepted).cloned().collect();
@@ -75,8 +79,12 @@ impl Session {
             self.write(&Record::Part(part.clone()))?;
             self.index.record_part(&part);
         }
-        let summary = Box::new(self.close(tally, RunEnd::Finished)?);
-        Ok(Acceptance::Done(Accepted { accepted, left, summary }))
+        if accepted.is_empty() {
+            self.ledger.discard()?;
+            return Ok(Acceptance::Done(Accepted { accepted, left, before, summary: None }));
+        }
+        let summary = Some(Box::new(self.close(tally, RunEnd::Finished)?));
+        Ok(Acceptance::Done(Accepted { accepted, left, before, summary }))
     }
 
     /// Describes how the large files of a mirror stand now.

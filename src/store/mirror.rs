@@ -168,7 +168,7 @@ impl Mirror {
         }
         let damaged = checked.damaged.iter().map(|(oid, what)| (*oid, what.clone()));
         let lost = checked.unknown.iter().filter(|_| are_pointers_known).map(|pointer| {
-            (pointer.oid, format!("large file {} ({} bytes) is not there", pointer.oid, pointer.size_bytes))
+            (pointer.oid, format!("large file {} ({} bytes) is missing", pointer.oid, pointer.size_bytes))
         });
         let damaged = damaged.chain(lost).take(LARGE_FILES_NAMED_MAX);
         let damaged = damaged.map(|(oid, what)| Damage { object: Some(oid.to_string()), what });

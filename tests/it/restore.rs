@@ -424,13 +424,14 @@ fn a_time_that_is_printed_can_be_typed_again() {
         let listed = in_zone(zone, &["snapshots", "acme/site"]).expect(0).stdout;
         let line = listed.lines().rfind(|line| line.contains("  run ")).unwrap();
         let time = line.trim_start_matches(['!', ' ']).split("  run ").next().unwrap();
-        // With the zone's name it says more than can be typed.
-        let (typed, name) = time.rsplit_once(' ').unwrap();
+        let (local, name) = time.rsplit_once(' ').unwrap();
         assert!(["JST", "EST", "EDT", "UTC"].contains(&name), "{line}");
-        let folder = zone.replace('/', "-");
-        in_zone(zone, &["restore", "acme/site", &folder, "--at", typed]).expect(0);
-        let restored = world.folder.path().join(&folder);
-        assert_eq!(git(&restored, &["rev-parse", "refs/heads/main"]).trim(), first, "{zone}");
+        for (number, typed) in [time, local].into_iter().enumerate() {
+            let folder = format!("{number}-{name}");
+            in_zone(zone, &["restore", "acme/site", &folder, "--at", typed]).expect(0);
+            let restored = world.folder.path().join(&folder);
+            assert_eq!(git(&restored, &["rev-parse", "refs/heads/main"]).trim(), first, "{typed}");
+        }
     }
     let ended = in_zone("Europe/Berlin", &["restore", "acme/site", "never", "--at", "2026-03-29 02:30"]).expect(2);
     assert!(ended.stderr.contains("does not exist in Europe/Berlin; write 2026-03-29T00:30:00Z or"), "{ended:#?}");

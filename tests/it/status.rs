@@ -97,11 +97,14 @@ fn a_check_is_one_line_and_an_exit_status() {
     check(&[], 1);
     world.run_json(0);
     assert!(check(&[], 0).starts_with("healthy: everything was backed up "));
-    assert!(check(&["--max-age", "0s"], 1).contains("0s are allowed"));
+    assert!(check(&["--max-age", "0s"], 1).contains("the limit is 0s"));
     world.sandbox.fault(Fault::on("/acme/repository-002.git").status(404));
     world.run_json(1);
     let line = check(&[], 1);
-    assert_eq!(line, "not healthy: the last run over everything was incomplete: acme/repository-002\n");
+    assert_eq!(
+        line,
+        "not healthy: the last run over everything was incomplete: acme/repository-002: repository not found (404)\n"
+    );
     world.sandbox.clear_faults();
     // Mended by a run of it alone.
     world.run(&["run", "acme/repository-002"]).expect(0);

@@ -41,7 +41,7 @@ fn bad_input_gets_one_clear_message() {
     let world = World::new();
     for (arguments, about) in [
         (vec!["run", "acme"], "OWNER/NAME"),
-        (vec!["run", "acme/.."], "path of its own"),
+        (vec!["run", "acme/.."], "it stands for a folder"),
         (vec!["run", "https://github.com/acme/site"], "the address is on github.com"),
         (vec!["run", "--owner", "a/b"], "--owner"),
         (vec!["rnu"], "rnu"),

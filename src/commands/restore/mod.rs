@@ -155,7 +155,8 @@ fn build(
         let git_dir = if arguments.checkout { building.join(".git") } else { building.clone() };
         large_files = restore_large_files(view.mirror(), &building, &git_dir, &pointers, arguments, cancel)?;
     }
-    if let Some(lost) = large_files.as_ref().and_then(|files| files.lost.first()).filter(|_| arguments.strict) {
+    let absent = large_files.as_ref().and_then(|files| files.lost.first().or_else(|| files.missing.first()));
+    if let Some(lost) = absent.filter(|_| arguments.strict) {
         let message = format!("{name} is not restored: large file {}: {}", lost.oid, lost.why);
         return Err(Error::new(Exit::Partial, message, "without --strict, everything else is restored"));
     }

@@ -69,7 +69,13 @@ pub(super) async fn target(context: &Context, url: &Url) -> Result<Target, Error
 pub(super) fn failed_push(error: &GitError) -> Error {
     let message = format!("restored, but not pushed: {error}");
     let usage = matches!(error, GitError::Wire(WireError::NotEmpty(_)));
-    Error::new(if usage { Exit::Usage } else { Exit::Impossible }, message, error.hint())
+    let hint = match error {
+        GitError::Wire(WireError::Forbidden(_) | WireError::Unauthorized) => {
+            "GHBK_PUSH_TOKEN needs write access to the contents of the new repository"
+        }
+        error => error.hint(),
+    };
+    Error::new(if usage { Exit::Usage } else { Exit::Impossible }, message, hint)
 }
 
 pub(super) async fn push(context: &Context, built: Built, target: Target) -> Result<Report, Error> {

@@ -95,12 +95,16 @@ fn what_is_not_there_is_named_and_everything_else_is_restored() {
     for part in ["large files: 2 there", "never backed up", &oids[0], "1 file is a pointer", "0.bin"] {
         assert!(ended.stdout.contains(part), "{part}: {ended:#?}");
     }
+    assert!(ended.stdout.contains("complete but for what was never backed up"), "{ended:#?}");
+    world.run(&["restore", "acme/site", "never", "--strict"]).expect(1);
+    assert!(!world.folder.path().join("never").exists());
     // What the store has lost itself is a failure.
     let path = content(&world, "acme/site", &oids[1]);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "two tw0\n").unwrap();
     let ended = world.run(&["restore", "acme/site", "other", "--checkout"]).expect(1);
     assert!(ended.stdout.contains(&oids[1]) && ended.stdout.contains("--repair"), "{ended:#?}");
+    assert!(ended.stdout.contains("incomplete: ") && !ended.stdout.contains("nothing missing"), "{ended:#?}");
     world.run(&["restore", "acme/site", "strict", "--strict"]).expect(1);
     assert!(!world.folder.path().join("strict").exists());
 }

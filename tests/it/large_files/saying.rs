@@ -187,5 +187,7 @@ fn bad_ids_are_refused() {
     assert!(ended.stderr.contains("not the SHA-256"), "{ended:#?}");
     let ended = world.run(&["accept", "acme/site"]).expect(0);
     assert!(ended.stdout.contains("nothing to accept"), "{ended:#?}");
+    // Nothing happened, so nothing is recorded.
+    assert_eq!(world.run(&["status", "--json"]).expect(0).json()["runs"].as_array().unwrap().len(), 1);
     world.run(&["accept", "acme/nothing"]).expect(2);
 }
