@@ -211,8 +211,10 @@ impl ToVerify {
             let damage = vec![Damage { object: None, what }];
             (Verification { damage, ..Verification::default() }, None, None)
         };
+        let is_missing = matches!(self.folder.exists(), Ok(false));
         let (verification, large_files, not_verified) = match result {
             Err(GitError::Cancelled) => return None,
+            _ if is_missing => of_mirror(format!("there is no mirror in {}", self.folder.path().display())),
             Ok((verification, checked)) => {
                 (verification, LargeFiles::of(&checked, self.mirror.has_known_pointers_in(self.kind)), None)
             }
@@ -229,6 +231,7 @@ impl ToVerify {
             id: self.id,
             set_aside: self.mirror.is_set_aside(),
             gone: self.mirror.gone,
+            is_missing,
             verification,
             large_files,
             not_verified,

@@ -7,8 +7,10 @@ use serde::Serialize;
 use super::{count, size};
 use crate::git::mirror::verify::Verification;
 use crate::large_files::check::Checked;
+use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 use crate::outcome::{PartCounts, repair_hint};
+use crate::text::command;
 
 /// What `ghbk verify --json` prints for each git repository; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -21,6 +23,9 @@ pub struct Verified {
     pub set_aside: bool,
     /// Whether GitHub no longer lists it.
     pub gone: bool,
+    /// Whether there is no mirror where one should be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_missing: bool,
     /// What was read and what is wrong.
     #[serde(flatten)]
     pub verification: Verification,
@@ -89,6 +94,13 @@ pub struct NotVerified {
 
 impl Verified {
     fn hint(&self) -> String {
+        if self.is_missing {
+            return format!(
+                "look for it in `.ghbk` and in the backups of the file system before the next run makes a new one without its \
+                 history; if it was removed on purpose: `{}`",
+                command(&format!("forget {}", MirrorKind::split_name(&self.repository).0))
+            );
+        }
         if self.set_aside || self.gone {
             return format!(
                 "GitHub no longer has it: `ghbk restore {} DEST` saves what can be read; then look into the backups of \
@@ -120,7 +132,11 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
         let verification = &one.verification;
         objects += verification.objects;
         bytes += verification.bytes;
-        let state = if verification.damage.is_empty() { "ok" } else { "DAMAGED" };
+        let state = match (one.is_missing, verification.damage.is_empty()) {
+            (true, _) => "MISSING",
+            (false, true) => "ok",
+            (false, false) => "DAMAGED",
+        };
         let _ = writeln!(
             out,
             "{state:<7} {:<width$}  {}, {}, {}",
@@ -172,6 +188,7 @@ mod tests {
             id: RepositoryId(id),
             set_aside,
             gone: set_aside,
+            is_missing: false,
             verification: Verification { damage, ..verification.clone() },
             large_files: (id < 3).then(|| LargeFiles {
                 known: 12,

@@ -167,11 +167,30 @@ fn one_repository_has_a_page_of_its_own() {
 }
 
 #[test]
+fn a_mirror_that_is_not_in_its_place_is_called_missing_before_a_run_makes_it_anew() {
+    let world = World::generated(2);
+    world.run_json(0);
+    std::fs::remove_dir_all(world.mirror("acme/repository-002")).unwrap();
+    let page = world.run(&["status", "acme/repository-002"]).expect(0).stdout;
+    assert!(page.contains(": MISSING: look for its mirror"), "{page}");
+    let verified = world.run(&["verify"]).expect(1).stdout;
+    assert!(verified.contains("MISSING acme/repository-002"), "{verified}");
+    assert!(
+        verified.contains("there is no mirror in ") && verified.contains("`ghbk forget acme/repository-002`"),
+        "{verified}"
+    );
+    assert!(!verified.contains("--repair"), "{verified}");
+    assert!(world.run(&["status", "--check"]).expect(1).stdout.contains("1 mirror is damaged (acme/repository-002)"));
+}
+
+#[test]
 fn a_lost_mirror_is_called_lost_and_no_other_is_suggested() {
     let world = World::generated(3);
     world.run_json(0);
     std::fs::remove_dir_all(world.mirror("acme/repository-003")).unwrap();
     std::fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    let ended = world.run(&["status", "acme/repository-003"]).expect(1);
+    assert!(ended.stderr.contains("is missing from the store"), "{ended:#?}");
     let ended = world.run(&["restore", "acme/repository-003", "restored"]).expect(1);
     assert!(ended.stderr.contains("the mirror of acme/repository-003 is missing from the store"), "{ended:#?}");
     assert!(!ended.stderr.contains("did you mean"), "{ended:#?}");
