@@ -8,11 +8,12 @@ use crate::blocking::{on_store, unblock};
 use crate::cli::StatusArgs;
 use crate::error::{Error, Exit};
 use crate::names::{RepositoryId, Wanted};
+use crate::outcome::Failure;
 use crate::report::repository::{Points, RepositoryStatus, Unread};
 use crate::report::status::{Facts, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
-use crate::store::{Folded, Index, IndexedMirror, RunRecord, all_runs, has_daemon, is_locked};
+use crate::store::{Folded, Index, IndexedMirror, RunRecord, Store, all_runs, has_daemon, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
@@ -87,6 +88,19 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     Ok(exit)
 }
 
+/// Returns what failed when a run last looked at a repository; nothing if no record tells.
+fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
+    let records = all_runs(store).into_iter().flatten().filter_map(Result::ok).take(RUNS_SEARCHED);
+    for record in records {
+        let outcome = record.outcomes.iter().find(|outcome| outcome.id == id);
+        if let Some(outcome) = outcome {
+            let of_parts = record.parts.iter().filter(|part| part.id == id).flat_map(|part| &part.failures);
+            return outcome.failures.iter().chain(of_parts).cloned().collect();
+        }
+    }
+    Vec::new()
+}
+
 /// Shows one repository, and whatever else had its name.
 async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error> {
     let config = context.config.clone();
@@ -110,7 +124,7 @@ async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error>
         };
         let status = |(id, mirror): (RepositoryId, IndexedMirror)| {
             let points = mirror.kinds().iter().map(|kind| points(&mirror, kind)).collect();
-            RepositoryStatus::new(id, &mirror, points)
+            RepositoryStatus::new(id, &mirror, last_failures(&store, id), points)
         };
         Ok(found.into_iter().map(status).collect::<Vec<_>>())
     })

@@ -88,7 +88,7 @@ mod tests {
             (json!({"id": "7", "full_name": "acme/site"}), "\"acme/site\"", "its id"),
             (json!({"id": 7}), "repository 7", "its full_name"),
             (json!({"id": 7, "full_name": ["acme", "site"]}), "repository 7", "its full_name"),
-            (json!({"id": 7, "full_name": "acme/.."}), "repository 7", "not a name"),
+            (json!({"id": 7, "full_name": "acme/.."}), "repository 7", "not a valid name"),
             (json!(null), "an entry of the listing", "its id"),
         ] {
             let bad = Repository::read(&entry).unwrap_err();

@@ -13,7 +13,7 @@ use crate::git::mirror::snapshot::Snapshot;
 use crate::git::pack::list::PackList;
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::Kind;
+use crate::outcome::{Failure, Kind};
 use crate::store::{IndexedMirror, Marks};
 use crate::text::command;
 use crate::zone::{day, shown};
@@ -36,6 +36,8 @@ pub struct RepositoryStatus {
     restored_at: Option<DateTime<Utc>>,
     /// What is wrong with it, if it is damaged.
     damage: Option<String>,
+    /// What failed when a run last looked at it.
+    failures: Vec<Failure>,
     /// How the kinds of data beside refs stand.
     parts: Marks,
 }
@@ -85,7 +87,12 @@ impl Points {
 
 impl RepositoryStatus {
     /// Puts together what the index and its mirrors say.
-    pub fn new(id: RepositoryId, mirror: &IndexedMirror, points: Vec<(MirrorKind, Result<Points, Unread>)>) -> Self {
+    pub fn new(
+        id: RepositoryId,
+        mirror: &IndexedMirror,
+        failures: Vec<Failure>,
+        points: Vec<(MirrorKind, Result<Points, Unread>)>,
+    ) -> Self {
         let of_mirror = |(kind, points): (MirrorKind, Result<Points, Unread>)| {
             let packs = mirror.held.get(&kind).and_then(|held| held.packs.as_ref());
             let snapshots = points.as_ref().ok().map(|points| &points.snapshots);
@@ -117,6 +124,7 @@ impl RepositoryStatus {
             verified_at: mirror.verified_at,
             restored_at: mirror.restored_at,
             damage: mirror.damage.clone(),
+            failures,
             parts: mirror.parts.clone(),
         }
     }
@@ -129,6 +137,9 @@ impl RepositoryStatus {
         let mut out = format!("{name} (id {}): {}\n", self.id, self.words());
         if let Some(damage) = &self.damage {
             let _ = writeln!(out, "damage: {damage}\n  hint: {}", self.remedy());
+        }
+        for failure in &self.failures {
+            let _ = writeln!(out, "failed: {}\n  hint: {}", failure.error, failure.hint);
         }
         let _ = writeln!(out, "backed up: {}", or_never(self.last_success));
         for mirror in &self.mirrors {

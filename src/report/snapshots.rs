@@ -53,20 +53,22 @@ pub fn text(repositories: &[Repository]) -> String {
         // Of two that had the name, the name leads to the first.
         let called = if one.set_aside { one.id.0.to_string() } else { name.to_owned() };
         for (number, snapshot) in one.snapshots.iter().enumerate() {
-            let losses: Vec<&RefChange> =
-                snapshot.changes.iter().filter(|change| change.is_loss_but_for(one.kept.as_ref())).collect();
-            let mark = if losses.is_empty() { ' ' } else { '!' };
+            let is_lost = |change: &RefChange| change.is_loss_but_for(one.kept.as_ref());
+            let losses: Vec<&RefChange> = snapshot.changes.iter().filter(|change| change.is_loss()).collect();
+            let has_lost = losses.iter().any(|change| is_lost(change));
+            let mark = if has_lost { '!' } else { ' ' };
             let title = snapshot.title.split_once(": ").map_or(snapshot.title.as_str(), |(_, rest)| rest);
             let time = shown_to_the_second(snapshot.time);
             let _ = writeln!(out, "{mark} {time}  run {}  {title}", snapshot.run_id);
             for change in losses.iter().take(LOSSES_SHOWN) {
-                let _ = writeln!(out, "      {}", worded(change));
+                let still = if is_lost(change) { "" } else { "; its commits are on another ref" };
+                let _ = writeln!(out, "      {}{still}", worded(change));
             }
             if losses.len() > LOSSES_SHOWN {
                 let _ = writeln!(out, "      and {} more", losses.len() - LOSSES_SHOWN);
             }
             // What people look for is the state before something was lost.
-            if let Some(before) = one.snapshots.get(number + 1).filter(|_| !losses.is_empty()) {
+            if let Some(before) = one.snapshots.get(number + 1).filter(|_| has_lost) {
                 let restore = command(&format!("restore {called} DEST{wiki} --run {}", before.run_id));
                 let _ = writeln!(out, "      as it was before: {restore}");
             }

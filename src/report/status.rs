@@ -245,7 +245,7 @@ impl Status {
         }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
-                let scope = if last.is_full() { "" } else { " (some repositories)" };
+                let scope = if last.is_full() { "" } else { " (named repositories)" };
                 let headline = super::summary::headline(last);
                 let which = if interrupted.is_some() { "the one before" } else { "last run" };
                 let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));
@@ -352,15 +352,24 @@ impl PastRun {
             Some(RunStatus::Unknown) => "unknown to this version of ghbk".to_owned(),
             None => "interrupted".to_owned(),
         };
-        let scope = if self.full { "" } else { " (some repositories)" };
-        let counts = self.counts.as_ref().map_or_else(String::new, |counts| {
+        let what = match self.trigger {
+            Some(Trigger::Adoption) => "adopt: ",
+            Some(Trigger::Forget) => "forget: ",
+            Some(Trigger::Acceptance) => "accept: ",
+            Some(Trigger::Verification) => "verify: ",
+            _ => "",
+        };
+        let counts = self.counts.as_ref().filter(|_| what.is_empty()).map_or_else(String::new, |counts| {
             let changed = [(counts.created, "new"), (counts.updated, "updated"), (counts.failed, "failed")];
             let changed =
                 changed.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!(", {number} {word}"));
-            format!("; {}{}", count(counts.listed, "repository", "repositories"), changed.collect::<String>())
+            let (one, many) =
+                if self.full { ("repository", "repositories") } else { ("named repository", "named repositories") };
+            let listed = count(counts.listed, one, many);
+            format!("; {listed}{}", changed.collect::<String>())
         });
         let took = self.finished_at.map_or_else(String::new, |at| format!("  {}", duration(at - self.started_at)));
         let started = shown(self.started_at);
-        format!("{}  {started}{took}  {status}{scope}{counts}", self.run_id)
+        format!("{}  {started}{took}  {what}{status}{counts}", self.run_id)
     }
 }

@@ -36,6 +36,8 @@ fn status_tells_runs_failures_and_ages() {
     assert!(status["repositories"][1]["last_success"].is_string());
     let text = world.run(&["status"]).expect(0).stdout;
     assert!(text.contains("failed: acme/repository-002: repository not found (404)"), "{text}");
+    let page = world.run(&["status", "acme/repository-002"]).expect(0).stdout;
+    assert!(page.contains("failed: repository not found (404)\n  hint: "), "{page}");
     assert!(text.contains("hint: "), "{text}");
 }
 
@@ -63,7 +65,7 @@ fn a_run_of_one_repository_does_not_hide_the_failures_of_the_last_full_one() {
         world.run(&["run", "acme/good"]).expect(0);
     }
     let status = world.run(&["status"]).expect(0).stdout;
-    assert!(status.contains("last run (some repositories): "), "{status}");
+    assert!(status.contains("last run (named repositories): "), "{status}");
     assert!(status.contains("last run over everything: ") && status.contains("failed: acme/bad: "), "{status}");
     let json = world.run(&["status", "--json"]).expect(0).json();
     assert_eq!(json["last_full_run"]["status"], "partial");
@@ -134,6 +136,8 @@ fn mirrors_that_are_well_are_counted_and_the_others_named() {
     let brief: Vec<&str> = text.lines().filter(|line| line.starts_with("  ok") || line.contains("mirrors, ")).collect();
     assert_eq!(brief.len(), 1, "{text}");
     assert!(brief[0].ends_with(": 2 ok; --all lists them"), "{text}");
+    let page = world.run(&["status", "acme/repository-002"]).expect(2);
+    assert!(page.stderr.contains("the store has no mirror"), "{page:#?}");
     let all = world.run(&["status", "--all"]).expect(0).stdout;
     assert_eq!(all.lines().filter(|line| line.starts_with("  ok")).count(), 2, "{all}");
 }

@@ -271,10 +271,10 @@ fn a_mirror_that_lost_all_of_them_is_damaged_and_gets_them_again() {
     world.run_json(0);
     std::fs::remove_dir_all(world.mirror("acme/site").join("lfs")).unwrap();
     let verified = verify(&world, &[], 1);
-    assert!(verified["damage"][0]["what"].as_str().unwrap().contains("is not there"), "{verified:#}");
+    assert!(verified["damage"][0]["what"].as_str().unwrap().contains("is missing"), "{verified:#}");
     // What was found to be damaged is read by the next run, which fetches it again, and by the one after that.
     let summary = world.run_json(1);
-    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("is not there"), "{summary:#}");
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("is missing"), "{summary:#}");
     judge.assert_complete(&world.mirror("acme/site"));
     world.run_json(0);
 }
