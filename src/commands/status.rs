@@ -59,7 +59,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         }
         let index = Index::current(&store)?;
         let standing = standing_failures(&store)?;
-        Ok((records, last_full, standing, index, is_locked, has_daemon(&store)?))
+        Ok((records, last_full, standing, index, is_locked, has_daemon(&store).unwrap_or(false)))
     })
     .await?;
     let now = Utc::now();
