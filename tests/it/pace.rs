@@ -41,8 +41,7 @@ fn a_server_that_takes_few_at_once_is_soon_asked_less_and_nothing_is_lost() {
 #[test]
 fn a_server_that_takes_few_in_a_second_is_soon_asked_more_slowly_and_nothing_is_lost() {
     let statuses = run_against(GitPace { per_second: Some(12), retry_after: Some(1), ..GitPace::default() }, 30);
-    // A machine that is busy bunches requests, and more of them are refused at first.
-    assert!((1..=30).contains(&refused(&statuses)), "{} refused: {statuses:?}", refused(&statuses));
+    assert!((1..=20).contains(&refused(&statuses)), "{} refused: {statuses:?}", refused(&statuses));
     let second_half = &statuses[statuses.len() / 2..];
     assert!(refused(second_half) <= 4, "it does not settle: {statuses:?}");
 }
