@@ -8,20 +8,20 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use super::status::health_of;
 use super::{Context, open_store, print, print_json};
 use crate::cli::CheckArgs;
 use crate::config::{Notify, StoreMode};
+use crate::disk::free_bytes;
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, Known, http_client};
 use crate::names::FullName;
 use crate::outside::{Outside, take_inventory};
-use crate::report::health::{DEFAULT_AGE_MAX, Health};
 use crate::report::slack as slack_report;
-use crate::run::standing_failures;
 use crate::schedule::Schedule;
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
-use crate::store::{Index, StoreError, all_runs, host_of};
+use crate::store::{StoreError, host_of};
 use crate::text::{count, quoted, size};
 
 /// With less room than this a backup may soon come to its end, in bytes.
@@ -140,15 +140,11 @@ fn prove_writable(folder: &Path) -> io::Result<()> {
     file.as_file().sync_all()
 }
 
-/// Words how much room a folder's file system has.
-fn free(folder: &Path) -> String {
-    free_bytes(folder).map_or_else(String::new, |bytes| format!(", {} free", size(bytes)))
-}
-
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let room = rustix::fs::statvfs(folder).ok()?;
-    // EFS has no end, and says so by 8 EiB.
-    Some(room.f_bavail.saturating_mul(room.f_frsize)).filter(|bytes| *bytes < 1 << 60)
+/// Words how much room a folder's file system has, and says whether that is little; nothing of one without an end.
+fn room(folder: &Path) -> (String, bool) {
+    // EFS says 8 EiB.
+    let bytes = free_bytes(folder).ok().filter(|bytes| *bytes < 1 << 60);
+    bytes.map_or_else(Default::default, |bytes| (format!(", {} free", size(bytes)), bytes < LITTLE_ROOM_BYTES))
 }
 
 async fn store(context: &Context) -> Finding {
@@ -174,12 +170,12 @@ async fn store(context: &Context) -> Finding {
                 let hint = format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path));
                 return Finding::warning("store", format!("{root}, writable, but other users may read it"), hint);
             }
-            let left = free(&path);
-            if free_bytes(&path).is_some_and(|bytes| bytes < LITTLE_ROOM_BYTES) {
-                let detail = format!("{root}{mounted}, writable{left}");
+            let (left, is_little) = room(&path);
+            let detail = format!("{root}{mounted}, writable{left}");
+            if is_little {
                 return Finding::warning("store", detail, "free space on its file system, or enlarge it");
             }
-            Finding::ok("store", format!("{root}{mounted}, writable{left}"))
+            Finding::ok("store", detail)
         }
         Ok(Err(error)) => Finding::failed("store", error.to_string(), error.hint()),
         Err(error) => Finding::failed("store", error.to_string(), "please report this"),
@@ -188,13 +184,15 @@ async fn store(context: &Context) -> Finding {
 
 fn scratch(context: &Context) -> Finding {
     let folder = &context.config.store.scratch;
+    let (left, is_little) = room(folder);
+    let detail = format!("{}, writable{left}", folder.display());
     match prove_writable(folder) {
-        Ok(()) if free_bytes(folder).is_some_and(|bytes| bytes < LITTLE_ROOM_BYTES) => Finding::warning(
+        Ok(()) if is_little => Finding::warning(
             "scratch",
-            format!("{}, writable{}", folder.display(), free(folder)),
+            detail,
             "free space on its disk, or set store.scratch to a folder on another: the largest repository has to fit",
         ),
-        Ok(()) => Finding::ok("scratch", format!("{}, writable{}", folder.display(), free(folder))),
+        Ok(()) => Finding::ok("scratch", detail),
         Err(error) => Finding::failed(
             "scratch",
             format!("cannot write to {}: {error}", folder.display()),
@@ -206,20 +204,7 @@ fn scratch(context: &Context) -> Finding {
 /// Says how the backup stands, once there is one.
 async fn backup(context: &Context) -> Option<Finding> {
     let config = context.config.clone();
-    let health = spawn_blocking(move || {
-        let store = open_store(&config)?;
-        let Some(newest) = all_runs(&store)?.next() else { return Ok(None) };
-        newest?;
-        let last_full = all_runs(&store)?.filter_map(Result::ok).find(|record| record.is_full);
-        let last_full = last_full.and_then(|record| record.summary);
-        let (index, standing) = (Index::current(&store)?, standing_failures(&store)?);
-        Ok::<_, StoreError>(Some(Health::of(
-            &index,
-            (last_full.as_ref(), &standing),
-            DEFAULT_AGE_MAX,
-            chrono::Utc::now(),
-        )))
-    });
+    let health = spawn_blocking(move || health_of(&open_store(&config)?));
     match health.await {
         Ok(Ok(Some(health))) if health.healthy => Some(Finding::ok("backup", health.line)),
         Ok(Ok(Some(health))) => Some(Finding::warning("backup", health.line, "`ghbk status` shows all of it")),

@@ -8,12 +8,13 @@ use crate::blocking::{on_store, unblock};
 use crate::cli::StatusArgs;
 use crate::error::{Error, Exit};
 use crate::names::{RepositoryId, Wanted};
-use crate::outcome::Failure;
+use crate::outcome::{Failure, RunSummary};
+use crate::report::health::{DEFAULT_AGE_MAX, Health};
 use crate::report::repository::{Points, RepositoryStatus, Unread};
 use crate::report::status::{Facts, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
-use crate::store::{Folded, Index, IndexedMirror, RunRecord, Store, all_runs, has_daemon, is_locked};
+use crate::store::{Folded, Index, IndexedMirror, RunRecord, Store, StoreError, all_runs, has_daemon, is_locked};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
@@ -25,43 +26,15 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         return of_repository(context, repository.value).await;
     }
     let config = context.config.clone();
-    let (records, last_full_run, standing, index, is_locked, has_daemon) = on_store(move || {
+    let (past, index, is_locked, has_daemon) = on_store(move || {
         let store = open_store(&config)?;
         // The lock first: a run that ends in between is then shown as ended, never as interrupted.
         let is_locked = is_locked(&store)?;
-        let mut records: Vec<RunRecord> = Vec::new();
-        let mut last_full = None;
-        for record in all_runs(&store)?.take(RUNS_SEARCHED) {
-            let record = match record {
-                Ok(record) => record,
-                Err(error) => {
-                    tracing::warn!(hint = error.hint(), "left out: {error}");
-                    continue;
-                }
-            };
-            if record.unknown_lines > 0 && records.len() < RUNS_SHOWN {
-                let (run, lines) = (&record.run_id, record.unknown_lines);
-                tracing::warn!(
-                    "the record of the run {run} has lines of a later version of ghbk, not shown here: {lines}"
-                );
-            }
-            if last_full.is_none() && record.is_full {
-                last_full.clone_from(&record.summary);
-            }
-            if records.len() < RUNS_SHOWN {
-                records.push(record);
-            } else if last_full.is_some() {
-                break;
-            }
-        }
-        if last_full.is_none() {
-            last_full = Folded::load(&store)?.last_full_run;
-        }
-        let index = Index::current(&store)?;
-        let standing = standing_failures(&store)?;
-        Ok((records, last_full, standing, index, is_locked, has_daemon(&store).unwrap_or(false)))
+        let past = Past::read(&store)?;
+        Ok((past, Index::current(&store)?, is_locked, has_daemon(&store).unwrap_or(false)))
     })
     .await?;
+    let Past { records, last_full_run, standing } = past;
     let now = Utc::now();
     // The configuration's check has read this schedule once.
     let schedule = Schedule::new(&context.config.schedule.cron, context.config.schedule.timezone).ok();
@@ -86,6 +59,60 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         (false, false) => print(&status.text(now, arguments.all))?,
     }
     Ok(exit)
+}
+
+/// What the records tell of the runs so far.
+struct Past {
+    /// The newest, newest first.
+    records: Vec<RunRecord>,
+    /// The newest run over everything that ended in order.
+    last_full_run: Option<RunSummary>,
+    /// What failed in it and in all runs since.
+    standing: Vec<String>,
+}
+
+impl Past {
+    fn read(store: &Store) -> Result<Self, StoreError> {
+        let mut records: Vec<RunRecord> = Vec::new();
+        let mut last_full_run = None;
+        for record in all_runs(store)?.take(RUNS_SEARCHED) {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::warn!(hint = error.hint(), "left out: {error}");
+                    continue;
+                }
+            };
+            if record.unknown_lines > 0 && records.len() < RUNS_SHOWN {
+                let (run, lines) = (&record.run_id, record.unknown_lines);
+                tracing::warn!(
+                    "the record of the run {run} has lines of a later version of ghbk, not shown here: {lines}"
+                );
+            }
+            if last_full_run.is_none() && record.is_full {
+                last_full_run.clone_from(&record.summary);
+            }
+            if records.len() < RUNS_SHOWN {
+                records.push(record);
+            } else if last_full_run.is_some() {
+                break;
+            }
+        }
+        if last_full_run.is_none() {
+            last_full_run = Folded::load(store)?.last_full_run;
+        }
+        Ok(Self { records, last_full_run, standing: standing_failures(store)? })
+    }
+}
+
+/// Judges the health of a store; none if no run was recorded in it yet.
+pub(super) fn health_of(store: &Store) -> Result<Option<Health>, StoreError> {
+    let Past { records, last_full_run, standing } = Past::read(store)?;
+    if records.is_empty() {
+        return Ok(None);
+    }
+    let of_runs = (last_full_run.as_ref(), standing.as_slice());
+    Ok(Some(Health::of(&Index::current(store)?, of_runs, DEFAULT_AGE_MAX, Utc::now())))
 }
 
 /// Returns what failed when a run last looked at a repository; nothing if no record tells.

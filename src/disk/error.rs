@@ -61,7 +61,7 @@ impl DiskError {
 }
 
 /// Says what a person can do about a failed file operation.
-pub fn io_hint(kind: io::ErrorKind) -> &'static str {
+fn io_hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on its file system",
         io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing",

@@ -7,8 +7,10 @@ mod error;
 mod read;
 mod write;
 
-pub use error::{DiskError, ends_all_writing, io_hint};
+pub use error::{DiskError, ends_all_writing};
 pub use read::read_at_once;
-pub(crate) use read::{check_regular, is_missing, metadata, open_file, open_folder, open_regular, read_text};
+pub(crate) use read::{
+    check_regular, free_bytes, is_missing, metadata, open_file, open_folder, open_regular, read_text,
+};
 pub(crate) use write::{Draft, create_all, forget, on_threads, replace_all};
 pub use write::{TEMPORARY_PREFIX, replace, sync_file_system, sync_folder};

@@ -113,7 +113,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read_at_once(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Asks about a file or folder; none if there is no such thing, which an error does not say.
+/// Returns what the system knows of a file or folder; none if nothing is there.
 ///
 /// # Errors
 /// What the system says.
@@ -125,7 +125,16 @@ pub(crate) fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-/// Says whether an error means that there is no such thing.
+/// Returns how much more can be written to the file system of a folder, in bytes.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let room = rustix::fs::statvfs(folder)?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
+}
+
+/// Says whether an error means that nothing is there.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

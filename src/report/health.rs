@@ -54,7 +54,8 @@ impl Health {
         if lost > 0 {
             problems.push(format!("{} missing from the store", count(lost, "mirror is", "mirrors are")));
         }
-        let is_bad = |run: &RunSummary| matches!(run.status, RunStatus::Partial | RunStatus::Failed);
+        // An end that only a later version knows may be any.
+        let is_bad = |run: &RunSummary| !matches!(run.status, RunStatus::Ok | RunStatus::Cancelled);
         // What failed may have been mended by runs of those repositories alone.
         let mended = last_full_run.filter(|run| run.status == RunStatus::Partial && standing.is_empty());
         let last_success = index.last_success.max(mended.map(|run| run.finished_at));

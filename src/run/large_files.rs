@@ -17,7 +17,7 @@ use super::Progress;
 use super::mirror_step::{Synced, blocking};
 use super::repository::Worker;
 use super::words::{Report, Seen};
-use crate::disk::sync_file_system;
+use crate::disk::{free_bytes, sync_file_system};
 use crate::git::GitError;
 use crate::git::mirror::lfs_config::lfs_url;
 use crate::git::pointer::{LfsOid, Pointer};
@@ -195,8 +195,7 @@ impl Worker {
                     lacking.push(pointer);
                 }
             }
-            let room = rustix::fs::statvfs(&path).map_err(|error| GitError::io("examine", &path)(error.into()))?;
-            let room_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+            let room_bytes = free_bytes(&path).map_err(GitError::io("examine", &path))?;
             let is_absent = |it: &Pointer| missing.get(&it.oid).is_some_and(|owed| owed.why.can_be_accepted());
             let choice = Choice::among(lacking, size_max, room_bytes, is_absent);
             // A mirror of which only what is left out is missing is not opened in each run.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use super::Request;
 use crate::mirrors::MirrorKind;
-use crate::outcome::Trigger;
-use crate::store::{Store, StoreError, all_runs};
+use crate::outcome::{RunSummary, Trigger};
+use crate::store::{Folded, Store, StoreError, all_runs};
 use crate::text::some_of;
 
 /// How many are named.
@@ -44,10 +44,16 @@ fn standing(store: &Store, mut mended: BTreeSet<String>) -> Result<Vec<String>, 
             mended.extend(good.map(|outcome| outcome.full_name.to_string()));
             continue;
         }
-        let of_repository = |name: &str| MirrorKind::split_name(name).0.to_owned();
-        let failed = summary.failures.iter().map(|failure| of_repository(&failure.repository));
-        let standing: BTreeSet<String> = failed.filter(|name| !mended.contains(name)).collect();
-        return Ok(standing.into_iter().collect());
+        return Ok(left_of(&summary, &mended));
     }
-    Ok(Vec::new())
+    // All records of it may be folded by now: what failed stands all the same.
+    let folded = Folded::load(store)?.last_full_run;
+    Ok(folded.map_or_else(Vec::new, |summary| left_of(&summary, &mended)))
+}
+
+/// Names what failed in a run and is not mended.
+fn left_of(run: &RunSummary, mended: &BTreeSet<String>) -> Vec<String> {
+    let failed = run.failures.iter().map(|failure| MirrorKind::split_name(&failure.repository).0);
+    let standing: BTreeSet<&str> = failed.filter(|name| !mended.contains(*name)).collect();
+    standing.into_iter().map(str::to_owned).collect()
 }

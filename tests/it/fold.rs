@@ -63,6 +63,33 @@ fn old_records_are_folded_and_their_history_is_kept() {
     assert!(refused.stderr.contains("there is no record of a run"), "{refused:#?}");
 }
 
+/// Regression: once the record of the last run over everything was folded, its failures passed for mended, and the check for
+/// healthy.
+#[test]
+fn failures_of_a_folded_run_still_stand() {
+    let world = World::generated(2);
+    let first = Utc::now() - TimeDelta::days(5);
+    world.sandbox.fault(ghbk_sandbox::Fault::on("/acme/repository-002.git").status(404));
+    let failed = world.run_at(first, &[]);
+    let template = std::fs::read_to_string(records(&world).pop().unwrap()).unwrap();
+    let of_the_good = template.lines().filter(|line| !line.contains("repository-002") || line.contains("\"summary\""));
+    let narrow = of_the_good.map(|line| line.to_owned() + "\n").collect::<String>();
+    let narrow = narrow.replace("\"selection\":[]", "\"selection\":[\"acme/repository-001\"]");
+    for minutes in 1..=300 {
+        let id = RunId::at(first + TimeDelta::minutes(10 * minutes));
+        let record = narrow.replace(failed.run_id.as_str(), id.as_str());
+        std::fs::write(world.root.join(format!(".ghbk/runs/{id}.jsonl")), record).unwrap();
+    }
+    world.run(&["run", "acme/repository-001"]).expect(0);
+    let oldest = records(&world).remove(0);
+    assert_ne!(oldest.file_stem().unwrap().to_str().unwrap(), failed.run_id.as_str(), "it is folded");
+    for arguments in [&["status", "--check"][..], &["status"], &["check"]] {
+        let ended = world.run(arguments);
+        assert!(ended.stdout.contains("acme/repository-002"), "{arguments:?}: {ended:#?}");
+    }
+    world.run(&["status", "--check"]).expect(1);
+}
+
 /// A crash after the file was written and before the records went leaves both.
 #[test]
 fn a_record_is_not_folded_twice() {
