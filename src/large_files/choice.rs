@@ -32,14 +32,13 @@ impl Choice {
         for pointer in lacking {
             if is_absent(&pointer) {
                 choice.wanted.push(pointer);
-                continue;
+            } else if choice.needed_bytes > room_bytes {
+                choice.without_room.push(pointer);
+            } else {
+                choice.needed_bytes = choice.needed_bytes.saturating_add(pointer.size_bytes);
+                let has_room = choice.needed_bytes <= room_bytes;
+                (if has_room { &mut choice.wanted } else { &mut choice.without_room }).push(pointer);
             }
-            let with_it = choice.needed_bytes.saturating_add(pointer.size_bytes);
-            if choice.without_room.is_empty() {
-                choice.needed_bytes = with_it;
-            }
-            let has_room = choice.without_room.is_empty() && with_it <= room_bytes;
-            (if has_room { &mut choice.wanted } else { &mut choice.without_room }).push(pointer);
         }
         choice
     }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{details, headline, proof, stored};
+use super::summary::{details, headline, proof, stored, tallies};
 use super::{count, duration, size};
 use crate::outcome::{RunStatus, RunSummary};
 use crate::text::some_of;
@@ -24,19 +24,9 @@ pub fn message(summary: &RunSummary) -> Value {
     let title = format!("{} ghbk: {}", symbol(summary), headline(summary));
     let took = duration(summary.finished_at - summary.started_at);
     let mut facts = vec![format!("*{}* listed", counts.listed)];
-    for (number, label) in [
-        (counts.created, "new"),
-        (counts.updated, "updated"),
-        (counts.unchanged, "unchanged"),
-        (counts.failed, "failed"),
-        (counts.not_reached, "not reached"),
-        (counts.renamed, "renamed"),
-        (summary.newly_gone.len() as u64, "gone"),
-    ] {
-        if number > 0 {
-            facts.push(format!("*{number}* {label}"));
-        }
-    }
+    let moves = [(counts.renamed, "renamed"), (summary.newly_gone.len() as u64, "gone")];
+    let moves = moves.into_iter().filter(|(number, _)| *number > 0);
+    facts.extend(tallies(counts).chain(moves).map(|(number, label)| format!("*{number}* {label}")));
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": cut(&title, HEADER_MAX_CHARS)}}),
         section(&format!("{}\n{} received in {took}", facts.join(" · "), size(summary.bytes_received))),

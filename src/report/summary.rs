@@ -5,25 +5,14 @@ use std::fmt::Write;
 use super::{count, duration, size};
 use chrono::TimeDelta;
 
-use crate::outcome::{Holdings, RunStatus, RunSummary, Trigger};
+use crate::outcome::{Counts, Holdings, RunStatus, RunSummary, Trigger};
 use crate::text::some_of;
 
 /// Words a run for a terminal.
 pub fn text(summary: &RunSummary) -> String {
     let counts = &summary.counts;
     let mut out = headline(summary);
-    let mut parts = Vec::new();
-    for (number, label) in [
-        (counts.created, "new"),
-        (counts.updated, "updated"),
-        (counts.unchanged, "unchanged"),
-        (counts.failed, "failed"),
-        (counts.not_reached, "not reached"),
-    ] {
-        if number > 0 {
-            parts.push(format!("{number} {label}"));
-        }
-    }
+    let parts: Vec<String> = tallies(counts).map(|(number, label)| format!("{number} {label}")).collect();
     let took = duration(summary.finished_at - summary.started_at);
     let _ = write!(
         out,
@@ -52,6 +41,18 @@ pub fn text(summary: &RunSummary) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Lists how many repositories came out how, without those of which there are none.
+pub(super) fn tallies(counts: &Counts) -> impl Iterator<Item = (u64, &'static str)> {
+    let all = [
+        (counts.created, "new"),
+        (counts.updated, "updated"),
+        (counts.unchanged, "unchanged"),
+        (counts.failed, "failed"),
+        (counts.not_reached, "not reached"),
+    ];
+    all.into_iter().filter(|(number, _)| *number > 0)
 }
 
 /// Says what the store holds; nothing for records of earlier versions.
