@@ -37,7 +37,10 @@ impl<T: FromStr> FromStr for Typed<T> {
     type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (host, path) = split(text.trim());
+        let text = text.trim();
+        // `acme:site` is no address; with a user in front it is one.
+        let address = split_address(text).filter(|_| text.contains("://") || text.contains('@'));
+        let (host, path) = address.map_or((None, text), |(host, path)| (Some(host), path));
         let mut path = path.trim_matches('/');
         if host.is_some() {
             // Whatever follows the name is a page of it.
@@ -49,8 +52,9 @@ impl<T: FromStr> FromStr for Typed<T> {
     }
 }
 
-/// Splits an address into host and path: `https://HOST/OWNER/NAME`, `ssh://git@HOST/OWNER/NAME.git`, `git@HOST:OWNER/NAME.git`.
-fn split(text: &str) -> (Option<String>, &str) {
+/// Splits an address into host and path: `https://HOST/OWNER/NAME`, `ssh://git@HOST/OWNER/NAME.git`, `git@HOST:OWNER/NAME.git`. The
+/// host has its port if that is not the usual one.
+pub(crate) fn split_address(text: &str) -> Option<(String, &str)> {
     if let Ok(url) = Url::parse(text)
         && let Some(host) = url.host_str()
         && let Some((_, rest)) = text.split_once("://")
@@ -58,14 +62,11 @@ fn split(text: &str) -> (Option<String>, &str) {
         let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
         let path = rest.split_once('/').map_or("", |(_, path)| path);
         let path = path.split(['?', '#']).next().unwrap_or(path);
-        return (Some(format!("{host}{port}")), path);
+        return Some((format!("{host}{port}"), path));
     }
-    if let Some((place, path)) = text.split_once(':')
-        && let Some((_, host)) = place.split_once('@')
-    {
-        return (Some(host.to_owned()), path);
-    }
-    (None, text)
+    let (place, path) = text.split_once(':')?;
+    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+    Some((host.to_owned(), path))
 }
 
 #[cfg(test)]

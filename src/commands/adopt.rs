@@ -23,6 +23,7 @@ use crate::run::{Adoption, Request, Session};
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
 use crate::store::{Index, layout};
+use crate::typed::split_address;
 
 /// What is known of a clone before anything is done.
 #[derive(Debug, Serialize)]
@@ -209,17 +210,7 @@ fn name_of(
 
 /// Reads the address of a clone's origin: a URL, or `git@HOST:OWNER/NAME.git`.
 fn by_url(origin: &str, git_host: &str) -> Option<(FullName, MirrorKind)> {
-    let (host, path) = match url::Url::parse(origin) {
-        Ok(url) if url.has_host() => {
-            let host = url.host_str()?.to_owned();
-            let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-            (format!("{host}{port}"), url.path().to_owned())
-        }
-        _ => {
-            let (place, path) = origin.split_once(':')?;
-            (place.rsplit('@').next()?.to_owned(), path.to_owned())
-        }
-    };
+    let (host, path) = split_address(origin)?;
     let (owner, name) = path.trim_matches('/').rsplit_once('/')?;
     let owner = owner.rsplit('/').next()?;
     host.eq_ignore_ascii_case(git_host).then(|| full_name(owner, name)).flatten()

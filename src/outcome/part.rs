@@ -66,6 +66,11 @@ impl From<State> for PartState {
 /// Counts of a kind, by names that are the kind's own.
 pub type PartCounts = BTreeMap<String, u64>;
 
+/// The count of large files that are there.
+pub const STORED: &str = "stored";
+/// The count of their bytes.
+pub const STORED_BYTES: &str = "stored_bytes";
+
 /// Reports what happened to one kind of data in one mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the record")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{count, size};
-use crate::outcome::{Kind, PartCounts, PartSums, RunSummary};
+use crate::outcome::{Kind, PartCounts, PartSums, RunSummary, STORED, STORED_BYTES};
 
 /// Words all kinds of which there is something to say.
 pub(super) fn lines(summary: &RunSummary) -> Vec<String> {
@@ -46,14 +46,19 @@ fn large_files(sums: &PartSums) -> Vec<String> {
 
 /// Words what there is of each kind in the whole store.
 pub(super) fn stored(parts: &BTreeMap<Kind, PartSums>) -> Vec<String> {
-    let Some(sums) = parts.get(&Kind::LargeFiles) else { return Vec::new() };
-    let of = |name: &str| sums.totals.get(name).copied().unwrap_or_default();
-    let mut words = missing(&sums.totals);
-    if of("stored") == 0 && words.is_empty() {
-        return Vec::new();
+    let words = parts.get(&Kind::LargeFiles).map(|sums| stored_of(&sums.totals)).unwrap_or_default();
+    let line = || format!("{}: {}", label(Kind::LargeFiles), words.join(", "));
+    if words.is_empty() { Vec::new() } else { vec![line()] }
+}
+
+/// Words what there is and what is missing; nothing if there is neither.
+pub(super) fn stored_of(totals: &PartCounts) -> Vec<String> {
+    let of = |name: &str| totals.get(name).copied().unwrap_or_default();
+    let mut words = missing(totals);
+    if of(STORED) > 0 || !words.is_empty() {
+        words.insert(0, format!("{} stored ({})", of(STORED), size(of(STORED_BYTES))));
     }
-    words.insert(0, format!("{} stored ({})", of("stored"), size(of("stored_bytes"))));
-    vec![format!("large files: {}", words.join(", "))]
+    words
 }
 
 /// Words what is not there, and why.

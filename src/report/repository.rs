@@ -166,10 +166,8 @@ impl RepositoryStatus {
             }
         }
         for (mirror, kind, mark) in self.parts.iter().filter(|(_, kind, _)| *kind == Kind::LargeFiles) {
-            let of = |count: &str| mark.totals.get(count).copied().unwrap_or_default();
-            let mut words = super::parts::missing(&mark.totals);
-            if of("stored") > 0 || !words.is_empty() {
-                words.insert(0, format!("{} stored ({})", of("stored"), size(of("stored_bytes"))));
+            let words = super::parts::stored_of(&mark.totals);
+            if !words.is_empty() {
                 let of_wiki = if mirror == MirrorKind::Code { "" } else { " of the wiki" };
                 let _ = writeln!(out, "{}{of_wiki}: {}", super::parts::label(kind), words.join(", "));
             }

@@ -8,7 +8,7 @@ use crate::git::pointer::LfsOid;
 use crate::large_files::missing::{Missing, Owed};
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary};
+use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary, STORED, STORED_BYTES};
 use crate::store::{Record, StoreError};
 
 /// What came of accepting.
@@ -93,7 +93,8 @@ impl Session {
         let mark = mirror.parts.get(kind, Kind::LargeFiles);
         let mut part = PartOutcome::new((id, mirror.full_name.clone()), kind, Kind::LargeFiles, self.clock.now());
         let stored = mark.map(|mark| mark.totals.clone()).unwrap_or_default();
-        part.totals = stored.into_iter().filter(|(name, _)| name.starts_with("stored")).collect::<PartCounts>();
+        part.totals =
+            stored.into_iter().filter(|(name, _)| name == STORED || name == STORED_BYTES).collect::<PartCounts>();
         part.totals.extend(missing.counts());
         part.is_owed = !missing.is_empty();
         if let Some(mark) = mark {

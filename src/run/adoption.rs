@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::large_files::{STORED, STORED_BYTES};
 use super::{Progress, Session, is_fatal};
 use crate::blocking::unblock;
 use crate::disk::sync_file_system;
@@ -25,7 +24,8 @@ use crate::large_files::contents::Contents;
 use crate::large_files::missing::{Missing, Why};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{
-    AdoptedClone, Failure, Held, Kind, Outcome, PartCounts, PartOutcome, PartState, RunEnd, RunSummary, Stage, State,
+    AdoptedClone, Failure, Held, Kind, Outcome, PartCounts, PartOutcome, PartState, RunEnd, RunSummary, STORED,
+    STORED_BYTES, Stage, State,
 };
 use crate::scratch::Scratch;
 use crate::store::{Lock, Mirror, Record, Store, StoreError, layout};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::kinds::Task;
-use super::large_files::{Due, STORED, STORED_BYTES};
+use super::large_files::Due;
 use super::mirror_step::blocking;
 use super::proof::{Proven, Prover};
 use crate::git::GitError;
@@ -14,7 +14,7 @@ use crate::large_files::check::Checked;
 use crate::large_files::missing::{Missing, Why};
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::outcome::{Failure, Kind, PartOutcome, PartState, Stage};
+use crate::outcome::{Failure, Kind, PartOutcome, PartState, STORED, STORED_BYTES, Stage};
 use crate::store::{IndexedMirror, Mirror};
 use crate::text::count;
 

@@ -29,7 +29,7 @@ use crate::large_files::fetch::{Brought, Fetcher, Order};
 use crate::large_files::missing::{Missing, Owed, Why};
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Kind, PartCounts, PartOutcome, PartState, State};
+use crate::outcome::{Kind, PartCounts, PartOutcome, PartState, STORED, State};
 use crate::plan::Step;
 use crate::store::{Index, Mirror, Store, layout};
 use crate::text::{printable, size};
@@ -107,10 +107,6 @@ impl Shared {
         of_owner.iter().filter(|path| *path != own.path()).take(RELATIVES_MAX).map(|path| Contents::of(path)).collect()
     }
 }
-
-/// The names of counts.
-pub(super) const STORED: &str = "stored";
-pub(super) const STORED_BYTES: &str = "stored_bytes";
 
 /// What the store says of what a mirror owes.
 struct Owing {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::large_files::{Due, STORED, STORED_BYTES};
+use super::large_files::Due;
 use crate::git::pointer::Pointer;
 use crate::large_files::missing::{Missing, Why};
 use crate::mirrors::MirrorKind;
-use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, Stage};
+use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, STORED, STORED_BYTES, Stage};
 use crate::text::{count, printable, size};
 
 /// So many are named.

@@ -19,7 +19,7 @@ use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
 use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
-use crate::outcome::{Held, Holdings, Kind, Outcome, PartOutcome, RunStatus, RunSummary, State};
+use crate::outcome::{Held, Holdings, Kind, Outcome, PartOutcome, RunStatus, RunSummary, STORED_BYTES, State};
 
 /// Holds what planning and status need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl IndexedMirror {
     /// Adds up what its packs and large files take, in bytes; none if its packs are not known.
     pub fn size_bytes(&self) -> Option<u64> {
         let packs = self.held.values().map(|held| held.packs.as_ref().map(PackList::bytes)).sum::<Option<u64>>()?;
-        let large_files = self.parts.iter().filter_map(|(_, _, mark)| mark.totals.get("stored_bytes"));
+        let large_files = self.parts.iter().filter_map(|(_, _, mark)| mark.totals.get(STORED_BYTES));
         Some(packs + large_files.sum::<u64>())
     }
 

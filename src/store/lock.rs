@@ -78,15 +78,7 @@ impl Lock {
 
     /// Opens the file and locks it, whether it still has its name or not.
     fn take_file(path: PathBuf) -> Result<Self, StoreError> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .custom_flags(without_waiting())
-            .open(&path)
-            .and_then(|file| check_regular(&file).map(|_| file))
-            .map_err(StoreError::io("open", &path))?;
+        let mut file = open_for_locking(&path)?;
         let mut attempt = 1;
         loop {
             match file.try_lock() {
@@ -148,6 +140,19 @@ impl Lock {
     }
 }
 
+/// Opens the file of a lock, which is made if it is not there.
+fn open_for_locking(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(without_waiting())
+        .open(path)
+        .and_then(|file| check_regular(&file).map(|_| file))
+        .map_err(StoreError::io("open", path))
+}
+
 fn identity_of(file: &Metadata) -> Identity {
     Identity { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) }
 }
@@ -172,9 +177,7 @@ impl Presence {
     /// [`StoreError::Disk`].
     pub fn announce(store: &Store) -> Result<Option<Self>, StoreError> {
         let path = store.own(PRESENCE);
-        let options =
-            OpenOptions::new().write(true).create(true).truncate(false).custom_flags(without_waiting()).clone();
-        let file = options.open(&path).map_err(StoreError::io("open", &path))?;
+        let file = open_for_locking(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
