@@ -10,7 +10,7 @@ use crate::store::{Index, IndexedMirror, Store, recorded_names, repositories_onc
 /// Finds the mirrors that a person names.
 ///
 /// # Errors
-/// [`Error`] if there is none: that it is missing if there was one, else with the nearest name.
+/// [`Error`] if there is none. If there was one it says that the mirror is missing, otherwise it names the nearest one.
 pub(crate) fn find_mirrors(
     store: &Store,
     index: &Index,

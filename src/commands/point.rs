@@ -55,7 +55,7 @@ impl Candidate {
     }
 }
 
-/// Returns the tips that a mirror keeps because GitHub has dropped them; none if they cannot be read.
+/// Returns the tips that GitHub has dropped and the mirror keeps, or nothing if they cannot be read.
 pub(super) fn kept_tips(mirror: &Mirror) -> Option<HashSet<Oid>> {
     let refs = mirror.refs().ok()??;
     Some(refs.kept().map(|(_, target)| target.oid).collect())

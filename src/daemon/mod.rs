@@ -162,7 +162,8 @@ impl Daemon {
         }
     }
 
-    /// Lets `ghbk status` know that there is a daemon; none if another one has, or the store does not say.
+    /// Announces this daemon to `ghbk status`. Returns nothing if another daemon is announced already, or if the store cannot be
+    /// used.
     async fn announce(&self, is_first: bool) -> Option<Presence> {
         let config = Arc::clone(&self.config);
         let announce = move || {

@@ -77,7 +77,7 @@ fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Says whether an error means that nothing more can be written to the file system.
+/// Returns whether the file system accepts no more writes after this error.
 pub fn ends_all_writing(kind: io::ErrorKind) -> bool {
     is_full(kind) || matches!(kind, io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StaleNetworkFileHandle)
 }

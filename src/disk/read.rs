@@ -113,7 +113,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read_at_once(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Returns what the system knows of a file or folder; none if nothing is there.
+/// Returns the metadata of a file or folder, or nothing if the path does not exist.
 ///
 /// # Errors
 /// What the system says.
@@ -134,7 +134,7 @@ pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
-/// Says whether an error means that nothing is there.
+/// Returns whether an error means that the path does not exist.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
