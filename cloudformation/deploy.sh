@@ -216,7 +216,7 @@ destroy() {
     cli delete-stack --stack-name "$stack"
     if ! cli wait stack-delete-complete --stack-name "$stack"; then
         show_failures "$stack" >&2
-        fail "$stack could not be deleted" 1 "PowerUserAccess may not remove a role; see README, Removal"
+        fail "$stack could not be deleted" 1 "PowerUserAccess may not remove a role; see docs/aws.md, Removal"
     fi
 }
 

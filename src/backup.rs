@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Notify};
 use crate::error::{Error, Exit};
 use crate::github::{GitHubError, http_client};
+use crate::logging::JOURNAL;
 use crate::names::RunId;
 use crate::outcome::{Failure, Happened, RunEnd, RunHeader, RunStatus, RunSummary, Stage, Trigger};
 use crate::outside::Outside;
@@ -79,7 +80,7 @@ pub async fn back_up_quietly(
         report_to_slack(config, &http, &secrets, &mut summary).await;
     }
     let (failed, failures) = (summary.counts.failed, summary.counts.failures);
-    tracing::info!(run_id = %summary.run_id, status = ?summary.status, failed, failures, "run ends");
+    tracing::info!(target: JOURNAL, run_id = %summary.run_id, status = %summary.status, failed, failures, "run finished");
     error.map_or(Ok(summary), Err)
 }
 
@@ -90,7 +91,7 @@ async fn run_session(
     http: Result<reqwest::Client, GitHubError>,
     progress: &dyn Progress,
 ) -> Result<RunSummary, Error> {
-    tracing::info!(run_id = %session.run_id(), "run begins");
+    tracing::info!(target: JOURNAL, run_id = %session.run_id(), "run started");
     let secret = match &secrets.github {
         Ok(secret) => secret,
         Err(error) => return Ok(session.fail(setup_failure("secrets", &error.to_string(), &error.hint()))?),
@@ -123,17 +124,18 @@ fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
 /// Sends the report. Slack's failure is logged and told, and fails no backup.
 async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secrets, summary: &mut RunSummary) {
     let wanted = match config.slack.notify {
-        Notify::Never => false,
+        Some(Notify::Never) => false,
         // Who has heard of the failure hears of its end.
-        Notify::Failure if summary.trigger == Trigger::Retry => true,
-        Notify::Failure => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
-        Notify::Always => true,
+        Some(Notify::Failure) if summary.trigger == Trigger::Retry => true,
+        Some(Notify::Failure) => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
+        Some(Notify::Always) | None => true,
     };
     if !wanted {
         return;
     }
     let webhook_url = match &secrets.slack_webhook_url {
-        Ok(url) => url,
+        Ok(Some(url)) => url,
+        Ok(None) => return,
         Err(error) => {
             tracing::warn!(hint = %error.hint(), "no report to Slack: {error}");
             return;

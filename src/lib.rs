@@ -53,6 +53,7 @@ pub mod moment;
 pub mod names;
 pub mod network;
 pub mod schedule;
+pub mod terminal;
 pub mod text;
 pub mod typed;
 pub mod zone;

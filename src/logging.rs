@@ -7,15 +7,20 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal};
 use std::sync::{Arc, Mutex};
 
+use chrono::Utc;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::error::{Error, Exit};
+use crate::terminal::has_colour;
+use crate::zone::shown_to_the_second;
 
 /// How talkative the command line asks to be.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,18 @@ pub enum LogFile {
     IfPermitted,
     /// A command that only looks leaves it alone.
     Unused,
+}
+
+/// The target of what the journal and files get, and a person at a terminal sees in another way.
+pub const JOURNAL: &str = "ghbk::journal";
+
+/// Stamps lines on a terminal as everything else that people read: in their zone.
+struct LocalTime;
+
+impl FormatTime for LocalTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", shown_to_the_second(Utc::now()))
+    }
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -65,9 +82,14 @@ pub fn set_up(
         (None, LogFormat::Json) => layers.push(format.json().flatten_event(true).with_writer(writer).boxed()),
         (None, LogFormat::Auto | LogFormat::Text) => {
             let terminal = std::io::stderr().is_terminal();
-            let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let format = format.with_target(false).with_ansi(colours).with_writer(writer);
-            layers.push(if terminal { format.without_time().boxed() } else { format.boxed() });
+            let format = format.with_target(false).with_ansi(has_colour(&std::io::stderr())).with_writer(writer);
+            let at_terminal = Targets::new().with_target(JOURNAL, LevelFilter::OFF).with_default(LevelFilter::TRACE);
+            layers.push(match (terminal, log_file) {
+                (false, _) => format.boxed(),
+                // A daemon stays for weeks.
+                (true, LogFile::Required) => format.with_timer(LocalTime).boxed(),
+                (true, _) => format.without_time().with_filter(at_terminal).boxed(),
+            });
         }
     }
     let mut denied = None;

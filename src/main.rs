@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use ghbk::cli::Cli;
 use ghbk::commands;
 use ghbk::error::{Error, Exit};
+use ghbk::terminal;
 
 /// A thread that hangs on a dead mount must not keep the process from ending.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     refuse_core_dumps();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn report(error: &Error) -> ExitCode {
-    anstream::eprintln!("{error}");
+    // Nobody is left to tell if that fails.
+    let _ = terminal::write(&mut std::io::stderr().lock(), &format!("{error}\n"));
     error.exit().into()
 }
 

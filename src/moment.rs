@@ -5,6 +5,8 @@ use std::str::FromStr;
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+use crate::names::WantedRun;
+
 /// A point in time that may depend on when and where it is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -21,9 +23,29 @@ pub enum Moment {
     Ago(TimeDelta),
 }
 
+/// Names a point in time as a person does: by a time, or by the run that saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PointInTime {
+    /// As a run left it.
+    Run(WantedRun),
+    /// As it was at a time.
+    At(Moment),
+}
+
+impl FromStr for PointInTime {
+    type Err = InvalidMoment;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(run) => Ok(Self::Run(run)),
+            Err(_) => text.parse().map(Self::At),
+        }
+    }
+}
+
 /// Says that a text is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no point in time; write 2026-11-22T05:00:00Z, \"2026-11-22 05:00\", 2026-11-22 or \"3 days ago\"")]
+#[error("{0:?} is not a time; write 2026-11-22T05:00:00Z, \"2026-11-22 05:00\", 2026-11-22 or \"3 days ago\"")]
 pub struct InvalidMoment(String);
 
 impl FromStr for Moment {

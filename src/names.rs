@@ -155,7 +155,7 @@ impl FromStr for FullName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (owner, name) = text.split_once('/').ok_or_else(|| InvalidName::new(text, "write it as OWNER/NAME"))?;
+        let (owner, name) = text.split_once('/').ok_or_else(|| InvalidName::new(text, "it is not OWNER/NAME"))?;
         Self::new(owner, name)
     }
 }

@@ -108,11 +108,12 @@ pub async fn take_inventory(
                     error: error.to_string(),
                     hint: "write simpler globs".to_owned(),
                     unauthorized: false,
+                    is_of_repository: false,
                 });
                 inventory
             }
         }
     } else {
-        github::look_up(&outside.github, selection).await
+        github::look_up(&outside.github, selection, known).await
     }
 }

@@ -24,7 +24,7 @@ pub struct InvalidSchedule {
 }
 
 impl Schedule {
-    /// Reads six fields, seconds first; `Sun` is 0 or 7.
+    /// Reads six fields, seconds first; or the five of crontab(5); or `@weekly` and its like. `Sun` is 0 or 7.
     ///
     /// # Errors
     /// [`InvalidSchedule`] if the expression does not parse or never comes due.
@@ -35,8 +35,8 @@ impl Schedule {
             .year(Year::Disallowed)
             .dom_and_dow(false)
             .build()
-            .parse(expression)
-            .map_err(|error| invalid(error.to_string()))?;
+            .parse(&with_seconds(expression))
+            .map_err(|error| invalid(error.to_string().trim_start_matches("Invalid pattern: ").to_owned()))?;
         let schedule = Self { cron, timezone };
         if schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
             return Err(invalid("it never comes due".to_owned()));
@@ -80,6 +80,14 @@ impl Schedule {
     }
 }
 
+/// Puts seconds before the five fields of crontab(5).
+fn with_seconds(expression: &str) -> String {
+    match expression.split_whitespace().count() {
+        5 => format!("0 {}", expression.trim()),
+        _ => expression.to_owned(),
+    }
+}
+
 /// croner carries a fraction of a second over into what it finds.
 fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(0)
@@ -104,6 +112,23 @@ mod tests {
     }
 
     #[test]
+    fn what_people_paste_from_a_crontab_is_a_schedule() {
+        let next = |text: &str| {
+            let schedule = Schedule::new(text, chrono_tz::UTC).unwrap_or_else(|error| panic!("{error}"));
+            // What is written back must be read alike by the scheduler that wakes the daemon.
+            let again = Schedule::new(schedule.expression(), chrono_tz::UTC).expect("its own expression");
+            let next = schedule.next_after(at("2026-11-24T09:00:00Z"));
+            assert_eq!(again.next_after(at("2026-11-24T09:00:00Z")), next, "{text}");
+            next
+        };
+        assert_eq!(next("0 5 * * Sun"), Some(at("2026-11-29T05:00:00Z")));
+        assert_eq!(next("*/15 * * * *"), Some(at("2026-11-24T09:15:00Z")));
+        assert_eq!(next("@weekly"), Some(at("2026-11-29T00:00:00Z")));
+        assert_eq!(next("@daily"), Some(at("2026-11-25T00:00:00Z")));
+        assert_eq!(next("0 0 5 * * Sun"), next("0 5 * * 0"));
+    }
+
+    #[test]
     fn a_time_zone_with_summer_time_keeps_its_wall_clock() {
         let schedule = Schedule::new("0 0 5 * * *", chrono_tz::Europe::Berlin).expect("valid");
         assert_eq!(schedule.next_after(at("2026-10-24T04:00:00Z")), Some(at("2026-10-25T04:00:00Z")));
@@ -121,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_is_refused() {
-        for expression in ["", "0 5 * * Sun", "every sunday", "0 0 25 * * *", "0 0 5 31 2 *"] {
+        for expression in ["", "5 * * Sun", "every sunday", "@sometimes", "0 0 25 * * *", "0 0 5 31 2 *"] {
             assert!(Schedule::new(expression, chrono_tz::UTC).is_err(), "{expression:?}");
         }
     }

@@ -95,6 +95,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Finds the known name that was probably meant; none if no name is near.
+pub fn nearest<T: AsRef<str> + Ord>(given: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
+    let distances = known.into_iter().map(|name| (strsim::damerau_levenshtein(given, name.as_ref()), name));
+    let (_, name) = distances.min().filter(|(distance, _)| *distance <= given.len().div_ceil(3))?;
+    Some(name)
+}
+
 /// Joins names, and says how many are left out.
 pub fn some_of(names: &[String], most: usize) -> String {
     let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");

@@ -40,6 +40,7 @@ impl<T: FromStr> FromStr for Typed<T> {
         let text = text.trim();
         // `acme:site` is no address; with a user in front it is one.
         let address = split_address(text).filter(|_| text.contains("://") || text.contains('@'));
+        let address = address.or_else(|| without_scheme(text));
         let (host, path) = address.map_or((None, text), |(host, path)| (Some(host), path));
         let mut path = path.trim_matches('/');
         if host.is_some() {
@@ -59,7 +60,10 @@ pub(crate) fn split_address(text: &str) -> Option<(String, &str)> {
         && let Some(host) = url.host_str()
         && let Some((_, rest)) = text.split_once("://")
     {
-        let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+        let host = host.strip_prefix("www.").unwrap_or(host);
+        // That of ssh says nothing of the web's.
+        let port = url.port().filter(|_| url.scheme() != "ssh");
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
         let path = rest.split_once('/').map_or("", |(_, path)| path);
         let path = path.split(['?', '#']).next().unwrap_or(path);
         return Some((format!("{host}{port}"), path));
@@ -67,6 +71,14 @@ pub(crate) fn split_address(text: &str) -> Option<(String, &str)> {
     let (place, path) = text.split_once(':')?;
     let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
     Some((host.to_owned(), path))
+}
+
+/// Splits an address as browsers show it, `HOST/OWNER/NAME`: an owner's name has no dot.
+fn without_scheme(text: &str) -> Option<(String, &str)> {
+    let (host, path) = text.split_once('/')?;
+    let has_port = host.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let is_host = (host.contains('.') || has_port) && !host.starts_with('.') && path.trim_matches('/').contains('/');
+    is_host.then(|| (host.strip_prefix("www.").unwrap_or(host).to_owned(), path))
 }
 
 #[cfg(test)]
@@ -88,6 +100,11 @@ mod tests {
             ("http://127.0.0.1:8080/acme/site", Some("127.0.0.1:8080")),
             ("ssh://git@github.com/acme/site.git", Some("github.com")),
             ("git@github.com:acme/site.git", Some("github.com")),
+            ("ssh://git@github.com:22/acme/site.git", Some("github.com")),
+            ("github.com/acme/site", Some("github.com")),
+            ("www.github.com/acme/site/issues/", Some("github.com")),
+            ("https://www.github.com/acme/site", Some("github.com")),
+            ("127.0.0.1:8080/acme/site", Some("127.0.0.1:8080")),
         ] {
             let typed: Typed<FullName> = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!((typed.to_string().as_str(), typed.host.as_deref()), ("acme/site", host), "{text}");
@@ -97,7 +114,17 @@ mod tests {
 
     #[test]
     fn nonsense_stays_nonsense() {
-        for text in ["", "acme", "https://github.com/acme", "acme/site/tree", "../acme", "a b/c", "https:/acme/site"] {
+        for text in [
+            "",
+            "acme",
+            "https://github.com/acme",
+            "acme/site/tree",
+            "../acme",
+            "a b/c",
+            "https:/acme/site",
+            "../acme/site",
+            "github.com/acme",
+        ] {
             assert!(text.parse::<Typed<FullName>>().is_err(), "{text}");
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::AdoptArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::git::mirror::adopt::ForeignClone;
-use crate::github::{self, Repository, http_client};
+use crate::github::{self, Known, Repository, http_client};
 use crate::mirrors::MirrorKind;
 use crate::names::FullName;
 use crate::outcome::{RunStatus, RunSummary, Trigger};
@@ -101,7 +101,7 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
 
 /// Asks GitHub for a repository; the inner error says why it is not to be had.
 async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repository, String>, Error> {
-    let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(name)).await;
+    let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(name), &Known::new()).await;
     match (looked_up.repositories.pop(), looked_up.failures.pop()) {
         (Some(repository), _) => Ok(Ok(repository)),
         (None, Some(failure)) if failure.unauthorized => Err(Error::new(Exit::Impossible, failure.error, failure.hint)),

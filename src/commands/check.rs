@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::status::health_of;
-use super::{Context, open_store, print, print_json};
+use super::{Context, open_store, print_json};
 use crate::cli::CheckArgs;
 use crate::config::{Notify, StoreMode};
 use crate::disk::free_bytes;
@@ -73,16 +73,16 @@ impl Finding {
 }
 
 /// What was found so far. Each line is printed at once: what GitHub does not answer takes its time.
-struct Findings {
+struct Findings<'a> {
     all: Vec<Finding>,
-    is_json: bool,
+    context: &'a Context,
 }
 
-impl Findings {
+impl Findings<'_> {
     fn add(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Error> {
         for finding in findings {
-            if !self.is_json {
-                print(&finding.text())?;
+            if !self.context.global.json {
+                self.context.conclude(&finding, finding.state == FindingState::Ok, || finding.text())?;
             }
             self.all.push(finding);
         }
@@ -92,14 +92,14 @@ impl Findings {
 
 pub(super) async fn check(context: &Context, arguments: &CheckArgs) -> Result<Exit, Error> {
     let config = &context.config;
-    let mut findings = Findings { all: Vec::new(), is_json: context.global.json };
+    let mut findings = Findings { all: Vec::new(), context };
     findings.add([configuration(context), schedule(context)])?;
     findings.add([store(context).await])?;
     findings.add([scratch(context)])?;
     findings.add(backup(context).await)?;
     let secrets = secrets::read(config, &env_var).await;
     findings.add([match &secrets.github {
-        Ok(_) => Finding::ok("secrets", "the GitHub secret is there"),
+        Ok(_) => Finding::ok("secrets", "GitHub token found"),
         Err(error) => Finding::failed("secrets", error.to_string(), error.hint()),
     }])?;
     outside(context, &secrets, arguments.slack, &mut findings).await?;
@@ -129,7 +129,7 @@ fn schedule(context: &Context) -> Finding {
             let next = next.map_or_else(|| "never".to_owned(), crate::zone::shown);
             Finding::ok("schedule", format!("{} {}; next: {next}", schedule.cron, schedule.timezone))
         }
-        Err(error) => Finding::failed("schedule", error.to_string(), "six fields, as in \"0 0 5 * * Sun\""),
+        Err(error) => Finding::failed("schedule", error.to_string(), "as in crontab, \"0 5 * * Sun\", or \"@weekly\""),
     }
 }
 
@@ -214,7 +214,7 @@ async fn backup(context: &Context) -> Option<Finding> {
 }
 
 /// Checks what answers over the network.
-async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mut Findings) -> Result<(), Error> {
+async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mut Findings<'_>) -> Result<(), Error> {
     let config = &context.config;
     let http = match http_client(&config.github, config.limits.stall_timeout) {
         Ok(http) => http,
@@ -227,12 +227,15 @@ async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mu
         }
     }
     findings.add([match &secrets.slack_webhook_url {
-        _ if config.slack.notify == Notify::Never => {
-            Finding::ok("slack", "no reports are wanted (slack.notify = \"never\")")
+        _ if config.slack.notify == Some(Notify::Never) => {
+            Finding::ok("slack", "no reports (slack.notify = \"never\")")
         }
+        Ok(None) => Finding::ok("slack", "no reports; set SLACK_WEBHOOK_URL to get them"),
         Err(error) => Finding::warning("slack", format!("no reports: {error}"), error.hint()),
-        Ok(_) if !send => Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message"),
-        Ok(url) => match slack::send(&http, url, &slack_report::test_message()).await {
+        Ok(Some(_)) if !send => {
+            Finding::ok("slack", "a webhook is configured; `ghbk check --slack` sends a test message")
+        }
+        Ok(Some(url)) => match slack::send(&http, url, &slack_report::test_message()).await {
             Ok(()) => Finding::ok("slack", "a test message was sent"),
             Err(error) => {
                 Finding::failed("slack", error.to_string(), "make a new incoming webhook and store its address")
@@ -260,11 +263,9 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         }
         Err(error) => return vec![github_failure("token", &error)],
     }];
-    findings.extend(
-        outside
-            .expiry(&context.config.schedule)
-            .map(|expiry| Finding::warning("token", expiry, "make a new token before then; see README, Secrets")),
-    );
+    findings.extend(outside.expiry(&context.config.schedule).map(|expiry| {
+        Finding::warning("token", expiry, "make a new token before then, and store it under the same name")
+    }));
     if context.config.github.owners.is_empty() {
         findings.extend(deprecation(outside));
         return findings;
@@ -276,7 +277,11 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         findings.push(Finding::failed("inventory", detail, failure.hint.clone()));
     }
     for warning in &inventory.warnings {
-        findings.push(Finding::warning("inventory", warning, "see README, What a short listing means"));
+        findings.push(Finding::warning(
+            "inventory",
+            warning,
+            "give the token access to all repositories, or see docs/reports.md, \"What a short listing means\"",
+        ));
     }
     if inventory.failures.is_empty() {
         let (taken, left) = (inventory.repositories.len(), inventory.excluded.len());

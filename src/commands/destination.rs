@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::from_home;
 use crate::error::{Error, Exit};
 use crate::store::Store;
 
@@ -37,9 +38,13 @@ impl Drop for Parents {
 /// # Errors
 /// [`Exit::Usage`] if something is there, or if it lies in the store.
 pub(super) fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, Error> {
-    let absolute = std::path::absolute(path)
-        .map_err(|error| Error::new(Exit::Usage, format!("DEST {}: {error}", path.display()), "name a folder"))?;
+    let absolute = absolute(path)?;
     refuse_existing(&absolute)?;
+    check_outside(store, &absolute)
+}
+
+fn check_outside(store: &Store, path: &Path) -> Result<PathBuf, Error> {
+    let absolute = absolute(path)?;
     // What is restored into the store would be taken for a mirror, or be in the way of one.
     let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
     let root = store.root().canonicalize().unwrap_or_else(|_| store.root().to_owned());
@@ -48,6 +53,20 @@ pub(super) fn check_destination(store: &Store, path: &Path) -> Result<PathBuf, E
         return Err(Error::new(Exit::Usage, message, "choose a folder elsewhere"));
     }
     Ok(absolute)
+}
+
+/// Reads the folder into which everything is restored; an empty one will do.
+///
+/// # Errors
+/// [`Exit::Usage`] if it holds something, or lies in the store.
+pub(super) fn check_folder(store: &Store, path: &Path) -> Result<PathBuf, Error> {
+    let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty { check_outside(store, path) } else { check_destination(store, path) }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(from_home(path))
+        .map_err(|error| Error::new(Exit::Usage, format!("DEST {}: {error}", path.display()), "name a folder"))
 }
 
 /// Refuses a destination that is there.

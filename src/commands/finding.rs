@@ -3,9 +3,15 @@
 //! What a newcomer would get wrong: to suggest the nearest name for a repository whose mirror is lost, or was renamed, leads to
 //! another repository, at the worst possible time.
 
+use std::sync::Arc;
+
+use super::{Context, open_store};
+use crate::blocking::unblock;
 use crate::error::{Error, Exit};
 use crate::names::{FullName, RepositoryId, Wanted};
 use crate::store::{Index, IndexedMirror, Store, recorded_names, repositories_once_called};
+use crate::text::nearest;
+use crate::typed::Typed;
 
 /// Finds the mirrors that a person names.
 ///
@@ -44,6 +50,25 @@ pub(crate) fn find_mirrors(
     Err(not_found(index, wanted))
 }
 
+/// Returns the names that were typed, and those of ids.
+pub(crate) async fn named(context: &Context, typed: Vec<Typed<Wanted>>) -> Result<Vec<FullName>, Error> {
+    let mut names = Vec::new();
+    for Typed { value, .. } in typed {
+        match value {
+            Wanted::Name(name) => names.push(name),
+            Wanted::Id(_) => {
+                let config = Arc::clone(&context.config);
+                let found = unblock(move || {
+                    let store = open_store(&config)?;
+                    find_mirrors(&store, &Index::current(&store)?, &value)
+                });
+                names.extend(found.await?.into_iter().map(|(_, mirror)| mirror.full_name));
+            }
+        }
+    }
+    Ok(names)
+}
+
 /// Finds the name of a repository that had a mirror and has none any more.
 fn lost(store: &Store, index: &Index, wanted: &Wanted) -> Option<FullName> {
     let names = recorded_names(store).ok()?;
@@ -59,10 +84,9 @@ fn lost(store: &Store, index: &Index, wanted: &Wanted) -> Option<FullName> {
 pub(super) fn not_found(index: &Index, wanted: &Wanted) -> Error {
     let name = wanted.to_string();
     let names = index.mirrors.values().map(|mirror| mirror.full_name.to_string());
-    let nearest = names.map(|known| (strsim::damerau_levenshtein(&name, &known), known)).min();
-    let hint = match nearest {
-        Some((distance, nearest)) if distance <= name.len().div_ceil(3) => format!("did you mean {nearest}?"),
-        _ => "`ghbk status --all` lists the mirrors".to_owned(),
+    let hint = match nearest(&name, names) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "`ghbk status --all` lists the mirrors".to_owned(),
     };
     Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), hint)
 }

@@ -1,37 +1,53 @@
-//! `ghbk completions` and `ghbk man`, from the definitions of the command line.
+//! `ghbk completions`, `ghbk man` and `ghbk version`.
 
-use clap::CommandFactory;
-use clap_complete::Shell;
-
-use super::print;
-use crate::cli::Cli;
+use super::print_raw;
+use crate::cli::{CompletionsArgs, ManArgs, man, registration};
 use crate::error::{Error, Exit};
+use crate::text::nearest;
 
-pub(super) fn completions(shell: Shell) -> Result<Exit, Error> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "ghbk", &mut script);
-    print(&String::from_utf8_lossy(&script))?;
+pub(super) fn completions(arguments: &CompletionsArgs) -> Result<Exit, Error> {
+    let shell = arguments.shell.to_string();
+    let script = registration(&shell).ok_or_else(|| {
+        Error::new(Exit::Usage, format!("there are no completions for {shell}"), "`ghbk help completions`")
+    })?;
+    print_raw(&script)?;
     Ok(Exit::Good)
 }
 
-/// Prints one page: the program, then each command.
-pub(super) fn man() -> Result<Exit, Error> {
-    let mut page = Vec::new();
-    let mut command = Cli::command();
-    command.build();
-    let failed = |error: std::io::Error| {
-        Error::new(Exit::Impossible, format!("cannot write the manual page: {error}"), "please report this")
+pub(super) fn man(arguments: &ManArgs) -> Result<Exit, Error> {
+    let bug = |error: std::io::Error| {
+        Error::new(Exit::Impossible, format!("cannot make the manual pages: {error}"), "please report this")
     };
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
-    for verb in command.get_subcommands() {
-        let name = format!("ghbk-{}", verb.get_name());
-        let man = clap_mangen::Man::new(verb.clone().name(name.clone()));
-        page.extend_from_slice(format!(".SH \"{}\"\n", name.to_uppercase()).as_bytes());
-        man.render_synopsis_section(&mut page).map_err(failed)?;
-        man.render_description_section(&mut page).map_err(failed)?;
-        man.render_options_section(&mut page).map_err(failed)?;
-        man.render_extra_section(&mut page).map_err(failed)?;
+    let pages = man::pages().map_err(bug)?;
+    if let Some(folder) = &arguments.out {
+        let write = || {
+            std::fs::create_dir_all(folder)?;
+            pages.iter().try_for_each(|page| std::fs::write(folder.join(&page.file), &page.text))
+        };
+        write().map_err(|error| {
+            Error::new(
+                Exit::Impossible,
+                format!("cannot write to {}: {error}", folder.display()),
+                "name another folder",
+            )
+        })?;
+        return Ok(Exit::Good);
     }
-    print(&String::from_utf8_lossy(&page))?;
+    let wanted = arguments.page.as_deref().unwrap_or("ghbk");
+    let named = |page: &&man::Page| page.name == wanted || page.file.file_stem().is_some_and(|stem| stem == wanted);
+    let Some(page) = pages.iter().find(named) else {
+        let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+        let hint = match nearest(wanted, &names) {
+            Some(name) => format!("did you mean `ghbk man {name}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        return Err(Error::new(Exit::Usage, format!("there is no manual page {wanted:?}"), hint));
+    };
+    print_raw(&page.text)?;
+    Ok(Exit::Good)
+}
+
+pub(super) fn version() -> Result<Exit, Error> {
+    print_raw(concat!("ghbk ", env!("CARGO_PKG_VERSION"), "\n"))?;
     Ok(Exit::Good)
 }

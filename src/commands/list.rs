@@ -1,27 +1,34 @@
 //! `ghbk list`: inventory and plan, without doing anything.
 
-use super::{Context, open_store, print, print_json, require_owners};
+use super::{Context, named, open_store, print, print_json, require_owners};
 use crate::blocking::on_store;
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::github::http_client;
+use crate::names::Wanted;
 use crate::outside::{Outside, take_inventory};
 use crate::plan::{known, plan};
 use crate::report::list;
 use crate::secrets::{self, env_var};
 use crate::store::{Index, StoreError, host_of};
+use crate::typed::Typed;
 
-pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
+pub(super) async fn list(context: &Context, repositories: Vec<Typed<Wanted>>) -> Result<Exit, Error> {
     let config = &context.config;
-    require_owners(config)?;
+    let selection = named(context, repositories).await?;
+    if selection.is_empty() {
+        require_owners(config)?;
+    }
     let for_store = config.clone();
     // A root that does not exist yet is a store without mirrors.
     let missing = !config.store.requires_mount() && !config.store.root.exists();
     let index = if missing { Index::default() } else { on_store(move || index_for_github(&for_store)).await? };
     let secret = secrets::read(config, &env_var).await.github?;
     let outside = Outside::new(config, &secret, http_client(&config.github, config.limits.stall_timeout)?)?;
-    let mut inventory = take_inventory(config, &outside, &[], &known(&index)).await;
-    inventory.compare_with(&index.listed_by_owner);
+    let mut inventory = take_inventory(config, &outside, &selection, &known(&index)).await;
+    if selection.is_empty() {
+        inventory.compare_with(&index.listed_by_owner);
+    }
     let plan = plan(&inventory, &index);
     let entries = list::entries(&plan, &index);
     if context.global.json {

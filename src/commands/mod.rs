@@ -5,9 +5,11 @@ mod adopt;
 mod check;
 mod daemon;
 mod destination;
+mod diff;
 mod finding;
 mod forget;
 mod generate;
+mod init;
 mod list;
 mod point;
 mod report_failure;
@@ -31,8 +33,9 @@ use crate::git::wire::server::{git_base, host_of_base};
 use crate::logging::{self, LogFile, Verbosity};
 use crate::report::progress::BesideBars;
 use crate::store::{Store, StoreError};
+use crate::terminal;
 use crate::text::{printable, quoted};
-pub(crate) use finding::find_mirrors;
+pub(crate) use finding::{find_mirrors, named};
 
 /// Holds what every command gets.
 pub(crate) struct Context {
@@ -48,8 +51,10 @@ pub(crate) struct Context {
 /// [`Error`] with its exit status.
 pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
-        Command::Completions { shell } => return generate::completions(shell),
-        Command::Man => return generate::man(),
+        Command::Completions(arguments) => return generate::completions(&arguments),
+        Command::Man(arguments) => return generate::man(&arguments),
+        Command::Version => return generate::version(),
+        Command::Init(arguments) => return init::init(cli.global, arguments).await,
         Command::ReportFailure { unit } => return report_failure::report_failure(&cli.global, &unit).await,
         _ => {}
     }
@@ -74,17 +79,27 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
         Command::Run(arguments) => run::run(&context, arguments).await,
         Command::Daemon => daemon::daemon(context).await,
-        Command::List => list::list(&context).await,
+        Command::List(arguments) => list::list(&context, arguments.repositories).await,
         Command::Status(arguments) => status::status(&context, arguments).await,
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
+        Command::Diff(arguments) => diff::diff(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, *arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
         Command::Accept(arguments) => accept::accept(&context, arguments).await,
         Command::Forget(arguments) => forget::forget(&context, arguments).await,
         Command::Verify(arguments) => verify::verify(&context, arguments).await,
         Command::Check(arguments) => check::check(&context, &arguments).await,
-        Command::Completions { .. } | Command::Man | Command::ReportFailure { .. } => Ok(Exit::Good),
+        Command::Completions(_)
+        | Command::Man(_)
+        | Command::Version
+        | Command::Init(_)
+        | Command::ReportFailure { .. } => Ok(Exit::Good),
     }
+}
+
+/// Runs another command, as if it had been typed.
+async fn run_command(global: GlobalArgs, command: Command) -> Result<Exit, Error> {
+    Box::pin(dispatch(Cli { global, command })).await
 }
 
 /// Words the options that say which store is meant.
@@ -134,10 +149,20 @@ pub(crate) fn require_owners(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints a result on standard output. A reader that went away (`| head`) is no error.
+/// Prints a result on standard output, for people.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    printed(terminal::write(&mut io::stdout().lock(), text))
+}
+
+/// Prints what is made for programs on standard output, as it is.
+pub(crate) fn print_raw(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that went away (`| head`) is no error.
+fn printed(result: io::Result<()>) -> Result<(), Error> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
             Exit::Impossible,
             format!("cannot write to standard output: {error}"),
@@ -151,7 +176,25 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::new(Exit::Impossible, format!("cannot write JSON: {error}"), "please report this"))?;
-    print(&format!("{text}\n"))
+    print_raw(&format!("{text}\n"))
+}
+
+impl Context {
+    /// Prints how a command ended: for programs with `--json`, else for people. With `-q` a good end is silent, and a bad one
+    /// goes to standard error, where cron and `>/dev/null` leave it.
+    pub(crate) fn conclude(
+        &self,
+        result: &impl serde::Serialize,
+        is_good: bool,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        match (self.global.json, self.global.quiet) {
+            (true, _) => print_json(result),
+            (false, true) if is_good => Ok(()),
+            (false, true) => printed(terminal::write(&mut io::stderr().lock(), &text())),
+            (false, false) => print(&text()),
+        }
+    }
 }
 
 /// Makes the root for people who name one on the command line or keep it on a plain folder.

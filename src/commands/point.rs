@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use git2::Oid;
 
 use super::find_mirrors;
 use crate::error::{Error, Exit};
-use crate::git::mirror::snapshot::Snapshot;
+use crate::git::GitError;
+use crate::git::mirror::snapshot::{self, Snapshot};
 use crate::git::pack::view::View;
 use crate::mirrors::MirrorKind;
-use crate::names::{RepositoryId, RunId, Wanted};
+use crate::moment::{PointInTime, UnclearMoment};
+use crate::names::{RepositoryId, RunId, Wanted, WantedRun};
 use crate::outcome::{Outcome, State};
 use crate::store::{History, Index, IndexedMirror, Mirror, Store, run_record};
 use crate::zone::shown_to_the_second;
@@ -33,8 +36,13 @@ impl Candidate {
         self.history
     }
 
-    fn snapshots(&self) -> &[Snapshot] {
+    pub(super) fn snapshots(&self) -> &[Snapshot] {
         self.history.as_ref().map_or(&[], |history| &history.snapshots)
+    }
+
+    /// Returns whether every point in time can be read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.history.as_ref().is_ok_and(|history| history.is_whole)
     }
 
     /// Says why it cannot be told what there was at some time: the mirror cannot be read, or not all of it.
@@ -77,16 +85,40 @@ pub(super) enum Point {
     Run(RunId),
 }
 
+/// Says which point in time is meant; `option` named it.
+///
+/// # Errors
+/// [`Exit::Usage`] for a time of day that does not exist, or exists twice.
+pub(super) fn of_words(words: &PointInTime, option: &str, now: DateTime<Utc>, zone: Tz) -> Result<Point, Error> {
+    Ok(match words {
+        PointInTime::Run(WantedRun::Latest) => Point::Newest,
+        PointInTime::Run(WantedRun::Id(run_id)) => Point::Run(run_id.clone()),
+        PointInTime::At(moment) => {
+            let hint = "a time without an offset is in schedule.timezone, which is the machine's unless it is set";
+            let refused = |error: UnclearMoment| Error::new(Exit::Usage, format!("{option}: {error}"), hint);
+            Point::At(moment.resolve(now, zone).map_err(refused)?)
+        }
+    })
+}
+
+/// Returns the snapshot before one; none before the first.
+///
+/// # Errors
+/// [`GitError::Damaged`] if it cannot be read.
+pub(super) fn before(view: &View, snapshot: &Snapshot) -> Result<Option<Snapshot>, GitError> {
+    let oid = snapshot::parent(view.objects(), snapshot.oid)?;
+    Ok(oid.and_then(|oid| snapshot::find(view.objects(), oid)))
+}
+
 /// Finds every mirror that is meant, with its snapshots: the one in its place first, then those set aside. Blocking.
 pub(super) fn candidates(
     store: &Store,
+    index: &Index,
     scratch: &Path,
-    wanted: &Wanted,
-    kind: MirrorKind,
+    (wanted, kind): (&Wanted, MirrorKind),
 ) -> Result<Vec<Candidate>, Error> {
-    let index = Index::current(store)?;
     let mut candidates = Vec::new();
-    for (id, mirror) in find_mirrors(store, &index, wanted)? {
+    for (id, mirror) in find_mirrors(store, index, wanted)? {
         let name = kind.name_of(&mirror.full_name);
         let history = match store.mirror_at(&mirror.place, kind).snapshots(scratch) {
             Ok(Some(history)) => {

@@ -24,7 +24,7 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
         tracing::info!(unit, status, "the run has told Slack itself, or another is under way");
         return Ok(Exit::Good);
     }
-    if config.slack.notify == Notify::Never {
+    if config.slack.notify == Some(Notify::Never) {
         tracing::warn!(unit, result, "a unit failed, and slack.notify is \"never\"");
         return Ok(Exit::Good);
     }
@@ -41,6 +41,9 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
     let secrets = secrets::read(&config, &env_var).await;
     let webhook_url =
         secrets.slack_webhook_url.map_err(|error| failed(&format!("no report to Slack: {error}"), &error.hint()))?;
+    let Some(webhook_url) = webhook_url else {
+        return Err(failed("no report to Slack: no webhook is configured", "see `ghbk check`"));
+    };
     let http = http_client(&config.github, config.limits.stall_timeout)
         .map_err(|error| failed(&error.to_string(), error.hint()))?;
     slack::send(&http, &webhook_url, &slack_report::unit_failed_message(unit, &how))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, create_plain_root, open_store, print, print_json, require_owners};
+use super::{Context, create_plain_root, list, named, open_store, print, require_owners};
 use crate::backup::{Backup, back_up};
 use crate::blocking::on_store;
 use crate::cli::RunArgs;
@@ -16,11 +16,15 @@ use crate::outcome::{RunStatus, RunSummary, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::summary;
 use crate::run::Request;
+use crate::secrets::{self, env_var};
 use crate::signals::Signals;
 use crate::store::Index;
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
-    let mut selection: Vec<FullName> = arguments.repositories.into_iter().map(|typed| typed.value).collect();
+    if arguments.dry_run {
+        return list::list(context, arguments.repositories).await;
+    }
+    let mut selection = named(context, arguments.repositories).await?;
     if let Some(instance) = &arguments.instance {
         let named = FullName::from_instance(instance, &context.config.github.owners).map_err(|error| {
             let hint = "systemctl start ghbk-now@OWNER-REPO for an owner of github.owners, ghbk-now@OWNER:REPO for any";
@@ -37,6 +41,10 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     }
     if selection.is_empty() {
         require_owners(&context.config)?;
+    }
+    // What cannot even begin leaves no folder and no record. Parameter Store is asked once, by the run itself.
+    if let Some(error) = secrets::nowhere_to_look(&context.config, &env_var).await {
+        return Err(error.into());
     }
     create_plain_root(&context.config, context.global.root.is_some())?;
     let cancel = CancellationToken::new();
@@ -60,11 +68,9 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     } else {
         back_up(&backup, &Lines::default()).await?
     };
-    if context.global.json {
-        print_json(&summary)?;
-    } else {
-        print(&summary::text(&summary))?;
-    }
+    context.conclude(&summary, summary.status == RunStatus::Ok && summary.warnings.is_empty(), || {
+        summary::text(&summary)
+    })?;
     Ok(exit_of(&summary, signals.received()))
 }
 

@@ -7,13 +7,15 @@ use crate::cli::SnapshotsArgs;
 use crate::error::{Error, Exit};
 use crate::mirrors::MirrorKind;
 use crate::report::snapshots::{Repository, text};
+use crate::store::Index;
 
 pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
     let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
     let (repositories, unreadable) = unblock(move || {
         let store = open_store(&config)?;
-        let candidates = point::candidates(&store, &config.store.scratch, &arguments.repository, kind)?;
+        let candidates =
+            point::candidates(&store, &Index::current(&store)?, &config.store.scratch, (&arguments.repository, kind))?;
         let (mut repositories, mut unreadable) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);

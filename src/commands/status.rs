@@ -11,7 +11,7 @@ use crate::names::{RepositoryId, Wanted};
 use crate::outcome::{Failure, RunSummary};
 use crate::report::health::{DEFAULT_AGE_MAX, Health};
 use crate::report::repository::{Points, RepositoryStatus, Unread};
-use crate::report::status::{Facts, Status};
+use crate::report::status::{Facts, Listed, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
 use crate::store::{Folded, Index, IndexedMirror, RunRecord, Store, StoreError, all_runs, has_daemon, is_locked};
@@ -50,13 +50,18 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         age_max: arguments.max_age,
     };
     let status = Status::new(facts, now);
+    let listed = match (arguments.sizes, arguments.all) {
+        (true, _) => Listed::BySize,
+        (false, true) => Listed::All,
+        (false, false) => Listed::Problems,
+    };
     let exit = if arguments.check && !status.health().healthy { Exit::Partial } else { Exit::Good };
     match (context.global.json, arguments.check) {
         (true, true) => print_json(status.health())?,
         (true, false) => print_json(&status)?,
         (false, true) if context.global.quiet && status.health().healthy => {}
         (false, true) => print(&format!("{}\n", status.health().line))?,
-        (false, false) => print(&status.text(now, arguments.all))?,
+        (false, false) => print(&status.text(now, listed))?,
     }
     Ok(exit)
 }

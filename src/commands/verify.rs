@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, find_mirrors, open_store, print, print_json};
+use super::{Context, find_mirrors, open_store};
 use crate::blocking::{on_store, unblock};
 use crate::cli::VerifyArgs;
 use crate::clock::Clock;
@@ -19,6 +18,7 @@ use crate::large_files::check::Checked;
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
+use crate::report::progress::counting_bar;
 use crate::report::verify::{LargeFiles, NotVerified, Verified, text};
 use crate::run::{Request, Session};
 use crate::signals::Signals;
@@ -54,7 +54,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     let cancel = CancellationToken::new();
     let signals = Signals::listen(cancel.clone())?;
     let thoroughness = if arguments.deep { Thoroughness::Deep } else { Thoroughness::Connected };
-    let bar = progress_bar(context, mirrors.len() as u64);
+    let bar = counting_bar(&context.bars, context.global.quiet, mirrors.len() as u64, "mirrors");
     let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let parts = mirrors.into_iter().flat_map(|(id, mirror)| mirrors_of(&store, id, &mirror));
     let mut verified: Vec<Verified> = futures_util::stream::iter(parts)
@@ -81,12 +81,9 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
         return Ok(Exit::Signal(signal));
     }
     verified.sort_by(|a, b| a.repository.cmp(&b.repository));
-    if context.global.json {
-        print_json(&verified)?;
-    } else {
-        let unread = if arguments.repositories.is_empty() { index.unreadable.len() as u64 } else { 0 };
-        print(&text(&verified, unread))?;
-    }
+    let is_good = verified.iter().all(Verified::is_good);
+    let unread = if arguments.repositories.is_empty() { index.unreadable.len() as u64 } else { 0 };
+    context.conclude(&verified, is_good, || text(&verified, unread, context.global.quiet))?;
     let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
     if !damaged.is_empty() {
         record(context, &damaged, &cancel).await;
@@ -124,16 +121,6 @@ async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationT
     if let Err(error) = recorded {
         tracing::warn!("the damage is not recorded, and the next run may not look at it: {}", error.message());
     }
-}
-
-fn progress_bar(context: &Context, mirrors: u64) -> ProgressBar {
-    let bar = ProgressBar::new(mirrors);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} mirrors, {elapsed} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    if context.global.quiet {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    context.bars.add(bar)
 }
 
 /// How often a mirror that is not in its place is looked for, while a run moves it.

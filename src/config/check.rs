@@ -60,7 +60,7 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
         }
     }
     if let Err(error) = crate::schedule::Schedule::new(&config.schedule.cron, config.schedule.timezone) {
-        complain("schedule.cron", error.to_string(), Some("six fields, as in \"0 0 5 * * Sun\""));
+        complain("schedule.cron", error.to_string(), Some("as in crontab, \"0 5 * * Sun\", or \"@weekly\""));
     }
     let secrets = &config.secrets;
     for (path, name) in [
@@ -70,7 +70,7 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
     ] {
         let secret_beginnings = ["ghp_", "gho_", "ghs_", "github_pat_", "-----BEGIN", "http"];
         if name.is_empty() || secret_beginnings.iter().any(|beginning| name.starts_with(beginning)) {
-            let suggestion = "a secret itself goes to Parameter Store, the environment or a file; see README, Secrets";
+            let suggestion = "a secret itself goes to Parameter Store, the environment or a file: `ghbk man config`";
             complain(path, "is the name of a secret, not its value".to_owned(), Some(suggestion));
         }
     }

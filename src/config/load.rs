@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::check::validate;
 use super::problem::{ConfigError, ConfigProblem, Place};
+use crate::text::nearest;
 
 /// Holds what the command line sets.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +78,9 @@ pub(crate) fn load_text(
     validate(&config, &document, &mut problems);
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     if problems.is_empty() {
+        for path in config.paths() {
+            *path = from_home(path);
+        }
         // A relative root would change its meaning when the daemon changes its folder.
         config.store.root = std::path::absolute(&config.store.root).unwrap_or(config.store.root);
         config.store.scratch = std::path::absolute(&config.store.scratch).unwrap_or(config.store.scratch);
@@ -86,15 +90,40 @@ pub(crate) fn load_text(
     }
 }
 
+/// Reads a path as a shell does: `~/` is the home folder.
+pub(crate) fn from_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
 /// Says whether a variable is, or is meant to be, one of the configuration.
 fn is_override(name: &str) -> bool {
-    name.strip_prefix("GHBK_").is_some_and(|rest| rest.contains("__") || after_table(rest).is_some())
+    let is_meant = |rest: &str| rest.contains("__") || after_table(rest).is_some() || table_of(rest).is_some();
+    name.strip_prefix("GHBK_").is_some_and(is_meant)
+}
+
+/// Returns the table of a key that people name without it.
+fn table_of(key: &str) -> Option<(&'static str, &'static str)> {
+    match key.to_ascii_uppercase().as_str() {
+        "ROOT" => Some(("store", "root")),
+        "SCRATCH" => Some(("store", "scratch")),
+        "OWNER" | "OWNERS" => Some(("github", "owners")),
+        _ => None,
+    }
 }
 
 /// Splits a name that begins with a table's, as when somebody wrote one underscore for two.
 fn after_table(name: &str) -> Option<(&str, &str)> {
-    let tables = ["STORE", "GITHUB", "SCHEDULE", "SECRETS", "LIMITS", "SLACK", "LOG", "RETENTION", "VERIFY"];
-    name.split_once('_').filter(|(table, _)| tables.contains(&table.to_ascii_uppercase().as_str()))
+    let tables =
+        ["STORE", "GITHUB", "SCHEDULE", "SECRETS", "LIMITS", "LARGE_FILES", "SLACK", "LOG", "RETENTION", "VERIFY"];
+    let is_prefix = |table: &&str| {
+        let (start, rest) = name.split_at_checked(table.len()).unwrap_or_default();
+        start.eq_ignore_ascii_case(table) && rest.starts_with('_')
+    };
+    let table = tables.into_iter().find(is_prefix)?;
+    Some((&name[..table.len()], &name[table.len() + 1..]))
 }
 
 /// A TOML document with the names of what its entries came from.
@@ -216,7 +245,7 @@ fn with_override<'a>(
 ) -> Result<(Spanned<DeTable<'a>>, String), String> {
     let name = variable.strip_prefix("GHBK_").unwrap_or(variable).to_ascii_lowercase();
     let Some((section, key)) = name.split_once("__").filter(|(s, k)| !s.is_empty() && !k.is_empty()) else {
-        let (table, key) = after_table(&name).unwrap_or(("store", "root"));
+        let (table, key) = table_of(&name).or_else(|| after_table(&name)).unwrap_or(("store", "root"));
         let example = format!("GHBK_{table}__{}", key.trim_matches('_')).to_ascii_uppercase();
         return Err(format!("a variable is named GHBK_TABLE__KEY, with two underscores, as in {example}"));
     };
@@ -264,24 +293,43 @@ fn problem(place: Place, message: &str, key: &str) -> ConfigProblem {
         Some((what, known)) if what.starts_with("unknown ") => (what, known),
         _ => {
             let suggestion = unknown_time_zone(first_line).and_then(nearest_time_zone);
-            let message = if key.is_empty() { first_line.to_owned() } else { format!("{key}: {first_line}") };
+            let words = plain(first_line);
+            let message = if key.is_empty() { words } else { format!("{key}: {words}") };
             return ConfigProblem { place, message, suggestion };
         }
     };
     let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
     let given = what.split('`').nth(1).unwrap_or(key);
     let what = what.replace("unknown field", "unknown key").replace("unknown variant", "unknown value");
-    let nearest = names
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .min()
-        .filter(|(distance, _)| *distance <= given.len().div_ceil(3));
-    let suggestion = match nearest {
-        Some((_, name)) => format!("did you mean `{name}`?"),
+    let suggestion = match nearest(given, &names) {
+        Some(name) => format!("did you mean `{name}`?"),
         None => format!("known: {}", names.join(", ")),
     };
     let message = if what.starts_with("unknown value") { format!("{key}: {what}") } else { what };
     ConfigProblem { place, message, suggestion: Some(suggestion) }
+}
+
+/// Words serde's complaint about a value as a person would.
+fn plain(message: &str) -> String {
+    let value = |rest: &str| -> Option<String> {
+        let (given, expected) = rest.split_once(", expected ")?;
+        let given = ["string ", "integer ", "floating point ", "boolean "]
+            .iter()
+            .find_map(|kind| given.strip_prefix(kind))
+            .map_or_else(|| given.replace("sequence", "a list").replace("map", "a table"), |it| it.replace('`', ""));
+        let expected = match expected {
+            "a boolean" => "true or false",
+            "a sequence" => "a list, as in [\"acme\"]",
+            "a string" | "path string" => "a text in quotation marks",
+            "a duration" => "a duration, as in \"30m\" or \"2h\"",
+            "parsable string" => "a size, as in \"50MiB\"",
+            "usize" | "u64" | "u32" | "a nonzero usize" => "a whole number",
+            other => other,
+        };
+        Some(format!("{given} is not {expected}"))
+    };
+    let rest = ["invalid type: ", "invalid value: "].iter().find_map(|prefix| message.strip_prefix(prefix));
+    rest.and_then(value).unwrap_or_else(|| message.to_owned())
 }
 
 /// Recognises chrono-tz's complaint.
@@ -290,9 +338,12 @@ fn unknown_time_zone(message: &str) -> Option<&str> {
 }
 
 fn nearest_time_zone(given: &str) -> Option<String> {
-    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-    let (distance, nearest) = zones.map(|zone| (strsim::damerau_levenshtein(given, zone), zone)).min()?;
-    (distance <= given.len().div_ceil(3)).then(|| format!("did you mean `{nearest}`?"))
+    // Abbreviations are near each other and hours apart.
+    if given.len() <= 5 {
+        return Some("write it as in `Asia/Tokyo` or `UTC`".to_owned());
+    }
+    let zone = nearest(given, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()))?;
+    Some(format!("did you mean `{zone}`?"))
 }
 
 #[cfg(test)]
@@ -357,8 +408,17 @@ mod tests {
         let error = load_file("", &[("GHBK_LIMITS_CONCURRENCY", "3")]).unwrap_err().to_string();
         assert!(error.contains("as in GHBK_LIMITS__CONCURRENCY"), "{error}");
         assert!(load_file("", &[("GHBK_PUSH_TOKEN", "x"), ("GHBK_TEST_REQUIRE_ALL", "1")]).is_ok());
+        let error = load_file("", &[("GHBK_ROOT", "/data")]).unwrap_err().to_string();
+        assert!(error.contains("as in GHBK_STORE__ROOT"), "{error}");
         let error = load_file("", &[("GHBK_LIMITS__CONCURENCY", "3")]).unwrap_err().to_string();
         assert!(error.contains("GHBK_LIMITS__CONCURENCY") && error.contains("`concurrency`"), "{error}");
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let home = std::env::home_dir().unwrap();
+        let config = load_file("[store]\nroot = \"~/backup\"\n[log]\nfile = \"~/ghbk.jsonl\"\n", &[]).unwrap();
+        assert_eq!((config.store.root, config.log.file), (home.join("backup"), Some(home.join("ghbk.jsonl"))));
     }
 
     #[test]
@@ -371,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_example_documents_every_key_with_its_default() {
-        let example = include_str!("../../config.example.toml");
+        let example = crate::config::template::EXAMPLE;
         let parsed = load_file(example, &[]).unwrap();
         let default = Config {
             github: crate::config::GitHubConfig { owners: vec!["acme".into()], ..Default::default() },

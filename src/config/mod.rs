@@ -6,6 +6,7 @@
 mod check;
 mod load;
 mod problem;
+pub mod template;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use check::check_server_url;
+pub(crate) use load::from_home;
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::load_text;
 pub use load::{Overrides, load};
@@ -49,6 +51,14 @@ pub struct Config {
     /// Whether `--owner` leaves out owners that are configured: a run is then not one over everything.
     #[serde(skip)]
     pub is_narrowed: bool,
+}
+
+impl Config {
+    /// Returns every path, as it was written.
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let optional = [&mut self.github.ca_file, &mut self.secrets.directory, &mut self.log.file];
+        [&mut self.store.root, &mut self.store.scratch].into_iter().chain(optional.into_iter().flatten())
+    }
 }
 
 /// Describes the store and the scratch space.
@@ -173,7 +183,7 @@ pub enum AuthKind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
-    /// Six fields: second, minute, hour, day of month, month, day of week.
+    /// Six fields: second, minute, hour, day of month, month, day of week; or the five of crontab(5), or `@weekly`.
     pub cron: String,
     /// The time zone in which `cron` is read, and every time that people read or write; the machine's unless it is set.
     pub timezone: chrono_tz::Tz,
@@ -331,16 +341,15 @@ impl Default for LargeFilesConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlackConfig {
-    /// After which runs a message is sent.
-    pub notify: Notify,
+    /// After which runs a message is sent; none: after all, if there is a webhook.
+    pub notify: Option<Notify>,
 }
 
 /// Chooses the runs that are reported to Slack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Notify {
     /// Every run.
-    #[default]
     Always,
     /// Runs that failed in whole or in part, or that have warnings.
     Failure,

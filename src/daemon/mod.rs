@@ -330,7 +330,10 @@ fn log_next(next: Option<&Next>) {
 fn log_result(result: Result<RunSummary, Error>) {
     match result {
         Ok(summary) => {
-            tracing::info!(status = ?summary.status, "{}", crate::report::summary::text(&summary).trim_end());
+            // A line each: what is indented by the log's own columns is not read.
+            for line in crate::report::summary::text(&summary).lines() {
+                tracing::info!("{line}");
+            }
         }
         Err(error) => tracing::error!("{error}"),
     }

@@ -39,6 +39,16 @@ pub enum GitError {
         /// As configured, or half of what the machine has.
         allowed: bytesize::ByteSize,
     },
+    /// A repository would fill a disk before it is there.
+    #[error("there is no room for it: about {needed} by GitHub's count, and {free} are free in {}", .folder.display())]
+    NoRoom {
+        /// The repository's size, as GitHub gives it.
+        needed: bytesize::ByteSize,
+        /// What is free.
+        free: bytesize::ByteSize,
+        /// Where.
+        folder: std::path::PathBuf,
+    },
     /// The store no longer has what is to be restored.
     #[error("the store has lost {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Lost(Vec<crate::git::pack::links::LostObject>),
@@ -106,6 +116,9 @@ impl GitError {
             }
             Self::NeedsMemory { .. } => {
                 "use a machine with more memory, raise limits.memory, or exclude the repository"
+            }
+            Self::NoRoom { .. } => {
+                "free space there, enlarge it, or exclude the repository; store.scratch may be a folder on another disk"
             }
             Self::Lost(_) => {
                 "restore another point in time (`ghbk snapshots`), or the store's files from a backup of its file system"

@@ -74,7 +74,8 @@ impl GitHub {
     /// [`GitHubError`].
     pub async fn identity(&self) -> Result<Identity, GitHubError> {
         if self.is_app() {
-            with_retries(self.api.gate(), self.retries, async || self.credentials.token().await).await?;
+            with_retries(self.api.gate(), self.retries, "the app's token", async || self.credentials.token().await)
+                .await?;
             return Ok(Identity { login: None, scopes: None });
         }
         let what = "the token's user";
@@ -93,7 +94,7 @@ impl GitHub {
 
     /// Reads one object.
     pub(super) async fn get(&self, url: &Url, what: &str) -> Result<(Value, HeaderMap), GitHubError> {
-        with_retries(self.api.gate(), self.retries, async || {
+        with_retries(self.api.gate(), self.retries, what, async || {
             let answer = self.send(url, what).await?;
             let value = answer.json(what)?;
             if !value.is_object() {
@@ -107,7 +108,7 @@ impl GitHub {
 
     /// Reads one page of a listing.
     pub(super) async fn page(&self, url: &Url, what: &str) -> Result<Page, GitHubError> {
-        with_retries(self.api.gate(), self.retries, async || {
+        with_retries(self.api.gate(), self.retries, what, async || {
             let answer = self.send(url, what).await?;
             let next = related(&answer.headers, "next").map(|address| self.api.own(address, what)).transpose()?;
             let (items, total_count) = list(answer.json(what)?, what)?;

@@ -14,6 +14,7 @@ use super::presence::{Known, Presence};
 use super::repository::{BadEntry, Repository};
 use crate::config::GitHubConfig;
 use crate::names::{FullName, RepositoryId};
+use crate::text::nearest;
 
 /// Reports something that could not be listed.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct ListingFailure {
     pub hint: String,
     /// Whether the token was refused, which ends the run.
     pub unauthorized: bool,
+    /// Whether it is GitHub's answer for one repository that was asked for by name, which says nothing of others.
+    pub is_of_repository: bool,
 }
 
 /// Holds what GitHub says exists.
@@ -105,6 +108,7 @@ impl Inventory {
             error: error.to_string(),
             hint: error.hint().to_owned(),
             unauthorized: error.ends_the_run(),
+            is_of_repository: false,
         });
     }
 
@@ -114,6 +118,7 @@ impl Inventory {
             error,
             hint: hint.to_owned(),
             unauthorized: false,
+            is_of_repository: false,
         });
     }
 }
@@ -328,12 +333,13 @@ impl Missing<'_> {
             error: format!("GitHub does not list it, and whether it still exists is not known: {error}"),
             hint: error.hint().to_owned(),
             unauthorized: error.ends_the_run(),
+            is_of_repository: false,
         });
     }
 }
 
 /// Looks single repositories up, listed or not; filters do not apply to what was asked for by name.
-pub async fn look_up(github: &GitHub, names: &[FullName]) -> Inventory {
+pub async fn look_up(github: &GitHub, names: &[FullName], known: &Known) -> Inventory {
     let mut inventory = Inventory::default();
     let mut seen = HashSet::new();
     for name in names {
@@ -356,6 +362,12 @@ pub async fn look_up(github: &GitHub, names: &[FullName]) -> Inventory {
             },
             Err(error) => {
                 inventory.fail(&name.to_string(), &error);
+                if let (Some(failure), GitHubError::NotFound { .. }) = (inventory.failures.last_mut(), &error) {
+                    failure.is_of_repository = true;
+                    if let Some(meant) = probably_meant(name, known) {
+                        failure.hint = format!("did you mean {meant}? Otherwise {}", failure.hint);
+                    }
+                }
                 if error.ends_the_run() {
                     break;
                 }
@@ -363,6 +375,13 @@ pub async fn look_up(github: &GitHub, names: &[FullName]) -> Inventory {
         }
     }
     inventory
+}
+
+/// Finds a repository with a mirror whose name is near; none if the name itself has one.
+fn probably_meant(name: &FullName, known: &Known) -> Option<String> {
+    let is_known = known.values().any(|known| known.same_as(name));
+    let names = known.values().map(ToString::to_string);
+    if is_known { None } else { nearest(&name.to_string(), names) }
 }
 
 #[cfg(test)]

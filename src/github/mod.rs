@@ -129,7 +129,7 @@ impl GitHubError {
     /// Says what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "make a new token and store it; see README, Secrets",
+            Self::Unauthorized => "make a new token and store it under the same name: `ghbk man config`, [secrets]",
             Self::Forbidden { message, .. } => reason::hint(message),
             Self::NotFound { .. } => "check the spelling, and that the token may see it",
             Self::Retired { .. } => "install a newer ghbk: GitHub has retired what this one asks for",

@@ -49,7 +49,8 @@ impl Fetcher {
         });
         let mut came_bytes = 0;
         let mut asked_again_at = None;
-        let came = with_retries(self.server.gate(), self.retries, async || {
+        let what = format!("large file {}", pointer.oid);
+        let came = with_retries(self.server.gate(), self.retries, &what, async || {
             loop {
                 match self.receive(order, pointer, action, &mut came_bytes, &sender).await {
                     // The address is no longer good: it expired, or was good once.

@@ -267,7 +267,7 @@ impl Fetcher {
         if let Some(said) = quota {
             return Err(LfsError::OverQuota(said));
         }
-        let ask = with_retries(self.server.gate(), self.retries, async || {
+        let ask = with_retries(self.server.gate(), self.retries, order.endpoint.path(), async || {
             self.server.batch(order.endpoint, Operation::Download, batch, order.waited).await
         });
         tokio::select! {

@@ -51,7 +51,7 @@ pub(crate) async fn send(
     let pointers = there;
     let mut sent = Sent::default();
     for batch in pointers.chunks(BATCH) {
-        let granted = with_retries(server.gate(), RETRIES, async || {
+        let granted = with_retries(server.gate(), RETRIES, endpoint.path(), async || {
             server.batch(endpoint, Operation::Upload, batch, &Waited::default()).await
         });
         let mut granted = match granted.await {
@@ -74,7 +74,8 @@ pub(crate) async fn send(
         let mut sending = stream::iter(to_send)
             .map(|(pointer, transfer, verify)| async move {
                 let path = contents.path(&pointer.oid);
-                let upload = with_retries(server.gate(), RETRIES, async || {
+                let what = format!("large file {}", pointer.oid);
+                let upload = with_retries(server.gate(), RETRIES, &what, async || {
                     server.upload(endpoint, (&transfer, verify.as_deref()), &path, pointer).await
                 });
                 upload.await.map(|()| pointer.size_bytes)

@@ -1,5 +1,6 @@
 //! The gate: in front of every request to GitHub, it holds what is too fast or not allowed any more.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,16 @@ pub enum Resource {
     Git,
     /// The server of large files.
     Lfs,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "API",
+            Self::Git => "git",
+            Self::Lfs => "large files",
+        })
+    }
 }
 
 impl Resource {
@@ -199,7 +210,7 @@ impl Gate {
             result = pauses.of(resource).lengthen(asked, now, self.wait_budget).map(|()| asked);
         }
         if result.is_ok() && asked > already {
-            tracing::warn!(wait_seconds = asked.as_secs(), ?resource, "GitHub asks to slow down; requests wait");
+            tracing::warn!("GitHub asks to slow down; requests ({resource}) wait {} s", asked.as_secs());
         }
         result
     }

@@ -31,11 +31,11 @@ pub trait Retryable: std::error::Error {
 /// A limit that holds after so many pauses will hold after the next.
 const LIMITED_RETRIES_MAX: u32 = 5;
 
-/// Runs an operation until it succeeds, fails for good, or has been retried often enough.
+/// Runs an operation until it succeeds, fails for good, or has been retried often enough. `what` names it in the log.
 ///
 /// # Errors
 /// The operation's last error.
-pub async fn with_retries<T, E, F>(gate: &Gate, retries: u32, mut operation: F) -> Result<T, E>
+pub async fn with_retries<T, E, F>(gate: &Gate, retries: u32, what: &str, mut operation: F) -> Result<T, E>
 where
     E: Retryable,
     F: AsyncFnMut() -> Result<T, E>,
@@ -61,7 +61,7 @@ where
             retry @ (Retry::Transient | Retry::Once) => {
                 was_tried_once |= retry == Retry::Once;
                 let Some(delay) = delays.next() else { return Err(error) };
-                tracing::info!(%error, delay_milliseconds = delay.as_millis(), "trying again");
+                tracing::info!(what, %error, "trying again in {:.1} s", delay.as_secs_f64());
                 tokio::time::sleep(delay).await;
             }
             Retry::Limited(resource, refusal) => {
@@ -70,7 +70,7 @@ where
                     return Err(error);
                 }
                 if let Err(exhausted) = gate.refuse(resource, refusal) {
-                    tracing::warn!(%exhausted, "giving up");
+                    tracing::warn!(what, %exhausted, "giving up");
                     return Err(error);
                 }
             }

@@ -1,6 +1,7 @@
 //! What came of a run: its summary, which is the contract of `--json` and of the records.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,18 @@ pub enum RunStatus {
     /// Something that a later version of ghbk wrote.
     #[serde(other)]
     Unknown,
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// Counts repositories, each once: `created`, `updated`, `unchanged`, `failed` and `not_reached` add up to `listed`.
@@ -236,6 +249,9 @@ pub struct RunSummary {
     /// How many repositories each owner's listing held.
     #[serde(default)]
     pub listed_by_owner: BTreeMap<String, u64>,
+    /// How many repositories the configuration's filters left out.
+    #[serde(default)]
+    pub excluded: u64,
 }
 
 impl RunSummary {

@@ -46,6 +46,8 @@ pub enum RunEnd {
 pub struct Happened {
     /// The repositories that were to be backed up.
     pub listed: BTreeMap<RepositoryId, FullName>,
+    /// Repositories that were asked for by name and that GitHub does not know; a failure says so.
+    pub not_found: u64,
     /// Those among them that could not be planned; a failure says why.
     pub refused: BTreeSet<RepositoryId>,
     /// What came of the others. A repository may have two: one of its code, one of its wiki.
@@ -130,16 +132,16 @@ impl RunSummary {
         if end == RunEnd::Finished {
             happened.fail_the_unreached(&mut each);
         }
-        let Happened { outcomes, parts, failures, .. } = happened;
+        let Happened { outcomes, parts, failures, not_found, .. } = happened;
         let count = |wanted: Counted| each.values().filter(|state| **state == wanted).count() as u64;
         let counts = Counts {
-            listed: each.len() as u64,
+            listed: each.len() as u64 + not_found,
             created: count(Counted::Created),
             updated: count(Counted::Updated),
             unchanged: count(Counted::Unchanged),
             renamed: 0,
             gone: 0,
-            failed: count(Counted::Failed),
+            failed: count(Counted::Failed) + not_found,
             failures: failures.len() as u64,
             not_reached: count(Counted::NotReached),
         };
@@ -183,6 +185,7 @@ impl RunSummary {
             unmerged: Vec::new(),
             proof: Proof::default(),
             listed_by_owner: BTreeMap::new(),
+            excluded: 0,
         }
     }
 

@@ -64,7 +64,7 @@ impl Health {
         match last_success {
             None => problems.push("no run over everything has completed yet".to_owned()),
             Some(at) if now - at > TimeDelta::from_std(age_max).unwrap_or(TimeDelta::MAX) => {
-                let allowed = humantime::format_duration(age_max);
+                let allowed = duration(TimeDelta::from_std(age_max).unwrap_or(TimeDelta::MAX));
                 problems
                     .push(format!("the last complete backup is {} old; the limit is {allowed}", duration(now - at)));
             }
@@ -128,7 +128,7 @@ mod tests {
         let future = index(Some("2027-01-01T00:00:00Z"));
         assert_eq!(line(&future, None), "not healthy: no run over everything has completed yet");
         let old = index(Some("2026-11-20T05:30:00Z"));
-        assert_eq!(line(&old, None), "not healthy: the last complete backup is 9 d 2 h old; the limit is 8days");
+        assert_eq!(line(&old, None), "not healthy: the last complete backup is 9 d 2 h old; the limit is 8 d");
         let mut damaged = good.clone();
         let mut mirror = IndexedMirror::new("acme/site".parse().unwrap(), "acme/site".into());
         mirror.damage = Some("HEAD is missing".to_owned());

@@ -1,11 +1,13 @@
 //! Outcomes into words: for the terminal, for scripts, for Slack. Pure but for the progress bars.
 
+pub mod diff;
 pub mod health;
 pub mod list;
 mod parts;
 pub mod progress;
 pub mod repository;
 pub mod restore;
+pub mod restore_all;
 pub mod slack;
 pub mod snapshots;
 pub mod status;
@@ -24,6 +26,7 @@ fn duration(time: TimeDelta) -> String {
         (0, 0, 0, s) => format!("{s} s"),
         (0, 0, m, s) => format!("{m} min {s} s"),
         (0, h, m, _) => format!("{h} h {m} min"),
+        (d, 0, _, _) => format!("{d} d"),
         (d, h, _, _) => format!("{d} d {h} h"),
     }
 }

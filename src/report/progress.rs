@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::git::wire::transfer::Transfer;
+use crate::logging::JOURNAL;
 use crate::names::FullName;
 use crate::outcome::{Outcome, PartOutcome, PartState, State};
 use crate::run::Progress;
@@ -89,6 +90,17 @@ impl Bars {
     }
 }
 
+/// A bar that counts what is done, with the time that is left.
+pub fn counting_bar(bars: &MultiProgress, is_quiet: bool, total: u64, what: &str) -> ProgressBar {
+    let bar = bars.add(ProgressBar::new(total));
+    bar.set_style(style(&format!("{{pos}}/{{len}} {what}, {{elapsed}}, {{eta}} left {{bar:20}} {{msg}}")));
+    if is_quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.enable_steady_tick(REFRESH);
+    bar
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
@@ -161,7 +173,7 @@ pub struct Lines {
 impl Progress for Lines {
     fn planned(&self, repositories: usize) {
         self.planned.store(repositories, Ordering::Relaxed);
-        tracing::info!(repositories, "planned");
+        tracing::info!(repositories, "listing read");
     }
 
     fn started(&self, name: &FullName, _: &Arc<Transfer>) {
@@ -174,7 +186,7 @@ impl Progress for Lines {
         let planned = self.planned.load(Ordering::Relaxed);
         // Unchanged repositories are not worth a line each; that the run is alive is.
         if done.is_multiple_of(100) {
-            tracing::info!(done, planned, "under way");
+            tracing::info!(done, planned, "repositories done");
         }
     }
 
@@ -193,15 +205,17 @@ fn log_part(outcome: &PartOutcome) {
         tracing::error!(repository = %failure.repository, error = %failure.error, "failed");
     }
     match outcome.state {
-        PartState::Created | PartState::Updated => tracing::info!(%repository, bytes, "large files are stored"),
-        state => tracing::debug!(%repository, bytes, ?state, "large files are looked at"),
+        PartState::Created | PartState::Updated => {
+            tracing::info!(target: JOURNAL, %repository, bytes, "large files stored")
+        }
+        _ => tracing::debug!(%repository, bytes, "large files checked"),
     }
 }
 
 fn log(outcome: &Outcome) {
     let repository = &outcome.full_name;
     if outcome.is_cut_off {
-        tracing::info!(%repository, bytes = outcome.bytes_received, "stopped on the way");
+        tracing::info!(%repository, bytes = outcome.bytes_received, "stopped before it was complete");
         return;
     }
     match outcome.state {
@@ -210,8 +224,8 @@ fn log(outcome: &Outcome) {
                 tracing::error!(repository = %failure.repository, error = %failure.error, "failed");
             }
         }
-        State::Created => tracing::info!(%repository, bytes = outcome.bytes_received, "created"),
-        State::Updated => tracing::info!(%repository, bytes = outcome.bytes_received, "updated"),
+        State::Created => tracing::info!(target: JOURNAL, %repository, bytes = outcome.bytes_received, "created"),
+        State::Updated => tracing::info!(target: JOURNAL, %repository, bytes = outcome.bytes_received, "updated"),
         State::Unchanged | State::Unknown => tracing::debug!(%repository, "unchanged"),
     }
 }

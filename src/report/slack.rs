@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::summary::{details, headline, proof, stored, tallies};
+use super::summary::{details, excluded, headline, proof, stored, tallies};
 use super::{count, duration, size};
 use crate::outcome::{RunStatus, RunSummary};
 use crate::text::some_of;
@@ -33,6 +33,7 @@ pub fn message(summary: &RunSummary) -> Value {
     ];
     let mut lines: Vec<String> =
         details(summary).iter().map(|(label, names)| format!("*{label}:* {}", escape(&some_of(names, 10)))).collect();
+    lines.extend(excluded(summary));
     lines.extend(stored(summary));
     lines.extend(proof(summary).iter().map(|line| escape(line)));
     if !lines.is_empty() {

@@ -89,6 +89,17 @@ struct PastRun {
     full: bool,
 }
 
+/// Chooses the mirrors that are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// Those with which something is wrong.
+    Problems,
+    /// All, by name.
+    All,
+    /// All, the largest first.
+    BySize,
+}
+
 /// Lists what a run found wrong; of one over everything, what nothing has mended since.
 fn tell(out: &mut String, run: &RunSummary, standing: &[String]) {
     let stands = |failure: &&Failure| {
@@ -197,8 +208,8 @@ impl Status {
         &self.health
     }
 
-    /// Words the state for a terminal. Times are shown relative to `now`; mirrors that are well are listed if `all` are.
-    pub fn text(&self, now: DateTime<Utc>, all: bool) -> String {
+    /// Words the state for a terminal. Times are shown relative to `now`.
+    pub fn text(&self, now: DateTime<Utc>, listed: Listed) -> String {
         let mut out = format!("{}\n", self.health.line);
         self.write_running(&mut out, now);
         self.write_last_runs(&mut out, now);
@@ -216,7 +227,7 @@ impl Status {
                 count(self.not_looked_through, "mirror", "mirrors")
             );
         }
-        self.write_mirrors(&mut out, now, all);
+        self.write_mirrors(&mut out, now, listed);
         out
     }
 
@@ -272,7 +283,7 @@ impl Status {
         }
     }
 
-    fn write_mirrors(&self, out: &mut String, now: DateTime<Utc>, all: bool) {
+    fn write_mirrors(&self, out: &mut String, now: DateTime<Utc>, listed: Listed) {
         if self.repositories.is_empty() {
             return;
         }
@@ -291,11 +302,15 @@ impl Status {
             count(self.repositories.len() as u64, "mirror", "mirrors"),
             size(bytes),
             words.join(", "),
-            if all { "" } else { "; --all lists them" }
+            if listed == Listed::Problems { "; --all lists them" } else { "" }
         );
         let has_problem =
             |it: &&MirrorStatus| matches!(it.state, "damaged" | "failed" | "unknown") || !missing(it).is_empty();
-        let shown: Vec<&MirrorStatus> = self.repositories.iter().filter(|it| all || has_problem(it)).collect();
+        let is_listed = |it: &&MirrorStatus| listed != Listed::Problems || has_problem(it);
+        let mut shown: Vec<&MirrorStatus> = self.repositories.iter().filter(is_listed).collect();
+        if listed == Listed::BySize {
+            shown.sort_by_key(|mirror| std::cmp::Reverse(mirror.size_bytes));
+        }
         let width = shown.iter().map(|it| it.full_name.to_string().len()).max().unwrap_or_default();
         for mirror in shown {
             let age = mirror

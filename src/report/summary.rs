@@ -14,13 +14,14 @@ pub fn text(summary: &RunSummary) -> String {
     let mut out = headline(summary);
     let parts: Vec<String> = tallies(counts).map(|(number, label)| format!("{number} {label}")).collect();
     let took = duration(summary.finished_at - summary.started_at);
-    let _ = write!(
-        out,
-        "\n{}: {}; {} received in {took}",
-        count(counts.listed, "repository", "repositories"),
-        if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") },
-        size(summary.bytes_received),
-    );
+    if !parts.is_empty() {
+        let listed = count(counts.listed, "repository", "repositories");
+        let received = size(summary.bytes_received);
+        let _ = write!(out, "\n{listed}: {}; {received} received in {took}", parts.join(", "));
+    }
+    if let Some(excluded) = excluded(summary) {
+        let _ = write!(out, "\n{excluded}");
+    }
     if let Some(stored) = stored(summary) {
         let _ = write!(out, "\n{stored}");
     }
@@ -53,6 +54,12 @@ pub(super) fn tallies(counts: &Counts) -> impl Iterator<Item = (u64, &'static st
         (counts.not_reached, "not reached"),
     ];
     all.into_iter().filter(|(number, _)| *number > 0)
+}
+
+/// Says what the filters leave out; nothing if that is nothing.
+pub(super) fn excluded(summary: &RunSummary) -> Option<String> {
+    let what = count(summary.excluded, "repository", "repositories");
+    (summary.excluded > 0).then(|| format!("left out by the configuration: {what}"))
 }
 
 /// Says what the store holds; nothing for records of earlier versions.

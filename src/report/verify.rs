@@ -93,6 +93,11 @@ pub struct NotVerified {
 }
 
 impl Verified {
+    /// Returns whether all of it was read, and nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.not_verified.is_none() && self.verification.damage.is_empty()
+    }
+
     fn hint(&self) -> String {
         if self.is_missing {
             return format!(
@@ -114,8 +119,8 @@ impl Verified {
 
 /// Words a verification for a terminal.
 ///
-/// So many mirrors beside could not be read at all.
-pub fn text(verified: &[Verified], unread: u64) -> String {
+/// `unread` mirrors beside could not be read at all. Those that are good are left out if only `problems` are wanted.
+pub fn text(verified: &[Verified], unread: u64, problems: bool) -> String {
     let mut out = String::new();
     let name = |verified: &Verified| {
         let suffix = if verified.set_aside { format!(" (attic, id {})", verified.id) } else { String::new() };
@@ -126,12 +131,15 @@ pub fn text(verified: &[Verified], unread: u64) -> String {
     for one in verified {
         if let Some(NotVerified { error, hint }) = &one.not_verified {
             unread += 1;
-            let _ = writeln!(out, "ERROR   {:<width$}  not verified: {error}\n          hint: {hint}", name(one));
+            let _ = writeln!(out, "FAILED  {:<width$}  not verified: {error}\n          hint: {hint}", name(one));
             continue;
         }
         let verification = &one.verification;
         objects += verification.objects;
         bytes += verification.bytes;
+        if problems && one.is_good() {
+            continue;
+        }
         let state = match (one.is_missing, verification.damage.is_empty()) {
             (true, _) => "MISSING",
             (false, true) => "ok",
@@ -207,6 +215,6 @@ mod tests {
             verified(3, "acme/site", true, damage),
             Verified { not_verified, ..verified(4, "acme/vast", false, vec![]) },
         ];
-        insta::assert_snapshot!(text(&all, 0));
+        insta::assert_snapshot!(text(&all, 0, false));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use tokio_util::sync::CancellationToken;
 
 use super::mirror_step::{MirrorStep, blocking, joined};
 use super::remarks::Remarks;
 use super::repository::{ReadAhead, Worker};
+use crate::disk::free_bytes;
 use crate::git::mirror::snapshot::Occasion;
 use crate::git::mirror::stage::{Download, Staged, stage, stage_repair};
 use crate::git::mirror::verify::{Thoroughness, verify};
@@ -18,6 +20,9 @@ use crate::git::{GitError, WireError, temporary_folder};
 use crate::mirrors::MirrorKind;
 use crate::outcome::Held;
 use crate::store::{Look, Mirror, Store};
+
+/// Smaller repositories are fetched without asking for room, in bytes.
+const LARGE_BYTES: u64 = 256 << 20;
 
 /// The outcome of asking and downloading.
 pub(super) enum Attempt {
@@ -57,6 +62,26 @@ pub(super) struct Change {
 }
 
 impl Worker {
+    /// Refuses a large first fetch that scratch or store has no room for, before it fills them.
+    async fn refuse_without_room(&self, step: &MirrorStep<'_>) -> Result<(), GitError> {
+        let needed = step.expected_bytes;
+        if needed < LARGE_BYTES {
+            return Ok(());
+        }
+        let folders = [self.scratch.clone(), self.store.root().to_owned()];
+        blocking(move || {
+            for folder in folders {
+                // What cannot be asked is found out by writing.
+                let free = free_bytes(&folder).unwrap_or(u64::MAX);
+                if free < needed {
+                    return Err(GitError::NoRoom { needed: ByteSize::b(needed), free: ByteSize::b(free), folder });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Asks what there is; downloads what is new.
     pub(super) async fn attempt(
         &self,
@@ -110,6 +135,9 @@ impl Worker {
             if advertisement.refs.is_empty() && !of_remote.is_empty() {
                 return Err(GitError::Emptied(of_remote.len()));
             }
+        }
+        if stored.is_none() {
+            self.refuse_without_room(step).await?;
         }
         self.note_under_way(step).await;
         let scratch = temporary_folder("stage-", &self.scratch)?;

@@ -22,6 +22,8 @@ pub(super) struct MirrorStep<'a> {
     pub(super) was_lost: bool,
     /// Whether the mirror could not be asked whose it is.
     pub(super) is_unconfirmed: bool,
+    /// How large GitHub says it is, in bytes; 0 if it does not.
+    pub(super) expected_bytes: u64,
     /// What GitHub's API says, for repositories whose HEAD points at no branch yet.
     pub(super) default_branch: Option<&'a str>,
 }
@@ -46,6 +48,8 @@ impl<'a> MirrorStep<'a> {
             is_alone: *is_alone,
             was_lost: lost.contains(kind),
             is_unconfirmed: stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
+            // It counts the code alone.
+            expected_bytes: if kind == MirrorKind::Code { repository.size_kib.saturating_mul(1024) } else { 0 },
             default_branch: repository.default_branch.as_deref().filter(|_| kind == MirrorKind::Code),
         }
     }

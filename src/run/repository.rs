@@ -202,7 +202,8 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> SyncResult {
         let mirror = self.mirror_of(step);
-        let attempts = with_retries(&self.gate, self.config.limits.retries, async || {
+        let name = step.name();
+        let attempts = with_retries(&self.gate, self.config.limits.retries, &name, async || {
             self.attempt(step, &mirror, ahead.take(), transfer, cancel).await
         });
         let attempt = tokio::select! {

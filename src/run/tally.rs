@@ -18,6 +18,10 @@ pub(super) struct Tally {
     pub(super) listed: BTreeMap<RepositoryId, FullName>,
     /// Listed repositories that could not be planned.
     refused: BTreeSet<RepositoryId>,
+    /// Repositories that were asked for by name and that GitHub does not know.
+    not_found: u64,
+    /// How many repositories the filters leave out.
+    excluded: u64,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) parts: Vec<PartOutcome>,
     pub(super) failures: Vec<Failure>,
@@ -42,7 +46,10 @@ impl Tally {
         self.listed_by_owner = inventory.listed_by_owner;
         self.names_before = index.mirrors.iter().map(|(id, mirror)| (*id, mirror.full_name.clone())).collect();
         let unauthorized = inventory.failures.iter().any(|failure| failure.unauthorized);
-        let nothing = inventory.repositories.is_empty() && !inventory.failures.is_empty();
+        self.excluded = inventory.excluded.len() as u64;
+        self.not_found = inventory.failures.iter().filter(|failure| failure.is_of_repository).count() as u64;
+        let is_answer = inventory.failures.iter().all(|failure| failure.is_of_repository);
+        let nothing = inventory.repositories.is_empty() && !is_answer;
         self.failures.extend(inventory.failures.into_iter().map(|failure| Failure {
             repository: failure.subject,
             stage: Stage::Inventory,
@@ -103,8 +110,8 @@ impl Tally {
 
     pub(super) fn sum_up(self, session: &Session, end: RunEnd, finished_at: DateTime<Utc>) -> RunSummary {
         let unmerged = self.unmerged(session);
-        let Self { listed, refused, outcomes, parts, failures, .. } = self;
-        let happened = Happened { listed, refused, outcomes, parts, failures };
+        let Self { listed, not_found, refused, outcomes, parts, failures, .. } = self;
+        let happened = Happened { listed, not_found, refused, outcomes, parts, failures };
         let summary = RunSummary::new(session.header(), end, finished_at, happened);
         RunSummary {
             unmerged,
@@ -114,6 +121,7 @@ impl Tally {
             newly_gone: self.newly_gone,
             stored: session.index.holdings(),
             listed_by_owner: self.listed_by_owner,
+            excluded: self.excluded,
             ..summary.with_moves(self.renamed, self.gone)
         }
     }

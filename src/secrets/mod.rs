@@ -21,8 +21,8 @@ use crate::text::keep_secret;
 pub struct Secrets {
     /// The personal access token, or the app's private key with `auth = "app"`.
     pub github: Result<SecretString, SecretsError>,
-    /// The Slack webhook's address; without it there is no report, and the backup goes on.
-    pub slack_webhook_url: Result<SecretString, SecretsError>,
+    /// The Slack webhook's address; none if nobody asked for reports. Without it there is no report, and the backup goes on.
+    pub slack_webhook_url: Result<Option<SecretString>, SecretsError>,
 }
 
 /// Looks a variable of the environment up.
@@ -49,6 +49,11 @@ pub enum SecretsError {
         /// The command that mends it.
         hint: String,
     },
+    /// No place of secrets is configured, and none is at hand.
+    #[error(
+        "no {0}: GITHUB_TOKEN is not set, and neither systemd credentials nor an AWS region for Parameter Store are there"
+    )]
+    NowhereToLook(&'static str),
     /// It is there but empty or not what it should be.
     #[error("the {what} in {place} {problem}")]
     Unusable {
@@ -76,6 +81,9 @@ impl SecretsError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { hint, .. } | Self::Unreachable { hint, .. } => hint.clone(),
+            Self::NowhereToLook(_) => {
+                "export GITHUB_TOKEN=…, or set secrets.source in the configuration: `ghbk man config`".to_owned()
+            }
             Self::Unusable { place, .. } => format!("write the value alone into {place}"),
         }
     }
@@ -112,11 +120,7 @@ pub fn env_var(name: &str) -> Option<String> {
 
 /// Reads what a run needs. The process's environment is passed in.
 pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
-    let github = match config.github.auth {
-        AuthKind::Token => Wanted::GitHubToken,
-        AuthKind::App => Wanted::GitHubAppKey,
-    };
-    let wanted = [github, Wanted::SlackWebhookUrl];
+    let wanted = [token_of(config), Wanted::SlackWebhookUrl];
     let [github, slack_webhook_url] = match source(config, env) {
         Source::Env => wanted.map(|wanted| settle(wanted, Ok(env::find(wanted, env)))),
         Source::File(folder) => file::find_both(wanted, &config.secrets, folder).await,
@@ -125,7 +129,32 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
             Err(error) => [Err(error.clone()), Err(error)],
         },
     };
+    let slack_webhook_url = match slack_webhook_url {
+        // Who keeps secrets in a service's places set it up for reports; who exports a variable wants what was exported.
+        Err(SecretsError::Missing { .. }) if is_optional(config, env) => Ok(None),
+        Err(SecretsError::NowhereToLook(_)) if config.slack.notify.is_none() => Ok(None),
+        url => url.map(Some),
+    };
     Secrets { github, slack_webhook_url }
+}
+
+/// Returns why there can be no secret, if that is plain before anything is asked: none is configured, and none is at hand.
+pub async fn nowhere_to_look(config: &Config, env: EnvironmentOf<'_>) -> Option<SecretsError> {
+    let is_last_resort = config.secrets.source.is_none() && matches!(source(config, env), Source::Ssm);
+    let is_nowhere = is_last_resort && !ssm::has_region(&config.secrets).await;
+    is_nowhere.then(|| SecretsError::NowhereToLook(token_of(config).what()))
+}
+
+fn token_of(config: &Config) -> Wanted {
+    match config.github.auth {
+        AuthKind::Token => Wanted::GitHubToken,
+        AuthKind::App => Wanted::GitHubAppKey,
+    }
+}
+
+/// Returns whether nobody who leaves the webhook out has to be told.
+fn is_optional(config: &Config, env: EnvironmentOf<'_>) -> bool {
+    config.slack.notify.is_none() && matches!(source(config, env), Source::Env)
 }
 
 fn settle(wanted: Wanted, found: Result<Found, SecretsError>) -> Result<SecretString, SecretsError> {

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::operation::get_parameters::GetParametersError;
 use secrecy::SecretString;
@@ -19,28 +19,33 @@ use crate::text::{chain, printable};
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<[Found; 2], SecretsError> {
+/// Prepares the SDK; the region may be unknown.
+async fn sdk(config: &SecretsConfig) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(
         TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build(),
     );
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    let aws = loader.load().await;
+    loader.load().await
+}
+
+/// Returns whether a region is known, and with it a Parameter Store.
+pub(super) async fn has_region(config: &SecretsConfig) -> bool {
+    sdk(config).await.region().is_some()
+}
+
+pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<[Found; 2], SecretsError> {
+    let aws = sdk(config).await;
     let region = aws.region().map(ToString::to_string);
     let Some(region) = region else {
-        let reason = match config.source {
-            Some(_) => "no AWS region is known",
-            None => {
-                "GITHUB_TOKEN is not set, no file is in $CREDENTIALS_DIRECTORY, and no AWS region is known for Parameter Store"
-            }
-        };
-        return Err(SecretsError::Unreachable {
-            place: "any secret".to_owned(),
-            reason: reason.to_owned(),
-            hint: "set GITHUB_TOKEN; or, for Parameter Store, secrets.region or AWS_REGION, which an instance of EC2 \
-                   knows by itself"
-                .to_owned(),
+        return Err(match config.source {
+            None => SecretsError::NowhereToLook(wanted[0].what()),
+            Some(_) => SecretsError::Unreachable {
+                place: "SSM Parameter Store".to_owned(),
+                reason: "no AWS region is known".to_owned(),
+                hint: "set secrets.region or AWS_REGION; an instance of EC2 knows its own".to_owned(),
+            },
         });
     };
     let names = wanted.map(|wanted| name(wanted, config).to_owned());

@@ -34,7 +34,7 @@ pub use lock::{Lock, LockHolder, Presence, has_daemon, is_locked};
 pub use marks::{Mark, Marks};
 pub use mirror::{History, Mirror};
 pub use records::{
-    Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, repositories_once_called, run_record,
+    Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, repositories_once_called, run_ids, run_record,
 };
 pub use recovery::{Broom, Swept};
 pub use scan::{Scan, Scanned, Unreadable};

@@ -281,6 +281,15 @@ pub fn all_runs(store: &Store) -> Result<impl Iterator<Item = Result<RunRecord, 
     Ok(names.into_iter().rev().filter_map(move |name| read(store, &name).transpose()))
 }
 
+/// Returns the ids of all recorded runs, oldest first.
+///
+/// # Errors
+/// [`StoreError::Disk`] if the folder cannot be read.
+pub fn run_ids(store: &Store) -> Result<Vec<RunId>, StoreError> {
+    let names = names_of_records(store)?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".jsonl")?.parse().ok()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,14 +18,25 @@ fn a_good_set_up_is_ok_line_by_line() {
 #[test]
 fn each_trouble_is_named_with_its_remedy() {
     let world = World::generated(2);
-    let mut command = world.ghbk(&["check"]);
-    command.env("GITHUB_TOKEN", "ghp_wrong").env("GHBK_STORE__ROOT", "/nowhere/at/all").env_remove("SLACK_WEBHOOK_URL");
-    let ended = finish(&mut command).expect(3);
+    let check = |arguments: &[&str], notify: &str| {
+        let mut command = world.ghbk(&["check"]);
+        command.args(arguments).env("GITHUB_TOKEN", "ghp_wrong").env("GHBK_STORE__ROOT", "/nowhere/at/all");
+        command.env_remove("SLACK_WEBHOOK_URL").envs((!notify.is_empty()).then_some(("GHBK_SLACK__NOTIFY", notify)));
+        finish(&mut command).expect(3)
+    };
+    let ended = check(&[], "");
     assert!(ended.stdout.contains("FAILED   store          the store /nowhere/at/all does not exist"), "{ended:#?}");
     assert!(ended.stdout.contains("401"), "{ended:#?}");
+    assert!(ended.stdout.contains("ok       slack          no reports; set SLACK_WEBHOOK_URL"), "{ended:#?}");
+    let hints = |ended: &crate::world::Ended| ended.stdout.lines().filter(|line| line.contains("hint: ")).count();
+    assert_eq!(hints(&ended), 2, "{ended:#?}");
+    // Who asked for reports is told what is missing.
+    let ended = check(&[], "always");
     assert!(ended.stdout.contains("warning  slack"), "{ended:#?}");
-    let hints = ended.stdout.lines().filter(|line| line.contains("hint: ")).count();
-    assert_eq!(hints, 3, "{ended:#?}");
+    assert_eq!(hints(&ended), 3, "{ended:#?}");
+    // With -q what is well is left out, and the rest goes where cron leaves it.
+    let quiet = check(&["-q"], "always");
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.lines().count()), ("", 6), "{quiet:#?}");
 }
 
 #[test]
@@ -58,5 +69,5 @@ fn who_wants_no_reports_is_not_warned_of_them() {
     let world = World::generated(1);
     let mut command = world.ghbk(&["check"]);
     let ended = finish(command.env("GHBK_SLACK__NOTIFY", "never").env_remove("SLACK_WEBHOOK_URL")).expect(0);
-    assert!(ended.stdout.contains("ok       slack          no reports are wanted"), "{ended:#?}");
+    assert!(ended.stdout.contains("ok       slack          no reports (slack.notify = \"never\")"), "{ended:#?}");
 }

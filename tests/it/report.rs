@@ -76,6 +76,6 @@ fn logs_can_be_json_and_go_to_a_file() {
     let lines = |text: &str| -> Vec<serde_json::Value> {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    assert!(lines(&ended.stderr).iter().any(|line| line["message"] == "run ends"));
+    assert!(lines(&ended.stderr).iter().any(|line| line["message"] == "run finished"));
     assert_eq!(lines(&std::fs::read_to_string(&file).unwrap()).len(), lines(&ended.stderr).len());
 }

@@ -199,7 +199,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
         (&["restore", "acme/site", inside.to_str().unwrap()], "in the store itself"),
         (&["restore", "acme/sit", "new"], "did you mean acme/site?"),
         (&["restore", "acme/site", "new", "--at", "2020-01-01"], "no snapshot as early as"),
-        (&["restore", "acme/site", "new", "--at", "soon"], "no point in time"),
+        (&["restore", "acme/site", "new", "--at", "soon"], "is not a time"),
         (&["restore", "acme/site", "new", "--run", "20200101T000000.000Z"], "no record of a run"),
         (&["restore", "acme/site", "new", "--wiki"], "has no wiki"),
     ];

@@ -166,7 +166,8 @@ fn files_are_read_from_the_credentials_directory() {
     };
     // systemd sets the variable even if none of the files that a unit would take is there.
     let ended = finish(command().env("AWS_EC2_METADATA_DISABLED", "true")).expect(3);
-    assert!(ended.stdout.contains("no AWS region is known for Parameter Store"), "{ended:#?}");
+    assert!(ended.stderr.contains("nor an AWS region for Parameter Store"), "{ended:#?}");
+    assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0, "what cannot even begin leaves nothing");
     std::fs::write(folder.join("slack-webhook-url"), format!(" {}\n", world.sandbox.slack_url())).unwrap();
     let ended = finish(&mut command()).expect(3);
     assert!(ended.stdout.contains("credentials/github-token does not exist"), "{ended:#?}");

@@ -99,7 +99,7 @@ fn a_check_is_one_line_and_an_exit_status() {
     check(&[], 1);
     world.run_json(0);
     assert!(check(&[], 0).starts_with("healthy: everything was backed up "));
-    assert!(check(&["--max-age", "0s"], 1).contains("the limit is 0s"));
+    assert!(check(&["--max-age", "0s"], 1).contains("the limit is 0 ms"));
     world.sandbox.fault(Fault::on("/acme/repository-002.git").status(404));
     world.run_json(1);
     let line = check(&[], 1);

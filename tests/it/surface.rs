@@ -5,26 +5,117 @@ use crate::world::{World, finish};
 #[test]
 fn help_teaches() {
     let world = World::new();
-    for verb in ["", "run", "daemon", "list", "status", "adopt", "forget", "accept", "check", "completions", "man"] {
-        let mut arguments: Vec<&str> = verb.split_whitespace().collect();
-        arguments.push("--help");
-        let ended = finish(world.ghbk(&arguments).env("COLUMNS", "100")).expect(0);
-        assert!(ended.stdout.contains("Examples:"), "{verb}: {ended:#?}");
-        insta::assert_snapshot!(format!("help_{verb}"), ended.stdout);
+    let overview = world.run(&["help"]).expect(0).stdout;
+    assert!(overview.lines().count() <= 24 && overview.lines().all(|line| line.chars().count() <= 80), "{overview}");
+    insta::assert_snapshot!("help", overview);
+    assert_eq!(world.run(&["--help"]).expect(0).stdout, overview);
+    assert_eq!(world.run(&["-h"]).expect(0).stdout, overview);
+    for verb in ghbk::cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()) {
+        if verb == "version" {
+            continue;
+        }
+        for columns in ["40", "80", "140"] {
+            let ended = finish(world.ghbk(&[&verb, "--help"]).env("COLUMNS", columns)).expect(0);
+            assert!(ended.stdout.contains("Examples:"), "{verb}: {ended:#?}");
+            if columns == "80" {
+                insta::assert_snapshot!(format!("help_{verb}"), ended.stdout);
+            }
+        }
     }
 }
 
 #[test]
-fn man_page_and_completions_come_from_the_same_definitions() {
+fn what_people_type_who_know_another_tool_is_answered() {
+    let world = World::generated(1);
+    assert!(world.run(&["repair"]).expect(2).stderr.contains("`ghbk run --repair` fetches damaged mirrors anew"));
+    assert!(world.run(&["prune"]).expect(2).stderr.contains("nothing is removed"));
+    assert_eq!(world.run(&["version"]).expect(0).stdout, world.run(&["--version"]).expect(0).stdout);
+    let listed = world.run(&["list"]).expect(0).stdout;
+    assert_eq!(world.run(&["ls"]).expect(0).stdout, listed);
+    assert_eq!(world.run(&["run", "--dry-run"]).expect(0).stdout, listed);
+    assert_eq!(std::fs::read_dir(&world.root).unwrap().count(), 0, "a dry run wrote to the store");
+    let ended = world.run(&["run", "acme"]).expect(2);
+    assert!(ended.stderr.contains("for everything that acme has: --owner acme"), "{ended:#?}");
+    let ended = world.run(&["status", "--max-age", "8"]).expect(2);
+    assert!(ended.stderr.contains("write it with its unit, as in 8d"), "{ended:#?}");
+}
+
+#[test]
+fn manual_pages_come_from_the_same_definitions() {
     let world = World::new();
-    let page = world.run(&["man"]).expect(0).stdout;
-    for word in [".TH ghbk 1", "GHBK-RUN", "GHBK-STATUS", "Exit status"] {
-        assert!(page.contains(word), "{word} is not in the manual page: {page}");
+    world.run(&["man", "--out", "pages"]).expect(0);
+    let folder = world.folder.path().join("pages");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let page = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    for verb in ghbk::cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()) {
+        if !matches!(verb.as_str(), "help" | "version") {
+            let text = page(&format!("ghbk-{verb}.1"));
+            for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+                assert!(
+                    text.contains(&format!(".SH {section}")) || text.contains(&format!(".SH \"{section}\"")),
+                    "{verb}: {section}: {text}"
+                );
+            }
+        }
     }
+    let main = world.run(&["man"]).expect(0).stdout;
+    assert_eq!(main, page("ghbk.1"));
+    for words in
+        ["ENVIRONMENT", "FILES", "GITHUB_TOKEN", "/etc/ghbk/config.toml", "ghbk\\-restore(1)", "GLOBAL OPTIONS"]
+    {
+        assert!(main.contains(words), "{words}: {main}");
+    }
+    let config = world.run(&["man", "config"]).expect(0).stdout;
+    for words in ["ghbk.toml", "repository_timeout", "rate_limit_wait", "allow_short_listing"] {
+        assert!(config.contains(words), "{words}: {config}");
+    }
+    assert!(world.run(&["man", "restor"]).expect(2).stderr.contains("did you mean `ghbk man restore`?"));
+    // What troff would complain about.
+    if std::process::Command::new("groff").arg("--version").output().is_ok() {
+        for name in names {
+            let command = std::process::Command::new("groff")
+                .args(["-man", "-Kutf8", "-Tutf8", "-ww", "-z"])
+                .arg(folder.join(&name))
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&command.stderr), "", "{name}");
+        }
+    }
+}
+
+#[test]
+fn completions_offer_commands_first_and_what_the_store_has() {
+    let world = World::generated(3);
+    world.run(&["run"]).expect(0);
     for shell in ["bash", "zsh", "fish"] {
         let script = world.run(&["completions", shell]).expect(0).stdout;
-        assert!(script.contains("status") && script.contains("root"), "{shell}: {script}");
+        assert!(script.contains("COMPLETE") && script.contains("ghbk"), "{shell}: {script}");
     }
+    // As the script of bash asks.
+    let offered = |words: &[&str]| -> Vec<String> {
+        let mut command = world.ghbk(&["--"]);
+        let index = words.len() - 1;
+        command
+            .args(words)
+            .env("COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", index.to_string())
+            .env("_CLAP_IFS", "\n");
+        finish(&mut command).expect(0).stdout.lines().map(str::to_owned).collect()
+    };
+    let commands = offered(&["ghbk", ""]);
+    assert_eq!(commands.first().map(String::as_str), Some("run"), "{commands:?}");
+    assert!(commands.contains(&"restore".to_owned()) && !commands.contains(&"report-failure".to_owned()));
+    let names = offered(&["ghbk", "snapshots", "acme/"]);
+    assert_eq!(names, ["acme/repository-001", "acme/repository-002", "acme/repository-003"]);
+    assert_eq!(offered(&["ghbk", "restore", "ACME/repository-002"]), ["acme/repository-002"]);
+    let runs = offered(&["ghbk", "restore", "acme/repository-001", "x", "--run", ""]);
+    assert_eq!((runs.len(), runs[0].as_str()), (2, "latest"), "{runs:?}");
+    // Wherever the store is named, and silently if there is none.
+    assert_eq!(offered(&["ghbk", "--root", "/nowhere", "snapshots", "acme/"]), Vec::<String>::new());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn what_was_found_is_told_although_another_mirror_could_not_be_verified() {
         crate::world::finish(world.ghbk(arguments).env("GHBK_STORE__SCRATCH", nowhere))
     };
     let text = verify(&["verify"]).expect(3).stdout;
-    assert!(text.contains("ERROR   acme/good") && text.contains("no damage found, 3 not read"), "{text}");
+    assert!(text.contains("FAILED  acme/good") && text.contains("no damage found, 3 not read"), "{text}");
     let refs = world.mirror("acme/damaged").join("packed-refs");
     fs::remove_file(&refs).unwrap();
     fs::create_dir(&refs).unwrap();

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::Built;
+use super::build::Built;
 use crate::blocking::unblock;
 use crate::commands::Context;
 use crate::config::{self, AuthKind};

@@ -9,6 +9,7 @@ pub mod adopt;
 pub mod changes;
 pub mod consolidate;
 pub(crate) mod dependents;
+pub mod difference;
 pub mod extract;
 mod history;
 pub(crate) mod lfs_config;

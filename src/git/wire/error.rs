@@ -71,7 +71,7 @@ impl WireError {
     /// Says what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "make a new token and store it; see README, Secrets",
+            Self::Unauthorized => "make a new token and store it under the same name: `ghbk man config`, [secrets]",
             Self::Forbidden(words) => crate::github::reason_hint(words),
             Self::NotFound => "check that the repository exists and that the token may read it",
             Self::LegallyBlocked => "GitHub blocks it; its mirror is kept as it was; exclude it to silence this",

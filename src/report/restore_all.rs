@@ -1,0 +1,117 @@
+//! What came of restoring everything, for people and for scripts.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use super::restore::Report;
+use super::{count, duration};
+use crate::text::{quoted, some_of};
+
+/// What `ghbk restore --all --json` prints; a contract with scripts.
+#[derive(Debug, Serialize)]
+pub struct RestoredAll {
+    /// The new folder.
+    pub destination: PathBuf,
+    /// What is there; each is whole but for what it says is lost.
+    pub restored: Vec<Report>,
+    /// Repositories that did not exist yet at that time.
+    pub not_yet: Vec<String>,
+    /// What is not there.
+    pub failed: Vec<NotRestored>,
+    /// What was not begun, because somebody stopped it.
+    pub not_reached: u64,
+    /// How long it took.
+    pub duration_milliseconds: u64,
+}
+
+/// Says why a repository is not restored.
+#[derive(Debug, Serialize)]
+pub struct NotRestored {
+    /// `OWNER/NAME` or `OWNER/NAME.wiki`.
+    pub repository: String,
+    /// Why.
+    pub error: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// So many names are listed in one line.
+const NAMES_MAX: usize = 10;
+
+impl RestoredAll {
+    /// Begins with nothing.
+    pub fn new(destination: PathBuf) -> Self {
+        Self {
+            destination,
+            restored: Vec::new(),
+            not_yet: Vec::new(),
+            failed: Vec::new(),
+            not_reached: 0,
+            duration_milliseconds: 0,
+        }
+    }
+
+    /// Notes how many there should be, and how long it took.
+    pub fn finish(&mut self, planned: u64, took: Duration) {
+        self.restored.sort_by(|a, b| a.repository.cmp(&b.repository));
+        self.not_yet.sort_unstable();
+        self.failed.sort_by(|a, b| a.repository.cmp(&b.repository));
+        let done = (self.restored.len() + self.not_yet.len() + self.failed.len()) as u64;
+        self.not_reached = planned.saturating_sub(done);
+        self.duration_milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// Returns whether everything is there.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.not_reached == 0 && self.restored.iter().all(Report::is_complete)
+    }
+
+    /// Words it for a terminal.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let incomplete: Vec<&Report> = self.restored.iter().filter(|report| !report.is_complete()).collect();
+        let (refs, objects) =
+            self.restored.iter().fold((0, 0), |(refs, objects), it| (refs + it.refs, objects + it.objects));
+        let large_files: u64 = self.restored.iter().filter_map(|it| it.large_files.as_ref()).map(|it| it.stored).sum();
+        let what = count(self.restored.len() as u64, "repository or wiki", "repositories and wikis");
+        let _ = writeln!(out, "restored {what} to {}", quoted(&self.destination));
+        let large_files = match large_files {
+            0 => String::new(),
+            number => format!(", {}", count(number, "large file", "large files")),
+        };
+        let state = if self.is_complete() { "complete" } else { "incomplete" };
+        let missing = match (self.failed.len() as u64, incomplete.len() as u64, self.not_reached) {
+            (0, 0, 0) => "nothing missing".to_owned(),
+            (failed, part, left) => {
+                let words = [(failed, "not restored"), (part, "restored in part"), (left, "not reached")];
+                let words = words.iter().filter(|(number, _)| *number > 0);
+                words.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let took = TimeDelta::milliseconds(i64::try_from(self.duration_milliseconds).unwrap_or(i64::MAX));
+        let _ = writeln!(
+            out,
+            "{state}: {}, {} hashed{large_files}, {missing}; {}",
+            count(refs, "ref", "refs"),
+            count(objects, "object", "objects"),
+            duration(took)
+        );
+        if !self.not_yet.is_empty() {
+            let _ = writeln!(out, "not there yet at that time: {}", some_of(&self.not_yet, NAMES_MAX));
+        }
+        for report in incomplete {
+            let _ = writeln!(out, "restored in part: {}", report.repository);
+            for line in super::restore::text(report).lines() {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+        for NotRestored { repository, error, hint } in &self.failed {
+            let _ = writeln!(out, "failed: {repository}: {error}\n  hint: {hint}");
+        }
+        out
+    }
+}
