@@ -22,7 +22,7 @@ impl fmt::Display for RepositoryId {
 
 /// Says why a text is not the name of an owner or a repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{subject} is not a valid name: {reason}")]
+#[error("{subject} is not {}", .reason.strip_prefix("it is not ").map_or_else(|| format!("a valid name: {reason}"), str::to_owned))]
 pub struct InvalidName {
     /// The offending text, with control characters escaped so that it may be printed.
     subject: String,
@@ -204,7 +204,7 @@ fn check_repository_name(name: &str) -> Result<(), InvalidName> {
         return refuse("a repository's name has at most 100 characters");
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-        return refuse("a repository's name has only letters, digits, '.', '-' and '_'");
+        return refuse("the name of a repository has only letters, digits, '.', '-' and '_'");
     }
     if name == "." || name == ".." {
         return refuse("it stands for a folder");

@@ -110,7 +110,7 @@ fn end_in_time(on_first: impl FnOnce(u8) + Send + 'static) -> Result<(), Error> 
         if let Ok(second) = tokio::time::timeout(WIND_DOWN, next()).await {
             leave_at_once(second);
         }
-        say(|| tracing::error!("something does not end; the next run tidies up after it"));
+        say(|| tracing::error!("something does not end; the next run cleans up after it"));
         leave_at_once(first);
     };
     let thread = std::thread::Builder::new().name("signals".to_owned());

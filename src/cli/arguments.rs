@@ -16,7 +16,6 @@ use crate::typed::Typed;
 
 /// Arguments of `ghbk run`.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// Back up only these, listed or not; a number is the id of a repository that has a mirror
     #[arg(value_name = "OWNER/REPO", value_parser = to_back_up, add = ArgValueCompleter::new(complete::repositories))]
@@ -54,7 +53,6 @@ pub struct ListArgs {
 
 /// Arguments of `ghbk status`.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct StatusArgs {
     /// Show everything about this repository; a number is its id
     #[arg(value_name = "OWNER/REPO", conflicts_with_all = ["all", "check", "sizes"], add = ArgValueCompleter::new(complete::repositories))]

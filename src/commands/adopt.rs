@@ -105,7 +105,7 @@ async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repositor
     match (looked_up.repositories.pop(), looked_up.failures.pop()) {
         (Some(repository), _) => Ok(Ok(repository)),
         (None, Some(failure)) if failure.unauthorized => Err(Error::new(Exit::Impossible, failure.error, failure.hint)),
-        (None, failure) => Ok(Err(failure.map_or_else(|| format!("GitHub says nothing of {name}"), |f| f.error))),
+        (None, failure) => Ok(Err(failure.map_or_else(|| format!("GitHub did not answer for {name}"), |f| f.error))),
     }
 }
 
@@ -169,7 +169,7 @@ fn finish(context: &Context, report: &Report) -> Result<Exit, Error> {
 
 fn text(report: &Report) -> String {
     if report.found.is_empty() {
-        return "no clone of another tool lies on the store\n".to_owned();
+        return "there is no clone of another tool on the store\n".to_owned();
     }
     let mut out = report.summary.as_ref().map(summary::text).unwrap_or_default();
     for found in &report.found {

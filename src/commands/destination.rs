@@ -49,7 +49,7 @@ fn check_outside(store: &Store, path: &Path) -> Result<PathBuf, Error> {
     let existing = absolute.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
     let root = store.root().canonicalize().unwrap_or_else(|_| store.root().to_owned());
     if existing.is_some_and(|existing| existing.starts_with(&root)) {
-        let message = format!("DEST {} is in the store itself", absolute.display());
+        let message = format!("{} is in the store itself", absolute.display());
         return Err(Error::new(Exit::Usage, message, "choose a folder elsewhere"));
     }
     Ok(absolute)
@@ -75,7 +75,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 /// [`Exit::Usage`].
 pub(super) fn refuse_existing(path: &Path) -> Result<(), Error> {
     if path.symlink_metadata().is_ok() {
-        let message = format!("DEST {} exists already", path.display());
+        let message = format!("{} exists already", path.display());
         return Err(Error::new(Exit::Usage, message, "choose a new folder; a restore never overwrites anything"));
     }
     Ok(())

@@ -43,13 +43,15 @@ fn compare(config: &Config, arguments: &DiffArgs) -> Result<Diff, Error> {
     };
     if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.id != to.id) {
         let message = format!(
-            "these are points of two repositories that had the name {wanted}: ids {} and {}",
+            "two repositories had the name {wanted}, and these are points in time of both: ids {} and {}",
             earlier.id, to.id
         );
         return Err(Error::new(Exit::Usage, message, "name one of them by its id"));
     }
     let name = kind.name_of(&to.mirror.full_name);
-    let failed = |error: crate::git::GitError| Error::new(Exit::Partial, format!("{name}: {error}"), error.hint());
+    let failed = |error: crate::git::GitError| {
+        Error::new(Exit::Partial, format!("{name}: {error}"), error.hint_for(MirrorKind::split_name(&name).0))
+    };
     let Chosen { id, view, snapshot: later, .. } = to;
     let from: Option<Snapshot> = match earlier {
         Some(earlier) => Some(earlier.snapshot),

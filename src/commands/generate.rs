@@ -36,10 +36,10 @@ pub(super) fn man(arguments: &ManArgs) -> Result<Exit, Error> {
     let wanted = arguments.page.as_deref().unwrap_or("ghbk");
     let named = |page: &&man::Page| page.name == wanted || page.file.file_stem().is_some_and(|stem| stem == wanted);
     let Some(page) = pages.iter().find(named) else {
-        let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
-        let hint = match nearest(wanted, &names) {
+        let known: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+        let hint = match nearest(wanted, &known) {
             Some(name) => format!("did you mean `ghbk man {name}`?"),
-            None => format!("there are: {}", names.join(", ")),
+            None => format!("there are: {}", known.join(", ")),
         };
         return Err(Error::new(Exit::Usage, format!("there is no manual page {wanted:?}"), hint));
     };

@@ -120,19 +120,18 @@ fn ask(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
             .map_err(failed)?
             .into(),
     };
-    let secrets = match arguments.secrets {
-        Some(source) => source,
-        None => {
-            let sources = [SecretSource::Env, SecretSource::File, SecretSource::Ssm];
-            let likely = sources.iter().position(|source| *source == likely_source()).unwrap_or_default();
-            let chosen = Select::new()
-                .with_prompt("Where the GitHub token comes from")
-                .items(["the variable GITHUB_TOKEN", "a file (systemd credentials)", "AWS Parameter Store"])
-                .default(likely)
-                .interact()
-                .map_err(failed)?;
-            sources[chosen]
-        }
+    let secrets = if let Some(source) = arguments.secrets {
+        source
+    } else {
+        let sources = [SecretSource::Env, SecretSource::File, SecretSource::Ssm];
+        let likely = sources.iter().position(|source| *source == likely_source()).unwrap_or_default();
+        let chosen = Select::new()
+            .with_prompt("Where the GitHub token comes from")
+            .items(["the variable GITHUB_TOKEN", "a file (systemd credentials)", "AWS Parameter Store"])
+            .default(likely)
+            .interact()
+            .map_err(failed)?;
+        sources[chosen]
     };
     let timezone = arguments.timezone.unwrap_or_else(crate::zone::of_machine);
     let schedule = match &arguments.schedule {
@@ -144,13 +143,11 @@ fn ask(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
             .interact_text()
             .map_err(failed)?,
     };
-    let slack = match arguments.slack {
-        Some(when) => Some(when),
-        None => {
-            let wanted =
-                Confirm::new().with_prompt("Report runs to Slack?").default(false).interact().map_err(failed)?;
-            Some(if wanted { Notify::Always } else { Notify::Never })
-        }
+    let slack = if arguments.slack.is_some() {
+        arguments.slack
+    } else {
+        let wanted = Confirm::new().with_prompt("Report runs to Slack?").default(false).interact().map_err(failed)?;
+        Some(if wanted { Notify::Always } else { Notify::Never })
     };
     Ok(Answers { owners, root, secrets, schedule, timezone, slack })
 }

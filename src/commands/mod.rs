@@ -77,7 +77,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     }
     let context = Context { config: Arc::new(config), global: cli.global, bars };
     match cli.command {
-        Command::Run(arguments) => run::run(&context, arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(&context, arguments)).await,
         Command::Daemon => daemon::daemon(context).await,
         Command::List(arguments) => list::list(&context, arguments.repositories).await,
         Command::Status(arguments) => status::status(&context, arguments).await,

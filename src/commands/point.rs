@@ -55,7 +55,7 @@ impl Candidate {
         // What can be found must not pass for the newest, or for what there was at some time.
         let newest = history.snapshots.first()?;
         let message = format!(
-            "the newest snapshots of {called} cannot be read; the newest that can be is of {}",
+            "the newest snapshots of {called} cannot be read; the newest readable one is from {}",
             shown_to_the_second(newest.time)
         );
         let hint = format!("`ghbk restore {called} DEST --run {}` restores it", newest.run_id);
@@ -134,7 +134,11 @@ pub(super) fn candidates(
                 let hint = "look for it in `.ghbk` and in the backups of the file system";
                 Err(Error::new(Exit::Partial, message, hint))
             }
-            Err(error) => Err(Error::new(Exit::Partial, format!("{name}: {error}"), error.hint())),
+            Err(error) => Err(Error::new(
+                Exit::Partial,
+                format!("{name}: {error}"),
+                error.hint_for(&mirror.full_name.to_string()),
+            )),
         };
         candidates.push(Candidate { id, mirror, history });
     }
@@ -200,9 +204,9 @@ pub(super) fn choose(
             if chosen.is_none() {
                 let first = first.map_or_else(
                     || "there is none".to_owned(),
-                    |first| format!("the first is of {}", shown_to_the_second(first)),
+                    |first| format!("the first is from {}", shown_to_the_second(first)),
                 );
-                let message = format!("{wanted} has no snapshot as early as {}; {first}", shown_to_the_second(*at));
+                let message = format!("{wanted} has no snapshot from {} or before; {first}", shown_to_the_second(*at));
                 return Err(Error::new(Exit::Usage, message, format!("`ghbk snapshots {wanted}` lists them")));
             }
             (chosen, Some(*at))
@@ -244,12 +248,12 @@ fn unchanged_in(
     let outcome = record.outcomes.iter().find(|outcome| candidates.iter().any(|candidate| candidate.id == outcome.id));
     match outcome {
         None => Err(refuse(format!("the run {run_id} did not look at {wanted}"))),
-        Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("in the run {run_id} {wanted} failed"))),
+        Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("{wanted} failed in the run {run_id}"))),
         // What it changed it made a snapshot of.
         Some(outcome) if has_changed(outcome, kind) => Err(Error::new(
             Exit::Partial,
             format!(
-                "the snapshot that the run {run_id} made of {wanted} is not there any more: lost, or given up by retention.keep"
+                "the snapshot of {wanted} from the run {run_id} is no longer there: it was lost, or dropped by retention.keep"
             ),
             hint,
         )),

@@ -21,7 +21,7 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
     let monitor = |name: &str| env_var(&format!("MONITOR_{name}")).unwrap_or_default();
     let (result, code, status) = (monitor("SERVICE_RESULT"), monitor("EXIT_CODE"), monitor("EXIT_STATUS"));
     if unit.starts_with("ghbk-now") && code == "exited" && ["1", "3", "75"].contains(&status.as_str()) {
-        tracing::info!(unit, status, "the run has told Slack itself, or another is under way");
+        tracing::info!(unit, status, "the run has reported to Slack itself, or another is under way");
         return Ok(Exit::Good);
     }
     if config.slack.notify == Some(Notify::Never) {
@@ -29,7 +29,7 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
         return Ok(Exit::Good);
     }
     let mut how = match (result.as_str(), code.as_str()) {
-        ("", _) => "systemd says nothing about the reason.".to_owned(),
+        ("", _) => "systemd gives no reason.".to_owned(),
         (_, "") => format!("Result: {result}."),
         _ => format!("Result: {result} ({code}, status {status})."),
     };
@@ -49,6 +49,6 @@ pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Ex
     slack::send(&http, &webhook_url, &slack_report::unit_failed_message(unit, &how))
         .await
         .map_err(|error| failed(&error.to_string(), "see `ghbk check --slack`"))?;
-    tracing::info!(unit, result, "told Slack that a unit failed");
+    tracing::info!(unit, result, "reported to Slack that a unit failed");
     Ok(Exit::Good)
 }

@@ -92,7 +92,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
         && let Some(first) = index.unreadable.first()
     {
         let errors: Vec<&str> = index.unreadable.iter().map(|unreadable| unreadable.error.as_str()).collect();
-        let text = format!("what cannot be read is not verified: {}", errors.join("; "));
+        let text = format!("not verified, because it cannot be read: {}", errors.join("; "));
         return Err(Error::new(Exit::Partial, text, &first.hint));
     }
     let not_verified = verified.iter().filter(|part| part.not_verified.is_some()).count();
@@ -119,7 +119,7 @@ async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationT
     let begin = move || Session::begin(config, request, Clock::system(), &cancel);
     let recorded = on_store(move || begin()?.record_damage(found)).await;
     if let Err(error) = recorded {
-        tracing::warn!("the damage is not recorded, and the next run may not look at it: {}", error.message());
+        tracing::warn!("the damage was not recorded, so the next run may not look at it: {}", error.message());
     }
 }
 
@@ -209,7 +209,8 @@ impl ToVerify {
             Err(error) if error.is_below(self.folder.path()) => of_mirror(error.to_string()),
             // It is not the mirror's fault: scratch is full, or ghbk has a bug.
             Err(error) => {
-                let not_verified = NotVerified { error: error.to_string(), hint: error.hint().to_owned() };
+                let not_verified =
+                    NotVerified { error: error.to_string(), hint: error.hint_for(&self.mirror.full_name.to_string()) };
                 (Verification::default(), None, Some(not_verified))
             }
         };

@@ -28,7 +28,7 @@ pub(super) async fn beat(store: &StoreConfig) {
         Ok(Health { hours_since_success, last_run_failed }) => {
             tracing::info!(hours_since_success, last_run_failed = last_run_failed.map(u8::from), "heartbeat");
         }
-        Err(error) => tracing::error!(hint = error.hint(), "heartbeat without figures: {}", error.message()),
+        Err(error) => tracing::error!(hint = error.hint(), "heartbeat without numbers: {}", error.message()),
     }
 }
 

@@ -93,12 +93,12 @@ impl Daemon {
         loop {
             if restart && running.is_none() {
                 self.notifier.stopping();
-                tracing::info!("ending, to be started anew");
+                tracing::info!("stopping, to be restarted");
                 return Ok(Exit::Restart);
             }
             if timetable.is_due(Utc::now(), started.elapsed()) {
                 if running.is_some() {
-                    tracing::warn!("a run is due while another is under way; it is left out");
+                    tracing::warn!("a run is due while another is under way; it is skipped");
                 } else {
                     again = None;
                     self.ladder.reset();
@@ -152,7 +152,7 @@ impl Daemon {
                         if let Some(run) = running.take()
                             && tokio::time::timeout(WIND_DOWN, run).await.is_err()
                         {
-                            tracing::warn!("the run does not end in time; the next one tidies up after it");
+                            tracing::warn!("the run does not end in time; the next one cleans up after it");
                         }
                         // A service that was asked to stop has not failed.
                         return Ok(Exit::Signal(signal));
@@ -173,7 +173,7 @@ impl Daemon {
         };
         match tokio::task::spawn_blocking(announce).await {
             Ok(Ok(None)) if is_first => {
-                tracing::warn!("another daemon keeps a schedule on this store; runs of both wait for each other");
+                tracing::warn!("another daemon runs on this store; their runs wait for each other");
                 None
             }
             Ok(Ok(presence)) => presence,
@@ -208,7 +208,7 @@ impl Daemon {
 
     async fn renew(&self, mut old: JobScheduler, due: &mpsc::Sender<()>) -> Result<JobScheduler, Error> {
         if let Err(error) = old.shutdown().await {
-            tracing::warn!(%error, "the old schedule does not end; its runs are left out while one is under way");
+            tracing::warn!(%error, "the old schedule does not end; its runs are skipped while one is under way");
         }
         self.schedule(due).await
     }
@@ -268,7 +268,7 @@ impl Daemon {
             Ok(config) => {
                 crate::zone::set(config.schedule.timezone);
                 self.config = Arc::new(config);
-                tracing::info!("the configuration is read anew; it counts from the next run on");
+                tracing::info!("configuration reloaded; it counts from the next run on");
                 true
             }
             Err(error) => {
@@ -323,7 +323,7 @@ fn log_next(next: Option<&Next>) {
             1 => selection[0].to_string(),
             count => format!("{count} repositories"),
         };
-        tracing::info!("{what} is tried again in {}", humantime::format_duration(*pause));
+        tracing::info!("{what} will be tried again in {}", humantime::format_duration(*pause));
     }
 }
 

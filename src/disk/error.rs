@@ -38,7 +38,7 @@ impl DiskError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Io { source, .. } => io_hint(source.kind()),
-            Self::Linked(_) => "find out who put it there, then put what it leads to in its place",
+            Self::Linked(_) => "find out who put it there, and replace it with what it leads to",
             Self::ReadBackDiffers(_) => "run again; if it persists, its disk or file system returns wrong bytes",
             Self::Panicked => "please report this",
         }
@@ -66,7 +66,7 @@ fn io_hint(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on its file system",
         io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing",
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => {
-            "something else lies in its place: look what it is, and move it away"
+            "something else is in its place: see what it is, and move it away"
         }
         io::ErrorKind::PermissionDenied => "let the user that ghbk runs as read and write it",
         _ => "check its file system and the mount",

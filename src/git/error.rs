@@ -18,13 +18,13 @@ pub enum GitError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A pack was received, yet an object is missing.
-    #[error("the pack received lacks {0}, which the server advertised or which what it sent refers to")]
+    #[error("the pack received lacks {0}, which the server advertised or referred to")]
     Incomplete(git2::Oid),
     /// What was received is not a valid pack, or contains an invalid object.
     #[error("the pack received is broken: {0}")]
     BrokenPack(String),
     /// An object in the pack received is more than one may be.
-    #[error("it holds an object of {bytes}, and limits.object_size allows {allowed}")]
+    #[error("it contains an object of {bytes}, and limits.object_size allows {allowed}")]
     ObjectTooLarge {
         /// The size that the pack gives.
         bytes: bytesize::ByteSize,
@@ -32,7 +32,7 @@ pub enum GitError {
         allowed: bytesize::ByteSize,
     },
     /// Checking what was received or stored takes more memory than there is.
-    #[error("to check it takes about {needed} of memory, and limits.memory allows {allowed}")]
+    #[error("checking it takes about {needed} of memory, and limits.memory allows {allowed}")]
     NeedsMemory {
         /// As foreseen.
         needed: bytesize::ByteSize,
@@ -65,9 +65,7 @@ pub enum GitError {
     #[error("{} is in the way: it is no mirror of this repository", .0.display())]
     InTheWay(std::path::PathBuf),
     /// Another process changed the refs of a mirror after they were compared and before they were published.
-    #[error(
-        "the refs of the mirror are no longer those that were compared with GitHub's: another process has written them"
-    )]
+    #[error("the refs of the mirror changed while they were compared with GitHub's: another process wrote them")]
     Overtaken,
     /// The server advertises nothing though the mirror has refs.
     #[error("the git server advertises no refs at all, and the mirror has {0}; the mirror is kept as it is")]
@@ -103,6 +101,11 @@ impl GitError {
         }
     }
 
+    /// Says what a person can do about it, with this repository in the commands.
+    pub fn hint_for(&self, repository: &str) -> String {
+        self.hint().replace("OWNER/REPO", repository)
+    }
+
     /// Says what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -128,12 +131,12 @@ impl GitError {
             }
             Self::Libgit2(_) => "run again; if it persists, the repository may be corrupt on GitHub's side",
             Self::Damaged(_) => {
-                "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository afresh and keeps what only the store has"
+                "`ghbk verify` shows all of it; `ghbk run --repair OWNER/REPO` fetches the repository anew, and keeps what only the store has"
             }
             Self::NotAdoptable(_) => {
-                "nothing is lost: it stays where it is, and `ghbk run` fetches the repository afresh"
+                "nothing is lost: it stays where it is, and `ghbk run` fetches the repository anew"
             }
-            Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; else move it away",
+            Self::InTheWay(_) => "if another tool cloned it, `ghbk adopt` takes it over; otherwise move it away",
             Self::Overtaken => {
                 "look for another ghbk that uses this store; never remove `.ghbk/lock`; the next run compares anew"
             }

@@ -149,7 +149,7 @@ pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known
         missing.take(&mut inventory, &mut seen);
     }
     if inventory.failures.is_empty() && inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
-        let error = format!("they leave out all {} repositories", inventory.excluded.len());
+        let error = format!("the filters leave out all {} repositories", inventory.excluded.len());
         inventory.fail_with("filters", error, "check github.include, exclude, forks and archived");
     }
     inventory
@@ -307,15 +307,13 @@ impl Missing<'_> {
         if let Some(first) = hidden.first() {
             let count = hidden.len();
             inventory.warnings.push(format!(
-                "{owner}: GitHub's listing leaves out repositories that exist ({count}, such as {first}); they are backed \
-                 up all the same"
+                "{owner}: GitHub's listing leaves out repositories that exist ({count}, such as {first}); they are backed up anyway"
             ));
         }
         if let Some(first) = unseen.first() {
             let count = unseen.len();
             inventory.warnings.push(format!(
-                "{owner}: repositories with a mirror are not listed any more ({count}, such as {first}): deleted, or out of \
-                 the token's sight; they are not backed up"
+                "{owner}: repositories with a mirror are no longer listed ({count}, such as {first}): deleted, or hidden from the token; they are not backed up"
             ));
         }
         if unasked > 0 && !is_told {

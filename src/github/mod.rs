@@ -50,7 +50,7 @@ pub enum GitHubError {
         message: String,
     },
     /// There is no such thing, or the token may not know of it.
-    #[error("GitHub knows no {} (404)", .what.trim_start_matches("the "))]
+    #[error("GitHub has no {} (404)", .what.trim_start_matches("the "))]
     NotFound {
         /// What was asked for.
         what: String,

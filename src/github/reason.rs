@@ -22,10 +22,13 @@ const REASONS: [(&[&str], &str); 9] = [
     (&["saml", "sso", "single sign-on"], "authorise the token for the organisation's SSO, in the settings of tokens"),
     (
         &["personal access token (classic)", "personal access tokens (classic)"],
-        "the organisation takes no classic token: use a fine-grained one, or a GitHub App",
+        "the organisation accepts no classic tokens: use a fine-grained one, or a GitHub App",
     ),
-    (&["login attempt"], "GitHub has seen many wrong tokens from here: find what sends them, and run again in an hour"),
-    (&["lifetime"], "make a token that expires sooner: the organisation limits how long one may live"),
+    (
+        &["login attempt"],
+        "GitHub has seen many wrong tokens from this address: find what sends them, and run again in an hour",
+    ),
+    (&["lifetime"], "make a token that expires sooner: the organisation limits their lifetime"),
 ];
 
 /// Returns what to do about a 403 that GitHub explains like this.

@@ -20,7 +20,10 @@ pub use run::{
 };
 pub use sums::{Happened, RunEnd, RunHeader};
 
+/// How a failure begins that tells of a damaged mirror.
+pub(crate) const DAMAGED: &str = "the mirror is damaged: ";
+
 /// Says how to mend a mirror.
 pub fn repair_hint(repository: &str) -> String {
-    format!("ghbk run --repair {}", MirrorKind::split_name(repository).0)
+    format!("`ghbk run --repair {}`", MirrorKind::split_name(repository).0)
 }

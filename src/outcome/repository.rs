@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::DAMAGED;
 use super::held::Held;
 use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId};
@@ -60,6 +61,14 @@ pub struct Failure {
     pub error: String,
     /// What to do.
     pub hint: String,
+}
+
+impl Failure {
+    /// Returns whether both tell of one damaged mirror.
+    pub(crate) fn is_same_damage(&self, other: &Self) -> bool {
+        let of_damage = |failure: &Self| failure.error.starts_with(DAMAGED);
+        self.repository == other.repository && of_damage(self) && of_damage(other)
+    }
 }
 
 /// Reports what happened to one repository and its wiki.

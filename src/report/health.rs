@@ -26,6 +26,9 @@ pub struct Health {
     pub problems: Vec<String>,
     /// The same in one line.
     pub line: String,
+    /// The line without reasons, where those follow.
+    #[serde(skip)]
+    pub headline: String,
 }
 
 impl Health {
@@ -70,25 +73,30 @@ impl Health {
             }
             Some(_) => {}
         }
-        let bad = last_full_run.filter(|run| is_bad(run) && mended.is_none());
-        problems.extend(bad.map(|run| problem_of(run, standing)));
-        let line = if problems.is_empty() {
-            let ago = last_success.map_or_else(String::new, |at| format!(" {} ago", duration(now - at)));
-            format!("healthy: everything was backed up{ago}")
-        } else {
-            format!("not healthy: {}", problems.join("; "))
+        let line = |problems: &[String]| match problems {
+            [] => {
+                let ago = last_success.map_or_else(String::new, |at| format!(" {} ago", duration(now - at)));
+                format!("healthy: everything was backed up{ago}")
+            }
+            problems => format!("not healthy: {}", problems.join("; ")),
         };
-        Self { healthy: problems.is_empty(), problems, line }
+        let mut in_short = problems.clone();
+        if let Some(run) = last_full_run.filter(|run| is_bad(run) && mended.is_none()) {
+            problems.push(problem_of(run, standing, true));
+            in_short.push(problem_of(run, standing, false));
+        }
+        let (line, headline) = (line(&problems), line(&in_short));
+        Self { healthy: problems.is_empty(), problems, line, headline }
     }
 }
 
-/// Says what was wrong with a run and still is.
-fn problem_of(run: &RunSummary, standing: &[String]) -> String {
+/// Says what was wrong with a run and still is, with the reason if there is one alone and it is wanted.
+fn problem_of(run: &RunSummary, standing: &[String], has_reason: bool) -> String {
     let what = if run.status == RunStatus::Failed { "failed" } else { "was incomplete" };
     let of = match standing {
         [] => String::new(),
         // There is room for the reason.
-        [one] => {
+        [one] if has_reason => {
             let why = run.failures.iter().find(|failure| MirrorKind::split_name(&failure.repository).0 == one);
             format!(": {one}{}", why.map_or_else(String::new, |why| format!(": {}", why.error)))
         }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
@@ -23,7 +23,16 @@ const REFRESH: Duration = Duration::from_millis(200);
 pub struct Bars {
     all: MultiProgress,
     whole: ProgressBar,
+    /// Bytes of what is done, and failures.
+    done: Mutex<Done>,
     active: Mutex<HashMap<String, Active>>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    since: Option<Instant>,
+    bytes: u64,
+    failed: u64,
 }
 
 #[derive(Debug)]
@@ -39,7 +48,7 @@ impl Bars {
         whole.set_style(style("{spinner} {msg}"));
         whole.set_message("listing repositories");
         whole.enable_steady_tick(REFRESH);
-        let bars = Arc::new(Self { all, whole, active: Mutex::default() });
+        let bars = Arc::new(Self { all, whole, done: Mutex::default(), active: Mutex::default() });
         bars.keep_current();
         bars
     }
@@ -49,6 +58,7 @@ impl Bars {
         let bars = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(bars) = bars.upgrade() {
+                let mut under_way_bytes = 0;
                 for active in bars.active.lock().unwrap_or_else(PoisonError::into_inner).values() {
                     let received = active.transfer.received_objects.load(Ordering::Relaxed);
                     let total = active.transfer.total_objects.load(Ordering::Relaxed);
@@ -58,12 +68,24 @@ impl Bars {
                         (0, bytes) => super::size(bytes),
                         (total, bytes) => format!("{received}/{total} objects, {}", super::size(bytes)),
                     };
+                    under_way_bytes += bytes;
                     active.bar.set_message(text);
                 }
+                bars.show_rate(under_way_bytes);
                 drop(bars);
                 tokio::time::sleep(REFRESH).await;
             }
         });
+    }
+
+    /// Says how much has come, how fast, and what failed.
+    fn show_rate(&self, under_way_bytes: u64) {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = done.since else { return };
+        let bytes = done.bytes + under_way_bytes;
+        let rate = bytes * 1000 / u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let failed = if done.failed > 0 { format!(", {} failed", done.failed) } else { String::new() };
+        self.whole.set_message(format!("{}, {}/s{failed}", super::size(bytes), super::size(rate)));
     }
 
     fn begin(&self, name: String, transfer: &Arc<Transfer>) {
@@ -90,6 +112,71 @@ impl Bars {
     }
 }
 
+/// What is copied, as far as it is known.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Bytes so far.
+    pub bytes: AtomicU64,
+    /// Bytes in all; 0 if that is not known.
+    pub total_bytes: AtomicU64,
+}
+
+/// Shows how far a copy is: how much, how fast, how much longer, and then that the copy is checked.
+#[derive(Debug)]
+pub struct Copying {
+    bar: ProgressBar,
+    counts: Arc<Copied>,
+}
+
+impl Copying {
+    /// Shows it under this title.
+    pub fn show(bars: &MultiProgress, is_quiet: bool, title: &str) -> Self {
+        let bar = bars.add(ProgressBar::new(0));
+        if is_quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        bar.set_style(style("{spinner} {msg}"));
+        bar.set_message(title.to_owned());
+        bar.enable_steady_tick(REFRESH);
+        let counts = Arc::new(Copied::default());
+        let (copied, shown) = (Arc::downgrade(&counts), bar.clone());
+        tokio::spawn(async move {
+            while let Some(copied) = copied.upgrade() {
+                let (bytes, total) = (copied.bytes.load(Ordering::Relaxed), copied.total_bytes.load(Ordering::Relaxed));
+                drop(copied);
+                shown.set_length(total);
+                shown.set_position(bytes.min(total));
+                if bytes > 0 && bytes < total {
+                    shown.set_style(style(
+                        "{spinner} {msg}: {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+                    ));
+                } else if total > 0 && bytes >= total {
+                    shown.set_style(style("{spinner} {msg}: checking every object"));
+                }
+                tokio::time::sleep(REFRESH).await;
+            }
+        });
+        Self { bar, counts }
+    }
+
+    /// Returns the counts, for whoever copies.
+    pub fn counts(&self) -> Arc<Copied> {
+        Arc::clone(&self.counts)
+    }
+
+    /// Says what is done now.
+    pub fn say(&self, text: String) {
+        self.counts.total_bytes.store(0, Ordering::Relaxed);
+        self.bar.set_style(style("{spinner} {msg}"));
+        self.bar.set_message(text);
+    }
+
+    /// Removes it from the screen.
+    pub fn clear(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A bar that counts what is done, with the time that is left.
 pub fn counting_bar(bars: &MultiProgress, is_quiet: bool, total: u64, what: &str) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(total));
@@ -108,8 +195,9 @@ fn style(template: &str) -> ProgressStyle {
 impl Progress for Bars {
     fn planned(&self, repositories: usize) {
         self.whole.set_length(repositories as u64);
-        self.whole.set_style(style("{bar:30} {pos}/{len} repositories, {elapsed} {msg}"));
+        self.whole.set_style(style("{pos}/{len} repositories, {msg}, {elapsed}, {eta} left {bar:20}"));
         self.whole.set_message("");
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).since = Some(Instant::now());
     }
 
     fn started(&self, name: &FullName, transfer: &Arc<Transfer>) {
@@ -118,6 +206,10 @@ impl Progress for Bars {
 
     fn finished(&self, outcome: &Outcome) {
         self.end(&outcome.full_name.to_string());
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.bytes += outcome.bytes_received;
+        done.failed += u64::from(outcome.state == State::Failed && !outcome.is_cut_off);
+        drop(done);
         self.whole.inc(1);
         log(outcome);
     }
@@ -206,7 +298,7 @@ fn log_part(outcome: &PartOutcome) {
     }
     match outcome.state {
         PartState::Created | PartState::Updated => {
-            tracing::info!(target: JOURNAL, %repository, bytes, "large files stored")
+            tracing::info!(target: JOURNAL, %repository, bytes, "large files stored");
         }
         _ => tracing::debug!(%repository, bytes, "large files checked"),
     }

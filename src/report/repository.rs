@@ -196,7 +196,7 @@ impl RepositoryStatus {
             "gone" | "attic" => {
                 format!("GitHub no longer has it; `ghbk restore {} DEST` saves what can be read", self.id)
             }
-            _ => format!("`{}`", crate::outcome::repair_hint(&self.full_name.to_string())),
+            _ => crate::outcome::repair_hint(&self.full_name.to_string()),
         }
     }
 }

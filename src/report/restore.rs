@@ -179,7 +179,7 @@ pub fn text(report: &Report) -> String {
         let hint = if report.set_aside || report.gone {
             // The name may be another repository's now, and GitHub has nothing to repair this one from.
             format!(
-                "GitHub no longer has it: keep what was restored, and look into the backups of the store's file system; `ghbk verify {}` names the damage",
+                "GitHub no longer has it: keep what was restored, and look in the backups of the store's file system; `ghbk verify {}` names the damage",
                 report.id
             )
         } else {
@@ -196,18 +196,18 @@ fn refs_text(out: &mut String, report: &Report, took: &str) {
     let (lost, missing) = large_files.map_or((0, 0), |files| (files.lost.len() as u64, files.missing.len() as u64));
     if report.lost.is_empty() && lost > 0 {
         let lost = count(lost, "large file is", "large files are");
-        let _ = writeln!(out, "incomplete: {refs} there, {objects} hashed, but {lost} missing from the store; {took}");
+        let _ = writeln!(out, "incomplete: {refs}, {objects} hashed, but {lost} missing from the store; {took}");
     } else if report.lost.is_empty() && missing > 0 {
         let missing = count(missing, "large file was", "large files were");
         let _ = writeln!(
             out,
-            "complete but for what was never backed up: {refs} there, {objects} hashed; {missing} not on GitHub or not fetched; {took}"
+            "complete but for what was never backed up: {refs}, {objects} hashed; {missing} not on GitHub or not fetched; {took}"
         );
     } else if report.lost.is_empty() {
-        let _ = writeln!(out, "complete: {refs} there, {objects} hashed, nothing missing; {took}");
+        let _ = writeln!(out, "complete: {refs}, {objects} hashed, nothing missing; {took}");
     } else {
         let missing = count(report.lost.len() as u64, "ref", "refs");
-        let _ = writeln!(out, "incomplete: {refs} there, {objects} hashed, {missing} not restored; {took}");
+        let _ = writeln!(out, "incomplete: {refs}, {objects} hashed, {missing} not restored; {took}");
         let lost = report.lost.iter().map(|lost| format!("{} ({}): {}", lost.name, lost.object, lost.problem));
         list(out, "not restored: ", lost);
     }
@@ -238,7 +238,7 @@ fn large_files_text(out: &mut String, files: &LargeFiles, repository: &str) {
         let _ = writeln!(out, "large files: left out");
         return;
     }
-    let mut words = vec![format!("{} there ({})", files.stored, size(files.stored_bytes))];
+    let mut words = vec![format!("{} restored ({})", files.stored, size(files.stored_bytes))];
     if files.checked_out > 0 {
         words.push(format!("{} with contents", count(files.checked_out, "file", "files")));
     }

@@ -60,7 +60,7 @@ pub fn test_message() -> Value {
 pub fn unit_failed_message(unit: &str, how: &str) -> Value {
     let title = format!("\u{1f534} ghbk: {unit} has failed");
     let what = if unit.starts_with("ghbk-now") {
-        "This run did not come to its end; the daemon and its schedule go on."
+        "This run did not finish; the daemon and its schedule are not affected."
     } else {
         "No backups are made until it runs again."
     };

@@ -210,7 +210,7 @@ impl Status {
 
     /// Words the state for a terminal. Times are shown relative to `now`.
     pub fn text(&self, now: DateTime<Utc>, listed: Listed) -> String {
-        let mut out = format!("{}\n", self.health.line);
+        let mut out = format!("{}\n", self.health.headline);
         self.write_running(&mut out, now);
         self.write_last_runs(&mut out, now);
         if let Some(next) = self.next_run {
@@ -223,7 +223,7 @@ impl Status {
         if self.not_looked_through > 0 {
             let _ = writeln!(
                 out,
-                "not searched for large files yet: {}; the next weeks' runs search them, `ghbk run --large-files` does it at once",
+                "not searched for large files yet: {}; the runs of the next weeks do it, `ghbk run --large-files` does it now",
                 count(self.not_looked_through, "mirror", "mirrors")
             );
         }

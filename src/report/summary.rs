@@ -74,7 +74,7 @@ pub(super) fn stored(summary: &RunSummary) -> Option<String> {
 }
 
 /// How a run ended whose record is of a later version.
-const UNKNOWN_END: &str = "ended in a way that this version of ghbk does not know; its record is of a later version";
+const UNKNOWN_END: &str = "ended in a way that this version of ghbk does not know; a later version wrote its record";
 
 /// Says in one line how the run ended.
 pub(super) fn headline(summary: &RunSummary) -> String {
@@ -83,7 +83,7 @@ pub(super) fn headline(summary: &RunSummary) -> String {
             RunStatus::Ok => "adoption complete: the next run fetches only what is new".to_owned(),
             RunStatus::Partial => format!("adoption incomplete: {}", failures(summary)),
             RunStatus::Failed => "adoption failed: it could not take place or had to stop".to_owned(),
-            RunStatus::Cancelled => "adoption cancelled: what is adopted is adopted".to_owned(),
+            RunStatus::Cancelled => "adoption cancelled: what was adopted stays adopted".to_owned(),
             RunStatus::Unknown => UNKNOWN_END.to_owned(),
         };
     }
@@ -102,19 +102,19 @@ pub(super) fn headline(summary: &RunSummary) -> String {
     match summary.status {
         RunStatus::Ok if summary.trigger == Trigger::Retry && !summary.selection.is_empty() => {
             let names: Vec<String> = summary.selection.iter().map(ToString::to_string).collect();
-            format!("tried again, and now stored as GitHub has it: {}", some_of(&names, 3))
+            format!("tried again, and now up to date: {}", some_of(&names, 3))
         }
         RunStatus::Ok if summary.trigger == Trigger::Retry => {
-            "backup complete: what had failed is now stored as GitHub has it".to_owned()
+            "backup complete: what had failed is now up to date".to_owned()
         }
         RunStatus::Ok if summary.counts.listed == 0 => "nothing to back up".to_owned(),
         RunStatus::Ok if !summary.selection.is_empty() => {
-            "backup complete: what was asked for is stored as GitHub has it".to_owned()
+            "backup complete: what was asked for is up to date".to_owned()
         }
-        RunStatus::Ok => "backup complete: every listed repository is stored as GitHub has it".to_owned(),
+        RunStatus::Ok => "backup complete: every listed repository is up to date".to_owned(),
         RunStatus::Partial => format!("backup incomplete: {}", failures(summary)),
         RunStatus::Failed => "backup failed: the run could not take place or had to stop".to_owned(),
-        RunStatus::Cancelled => "backup cancelled: what was done is kept, the next run continues".to_owned(),
+        RunStatus::Cancelled => "backup cancelled: what was done is kept; the next run continues".to_owned(),
         RunStatus::Unknown => UNKNOWN_END.to_owned(),
     }
 }

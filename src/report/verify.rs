@@ -75,7 +75,7 @@ impl LargeFiles {
         words.extend(super::parts::missing(&self.missing));
         if self.not_looked_for > 0 {
             words.push(format!(
-                "{} not fetched yet: the next runs will, `ghbk run --large-files` does at once",
+                "{} not fetched yet: the next runs fetch them, `ghbk run --large-files` does it now",
                 self.not_looked_for
             ));
         }
@@ -108,8 +108,7 @@ impl Verified {
         }
         if self.set_aside || self.gone {
             return format!(
-                "GitHub no longer has it: `ghbk restore {} DEST` saves what can be read; then look into the backups of \
-                 the store's file system",
+                "GitHub no longer has it: `ghbk restore {} DEST` saves what can be read; then look in the backups of the store's file system",
                 self.id
             );
         }

@@ -241,7 +241,7 @@ impl Worker {
             if verified.damage.is_empty()
                 && let Err(error) = mirror.refuse_pushes()
             {
-                tracing::warn!(mirror = name, %error, "it goes on taking pushes");
+                tracing::warn!(mirror = name, %error, "it still accepts pushes");
             }
             Ok((verified, PackList::of_mirror(mirror.path()).ok()))
         })

@@ -98,7 +98,7 @@ impl Session {
         outcome.failures.push(Failure {
             repository: full_name.to_string(),
             stage: Stage::Stage,
-            error: "it is left out of this run: the last one ended without a word while it fetched this repository alone"
+            error: "it was skipped: the last run died while it was fetching only this repository"
                 .to_owned(),
             hint: format!(
                 "see `journalctl -u ghbk` and `dmesg` for why (out of memory?); the next run tries it last, `ghbk run {full_name}` at \
@@ -133,8 +133,7 @@ impl Session {
                 if let Some(first) = clones.first() {
                     let (count, first) = (clones.len(), first.folder.display());
                     tally.warnings.push(format!(
-                        "clones of another tool lie on the store ({count}, such as {first}); `ghbk adopt` makes mirrors \
-                         of them without fetching"
+                        "there are clones of another tool on the store ({count}, such as {first}); `ghbk adopt` turns them into mirrors without fetching"
                     ));
                 }
             }
@@ -280,7 +279,7 @@ impl Session {
             tally.failures.push(Failure {
                 repository: mirror.full_name.to_string(),
                 stage: Stage::Verify,
-                error: "its mirror is not verified: to read it has ended two runs".to_owned(),
+                error: "its mirror was not verified: two runs died while reading it".to_owned(),
                 hint: format!("try `ghbk verify {id}` on a machine with more memory, and report this"),
             });
         }
@@ -296,6 +295,8 @@ impl Session {
             cancel,
         };
         let mut found = prover.prove(&mut self.index, due, &candidates).await?;
+        // Damage is reported once, by whoever found it first.
+        found.failures.retain(|failure| !tally.failures.iter().any(|known| known.is_same_damage(failure)));
         tally.failures.append(&mut found.failures);
         tally.proof = found.proof;
         let tasks = std::mem::take(&mut found.tasks);

@@ -18,8 +18,9 @@ use crate::git::mirror::restore::{Form, Order, Restored, restore};
 use crate::git::mirror::snapshot::content;
 use crate::git::mirror::verify::{Thoroughness, Verification};
 use crate::git::{GitError, temporary_folder};
+use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::outcome::{Failure, PartOutcome, Proof, RestoreProof, Stage, repair_hint};
+use crate::outcome::{DAMAGED, Failure, PartOutcome, Proof, RestoreProof, Stage, repair_hint};
 use crate::scratch::Scratch;
 use crate::store::{History, Index, IndexedMirror, Ledger, Lock, Mirror, Record, Store, StoreError, Verified};
 
@@ -170,7 +171,7 @@ impl Prover<'_> {
             proven.proof.large_files_verified += checked.stored;
             if let Err(error) = self.take_checked((id, mirror), kind, &folder, checked, proven).await {
                 let text = self.worded("its missing large files could not be listed", &error);
-                proven.failures.push(failure(&name, text, error.hint().to_owned()));
+                proven.failures.push(failure(&name, text, error.hint_for(MirrorKind::split_name(&name).0)));
             }
             if let Some(first) = damage.first() {
                 let more = match damage.len() {
@@ -180,9 +181,9 @@ impl Prover<'_> {
                 let hint = if mirror.gone || mirror.is_set_aside() {
                     format!("GitHub no longer has it; `ghbk restore {id} DEST` saves what can be read")
                 } else {
-                    format!("`{}`", repair_hint(&name))
+                    repair_hint(&name)
                 };
-                proven.failures.push(failure(&name, format!("the mirror is damaged: {first}{more}"), hint));
+                proven.failures.push(failure(&name, format!("{DAMAGED}{first}{more}"), hint));
                 proven.proof.damaged.push(name);
                 first_damage.get_or_insert(first.to_string());
             }
@@ -216,7 +217,7 @@ impl Prover<'_> {
             Err(error) => {
                 let name = mirror.full_name.to_string();
                 let text = self.worded("could not be restored into scratch", &error);
-                proven.failures.push(failure(&name, text, error.hint().to_owned()));
+                proven.failures.push(failure(&name, text, error.hint_for(MirrorKind::split_name(&name).0)));
                 false
             }
         }
@@ -275,10 +276,10 @@ fn restore_newest(
     let snapshot = snapshots.first().ok_or_else(|| GitError::Damaged("it has no snapshot".to_owned()))?;
     let content = content(view.objects(), snapshot.oid)?;
     let folder = temporary_folder("restore-", scratch)?;
-    let order = Order { content: &content, form: Form::Bare, is_strict: true, is_part: false };
+    let order = Order { content: &content, form: Form::Bare, is_strict: true, is_part: false, copied_bytes: None };
     let restored = restore(&view, order, folder.path(), cancel)?;
     if restored.around_damage {
-        return Err(GitError::Damaged("what was needed could only be read around damage".to_owned()));
+        return Err(GitError::Damaged("what was needed could be read only by working around damage".to_owned()));
     }
     let repository = git2::Repository::open_bare(folder.path())?;
     let mut compared = 0;
@@ -287,7 +288,7 @@ fn restore_newest(
         let name = reference.name().unwrap_or_default();
         let expected = content.refs.get(name).map(|target| target.oid);
         if expected.is_none() || reference.target() != expected {
-            return Err(GitError::Damaged(format!("{name} is restored to another object than the snapshot says")));
+            return Err(GitError::Damaged(format!("{name} was restored to another object than the snapshot says")));
         }
         compared += 1;
     }

@@ -126,11 +126,9 @@ impl Worker {
                 let advice = if changed.lost.is_empty() {
                     "remove it when you no longer need it"
                 } else {
-                    "keep it, something in it could not be read"
+                    "keep it, because something in it could not be read"
                 };
-                changed
-                    .warnings
-                    .push(format!("it is made afresh; the mirror that it replaces is kept in {aside}: {advice}"));
+                changed.warnings.push(format!("it was fetched anew; the damaged mirror is in {aside}: {advice}"));
             }
             let is_kept = stored.is_some() && !is_repair;
             let mut packs = PackList::of(&staged.packs).ok();

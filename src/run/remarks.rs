@@ -8,7 +8,8 @@ use crate::git::mirror::consolidate::Consolidated;
 use crate::git::refs::{DISPLACED_NAMESPACE, OWN_NAMESPACE};
 use crate::git::wire::advertisement::Advertisement;
 use crate::large_files::retain::retain;
-use crate::outcome::{Failure, Outcome, Stage, State, repair_hint};
+use crate::mirrors::MirrorKind;
+use crate::outcome::{DAMAGED, Failure, Outcome, Stage, State, repair_hint};
 
 /// What is unusual about the refs that the server advertised.
 #[derive(Default)]
@@ -43,7 +44,7 @@ impl Remarks {
             outcome.warnings.push(format!("{name} is no longer on GitHub; its mirror is kept"));
         }
         if self.was_head_lost {
-            outcome.warnings.push(format!("{name}: HEAD of the mirror was missing or changed, and is written again"));
+            outcome.warnings.push(format!("{name}: HEAD of the mirror was missing or changed; it has been restored"));
         }
         if self.displaced > 0 && state != State::Unchanged {
             outcome.warnings.push(format!(
@@ -95,7 +96,7 @@ impl Changed {
             repository: name.to_owned(),
             stage: Stage::Publish,
             error: format!("its packs could not be merged: {error}"),
-            hint: error.hint().to_owned(),
+            hint: error.hint_for(MirrorKind::split_name(name).0),
         }));
         outcome.repaired |= repaired;
         outcome.unmerged |= unmerged;
@@ -103,19 +104,18 @@ impl Changed {
             outcome.failures.push(Failure {
                 repository: name.to_owned(),
                 stage: Stage::Verify,
-                error: "its mirror was no longer in its place; it is made anew, without the snapshots and kept tips \
-                        that the old one had"
+                error: "its mirror was missing; a new one was made, without the snapshots and kept tips of the old one"
                     .to_owned(),
                 hint:
-                    "look for the old one in `.ghbk` and in the backups of the file system: only it has those snapshots"
+                    "look for the old one in `.ghbk` and in the backups of the file system: nothing else has those snapshots"
                         .to_owned(),
             });
         }
         outcome.failures.extend(lost.into_iter().map(|lost| Failure {
             repository: name.to_owned(),
             stage: Stage::Verify,
-            error: format!("lost for good: {lost}"),
-            hint: "look into the backups of the store's file system; everything else is repaired".to_owned(),
+            error: format!("lost: {lost}"),
+            hint: "look in the backups of the store's file system; everything else is repaired".to_owned(),
         }));
         outcome.force_pushed.extend(force_pushed);
         outcome.deleted_refs.extend(deleted_refs);
@@ -132,7 +132,7 @@ impl Changed {
     /// Leaves packs as they are, of a mirror that may have ended the last run: to merge them may be what did.
     pub(super) fn leave_unmerged(&mut self) {
         self.unmerged = true;
-        self.warnings.push("its packs are not merged, because the last run ended while it was under way".to_owned());
+        self.warnings.push("its packs were not merged, because the last run died while it was merging them".to_owned());
     }
 
     /// Gives up the large files that only what retention has dropped needed.
@@ -178,7 +178,7 @@ pub(super) fn damaged(name: &str, problem: &str) -> Failure {
     Failure {
         repository: name.to_owned(),
         stage: Stage::Verify,
-        error: format!("the mirror is damaged: {problem}"),
+        error: format!("{DAMAGED}{problem}"),
         hint: repair_hint(name),
     }
 }

@@ -229,7 +229,7 @@ impl Worker {
     pub(super) async fn note_under_way(&self, step: &MirrorStep<'_>) {
         let record = Record::UnderWay { id: step.id, full_name: step.full_name.clone(), is_alone: step.is_alone };
         if let Err(error) = self.ledger.write_apart(record).await {
-            tracing::warn!(%error, "the record is not written");
+            tracing::warn!(%error, "the record was not written");
         }
     }
 
@@ -278,7 +278,7 @@ impl Worker {
                             format!("it took longer than {}", humantime::format_duration(limit)),
                             "raise limits.repository_timeout, or check limits.bandwidth and the network".to_owned(),
                         ),
-                        _ => (error.to_string(), error.hint().to_owned()),
+                        _ => (error.to_string(), error.hint_for(MirrorKind::split_name(&name).0)),
                     };
                     outcome.transient |= error.retry() != Retry::Never;
                     let failure = Failure { repository: name, stage, error: text, hint };
@@ -287,7 +287,7 @@ impl Worker {
                     if is_spent || is_fatal(&error, self.store.root()) {
                         ends_the_run = Some(Failure {
                             repository: "all".to_owned(),
-                            error: format!("the run stopped: {}", failure.error),
+                            error: format!("the run had to stop: {}", failure.error),
                             ..failure.clone()
                         });
                     }

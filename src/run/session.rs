@@ -103,7 +103,7 @@ impl Session {
         let record = newest.record.as_ref().ok().and_then(Option::as_ref);
         let removed = match swept.removed {
             0 => String::new(),
-            removed => format!("; {removed} unfinished files that it left are removed"),
+            removed => format!("; {removed} unfinished files of it were removed"),
         };
         if newest.is_cut_off {
             tally.warnings.push(format!("the record of the last run is empty, so it was interrupted{removed}"));
@@ -224,19 +224,19 @@ impl Session {
         let came_to_its_end = matches!(summary.status, RunStatus::Ok | RunStatus::Partial);
         if came_to_its_end && let Err(error) = self.store.state() {
             // The next run tries again.
-            tracing::warn!(%error, "what the store is could not be written down");
+            tracing::warn!(%error, "the description of the store could not be written");
         }
         // An index whose run has no summary counts for nothing.
         let (recorded, saved) = side_by_side(|| self.ledger.sync(), || self.index.save(&self.store));
         recorded?;
         if let Err(error) = saved {
             // The next run finds that it is not of the newest run, and rebuilds it.
-            tracing::warn!(%error, "the index is not written");
+            tracing::warn!(%error, "the index was not written");
         } else if came_to_its_end
             && is_due(self.records)
             && let Err(error) = fold(&self.store)
         {
-            tracing::warn!(hint = error.hint(), "old records stay as they are: {error}");
+            tracing::warn!(hint = error.hint(), "old records were not folded: {error}");
         }
         Ok(summary)
     }

@@ -23,7 +23,7 @@ pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<S
     let standing = standing(store, mended).ok()?;
     (!standing.is_empty()).then(|| {
         let names = some_of(&standing, NAMED_MAX);
-        format!("other failures of the run over everything stand: {names}; `ghbk status` tells why")
+        format!("other failures of the last run over everything still stand: {names}; `ghbk status` says why")
     })
 }
 

@@ -28,14 +28,14 @@ pub(super) async fn find_both(
     let (config, place) = (config.clone(), format!("the secrets in {}", folder.display()));
     let read = move || wanted.map(|wanted| settle(wanted, find(wanted, &config, &folder)));
     let failed = |reason: String| {
-        let hint = "look what lies there: a file on a mount that hangs, or a FIFO that nobody writes to?".to_owned();
+        let hint = "see what is there: a file on a mount that hangs, or a FIFO that nobody writes to?".to_owned();
         let error = SecretsError::Unreachable { place: place.clone(), reason, hint };
         [Err(error.clone()), Err(error)]
     };
     match tokio::time::timeout(TIMEOUT, tokio::task::spawn_blocking(read)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => failed(error.to_string()),
-        Err(_) => failed(format!("nothing was to be read within {} s", TIMEOUT.as_secs())),
+        Err(_) => failed(format!("nothing could be read within {} s", TIMEOUT.as_secs())),
     }
 }
 

@@ -84,7 +84,7 @@ impl SecretsError {
             Self::NowhereToLook(_) => {
                 "export GITHUB_TOKEN=…, or set secrets.source in the configuration: `ghbk man config`".to_owned()
             }
-            Self::Unusable { place, .. } => format!("write the value alone into {place}"),
+            Self::Unusable { place, .. } => format!("write only the value into {place}"),
         }
     }
 }

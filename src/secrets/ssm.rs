@@ -78,8 +78,7 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
 
 /// Says why Parameter Store gave nothing, in AWS's words without the SDK's, and what to do.
 fn unreachable(error: &SdkError<GetParametersError>, region: &str, names: &[String]) -> SecretsError {
-    let network = "check the way from this machine to AWS: a route or an endpoint of the VPC for ssm, security groups, \
-                   HTTPS_PROXY";
+    let network = "check the network path from this machine to AWS: a route or a VPC endpoint for ssm, security groups, HTTPS_PROXY";
     let (reason, hint) = match error {
         SdkError::ServiceError(refusal) => {
             let code = refusal.err().code().unwrap_or("refused");

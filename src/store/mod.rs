@@ -143,7 +143,7 @@ impl StoreError {
                 "correct it: two lines, format = 1 and host = \"api.github.com\", or the host of github.api_url"
                     .to_owned()
             }
-            Self::Damaged { .. } => "`ghbk verify` shows more, and what mends it".to_owned(),
+            Self::Damaged { .. } => "`ghbk verify` shows more, and how to repair it".to_owned(),
             Self::Occupied { .. } => "move it away, then run again".to_owned(),
         }
     }

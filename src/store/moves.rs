@@ -24,7 +24,7 @@ impl Store {
                     for kind in moved {
                         let back = self.move_one(kind, to, from, None);
                         let (place, mirror) = (from.display(), kind.label());
-                        tracing::warn!(%place, mirror, ?back, "a mirror goes back to those of its repository");
+                        tracing::warn!(%place, mirror, ?back, "a mirror was moved back to its repository's others");
                     }
                     return Err(error);
                 }

@@ -116,7 +116,7 @@ impl Index {
                     self.unreadable.push(Unreadable {
                         id: Some(found.id),
                         place: mirror.place.clone(),
-                        error: format!("there are two mirrors of {}, in {one} and in {two}", mirror.full_name),
+                        error: format!("there are two mirrors of {}: {one} and {two}", mirror.full_name),
                         hint: "compare them with `git log --all`, then move the one you do not need away".to_owned(),
                     });
                     if at_home {
@@ -287,7 +287,7 @@ impl Index {
         let folder = store.mirror_at(&mirror.place, mirror.main_kind());
         let is_there = folder.exists().map_err(StoreError::io("examine", folder.path()))?;
         self.lost.insert(id, parts);
-        let what = if is_there { "it says no longer whose it is" } else { "it is no longer there" };
+        let what = if is_there { "it no longer says whose it is" } else { "it is no longer there" };
         let name = &mirror.full_name;
         let unreadable = Unreadable {
             id: Some(id),

@@ -249,7 +249,7 @@ impl Store {
         let is_alone = !code.exists().map_err(StoreError::io("examine", &code.path))?;
         let is_its_code = is_alone || code.identity()?.is_some_and(|(owner, _)| owner == id);
         if !is_its_code || home.exists().map_err(StoreError::io("examine", &home.path))? {
-            let reason = format!("the mirror in {} does not belong there any more", companion.path.display());
+            let reason = format!("the mirror in {} no longer belongs there", companion.path.display());
             return Err(StoreError::Occupied { path: home.path, reason });
         }
         put(&companion.path, &home.path)?;
@@ -361,7 +361,7 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) 
         // What could not be read now may be readable in the next run.
         return Err(StoreError::Damaged {
             path: mirror.to_owned(),
-            what: "it has a pack without index, and is damaged without it",
+            what: "it has a pack without an index, and is damaged without it",
         });
     }
     let mut removed = 0;

@@ -79,7 +79,7 @@ fn clones_of_every_kind_become_mirrors_without_a_fetch() {
     for name in ["acme/plain", "acme/in-place", "acme/bare", "acme/new"] {
         world.assert_mirrors(name);
     }
-    assert_eq!(world.run(&["adopt"]).expect(0).stdout, "no clone of another tool lies on the store\n");
+    assert_eq!(world.run(&["adopt"]).expect(0).stdout, "there is no clone of another tool on the store\n");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn what_cannot_be_adopted_is_named_and_left_alone() {
     run_git(&["remote", "set-url", "origin", &format!("{}/acme/gone.git", world.sandbox.url())], &gone);
 
     let ended = world.run(&["adopt"]).expect(1);
-    for reason in ["it is shallow", "its origin is no repository on", "GitHub knows no repository acme/gone"] {
+    for reason in ["it is shallow", "its origin is no repository on", "GitHub has no repository acme/gone"] {
         assert!(ended.stdout.contains(reason), "{reason}: {ended:#?}");
     }
     for name in ["shallow", "elsewhere", "gone"] {

@@ -237,7 +237,7 @@ fn a_store_that_goes_away_leaves_the_heartbeat_without_figures() {
     daemon.waits_for("a heartbeat", || !heartbeats(&log).is_empty());
     std::fs::rename(&world.root, world.folder.path().join("elsewhere")).unwrap();
     // The runs that come due fail, and after each there would be a heartbeat.
-    daemon.waits_for("a complaint", || std::fs::read_to_string(&log).unwrap_or_default().contains("without figures"));
+    daemon.waits_for("a complaint", || std::fs::read_to_string(&log).unwrap_or_default().contains("without numbers"));
 }
 
 #[test]
@@ -333,9 +333,9 @@ fn only_repositories_whose_trouble_may_pass_are_tried_again_until_it_has() {
     let told = world.sandbox.slack_messages();
     assert_eq!(told.len(), 2, "{}", daemon.log());
     let last = told[1].body.to_string();
-    assert!(last.contains("tried again, and now stored as GitHub has it: acme/repository-001"), "{last}");
+    assert!(last.contains("tried again, and now up to date: acme/repository-001"), "{last}");
     // Regression: it said that all was well, and one that cannot be had was not mentioned any more.
-    assert!(last.contains("other failures of the run over everything stand: acme/repository-002"), "{last}");
+    assert!(last.contains("other failures of the last run over everything still stand: acme/repository-002"), "{last}");
     world.assert_mirrors("acme/repository-001");
     assert_eq!(daemon.runs(), runs.len());
 }
@@ -349,7 +349,7 @@ fn a_run_that_could_not_take_place_is_tried_again() {
     });
     daemon.waits_for("a failed run", || !summaries(&world).is_empty());
     assert_eq!(summaries(&world)[0]["status"], "failed", "{}", daemon.log());
-    // It goes on after the configuration is read anew.
+    // It goes on after configuration reloaded.
     daemon.signal("HUP");
     world.sandbox.clear_faults();
     daemon.waits_for("a good run", || summaries(&world).last().is_some_and(|it| it["status"] == "ok"));

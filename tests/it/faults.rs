@@ -235,7 +235,7 @@ fn a_token_that_dies_on_the_way_stops_the_run() {
     let mut command = world.ghbk(&["run", "--json"]);
     let summary = finish(command.env("GHBK_LIMITS__CONCURRENCY", "2")).expect(3).json();
     assert_eq!(summary["status"], "failed");
-    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("the run stopped"), "{summary:#}");
+    assert!(summary["failures"][0]["error"].as_str().unwrap().contains("the run had to stop"), "{summary:#}");
     let asked = world.sandbox.requests().iter().filter(|request| request.git).count();
     assert!(asked <= 24, "{asked} requests to git though the token is bad after 20");
 }

@@ -11,7 +11,7 @@ fn records(world: &World) -> usize {
 }
 
 fn says_made_anew(summary: &Value) -> bool {
-    summary["failures"].to_string().contains("it is made anew")
+    summary["failures"].to_string().contains("a new one was made")
 }
 
 #[test]

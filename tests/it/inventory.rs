@@ -80,7 +80,7 @@ fn what_an_accepted_short_listing_no_longer_shows_is_named() {
     let mut command = world.ghbk(&["run", "--json"]);
     let summary = finish(command.env("GHBK_GITHUB__ALLOW_SHORT_LISTING", "true")).expect(0).json();
     let warnings = text(&summary["warnings"]);
-    assert!(warnings.contains("not listed any more (1, such as acme/repository-003)"), "{summary:#}");
+    assert!(warnings.contains("no longer listed (1, such as acme/repository-003)"), "{summary:#}");
     assert_eq!(summary["counts"]["gone"], 0);
 }
 

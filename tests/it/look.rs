@@ -63,7 +63,7 @@ fn a_mirror_that_lost_something_is_never_unchanged() {
         }
         // What only the store had, such as snapshots, may be lost for good, which is said.
         let ended = world.run(&["run", "--repair", "acme/site"]);
-        assert!(ended.stdout.contains("is made afresh"), "{what}: {ended:#?}");
+        assert!(ended.stdout.contains("it was fetched anew"), "{what}: {ended:#?}");
         world.assert_mirrors("acme/site");
         assert_eq!(world.run_json(0)["counts"]["unchanged"], 1, "{what}");
     }
@@ -136,7 +136,7 @@ fn what_is_written_into_a_mirror_is_told_and_kept_by_a_repair() {
         assert!(failures(&summary).contains("--repair"), "{summary:#}");
     }
     let ended = world.run(&["run", "--repair", "acme/site"]).expect(0);
-    assert!(ended.stdout.contains("is made afresh"), "{ended:#?}");
+    assert!(ended.stdout.contains("it was fetched anew"), "{ended:#?}");
     world.assert_mirrors("acme/site");
     assert_eq!(git(&mirror, &["rev-parse", &format!("refs/ghbk/kept/{pushed}")]).trim(), pushed);
     assert_eq!(world.run_json(0)["counts"]["unchanged"], 1);

@@ -175,7 +175,7 @@ fn a_mirror_that_somebody_removed_is_made_anew() {
     std::fs::remove_dir_all(world.mirror("acme/site")).unwrap();
     let summary = world.run_json(1);
     // Its history went with it, which nobody should have to find out on a bad day.
-    assert!(summary["failures"].to_string().contains("no longer in its place"), "{summary:#}");
+    assert!(summary["failures"].to_string().contains("its mirror was missing"), "{summary:#}");
     world.assert_mirrors("acme/site");
     world.run_json(0);
 }

@@ -362,7 +362,7 @@ fn a_mirror_that_was_known_is_never_made_anew_in_silence() {
             _ => fs::remove_file(&index).unwrap(),
         }
         let summary = world.run_json(1);
-        assert!(summary["failures"].to_string().contains("it is made anew"), "{way}: {summary:#}");
+        assert!(summary["failures"].to_string().contains("a new one was made"), "{way}: {summary:#}");
         assert!(failed(&summary).contains(&lost), "{way}: {summary:#}");
         world.run_json(0);
     }

@@ -198,7 +198,7 @@ fn bad_input_is_refused_and_leaves_nothing() {
         (&["restore", "acme/site", "there"], "exists already"),
         (&["restore", "acme/site", inside.to_str().unwrap()], "in the store itself"),
         (&["restore", "acme/sit", "new"], "did you mean acme/site?"),
-        (&["restore", "acme/site", "new", "--at", "2020-01-01"], "no snapshot as early as"),
+        (&["restore", "acme/site", "new", "--at", "2020-01-01"], "no snapshot from"),
         (&["restore", "acme/site", "new", "--at", "soon"], "is not a time"),
         (&["restore", "acme/site", "new", "--run", "20200101T000000.000Z"], "no record of a run"),
         (&["restore", "acme/site", "new", "--wiki"], "has no wiki"),
@@ -245,7 +245,7 @@ fn every_ref_that_is_whole_comes_back_from_a_damaged_mirror() {
     with_a_broken_side_branch(&world);
     let (restored, ended) = restore(&world, "acme/site", "part", &[]);
     let ended = ended.expect(1);
-    assert!(ended.stdout.contains("incomplete: 1 ref there"), "{ended:#?}");
+    assert!(ended.stdout.contains("incomplete: 1 ref,"), "{ended:#?}");
     assert!(ended.stdout.contains("not restored: refs/heads/side ("), "{ended:#?}");
     git(&restored, &["fsck", "--full"]);
     assert_eq!(git(&restored, &["show", "main:kept.txt"]), "kept");
@@ -260,7 +260,7 @@ fn every_ref_that_is_whole_comes_back_from_a_damaged_mirror() {
     assert!(!strict.exists());
 
     let (main, ended) = restore(&world, "acme/site", "main", &["--branch", "main", "--checkout"]);
-    assert!(ended.expect(0).stdout.contains("complete: 1 ref there"));
+    assert!(ended.expect(0).stdout.contains("complete: 1 ref,"));
     assert_eq!(std::fs::read_to_string(main.join("kept.txt")).unwrap(), "kept");
 
     let (_, ended) = restore(&world, "acme/site", "side", &["--branch", "side"]);
@@ -356,7 +356,7 @@ fn a_part_holds_nothing_else() {
     site.force_push("main").unwrap();
     world.run_json(0);
     let (restored, ended) = restore(&world, "acme/site", "main", &["--branch", "main"]);
-    assert!(ended.expect(0).stdout.contains("complete: 1 ref there"));
+    assert!(ended.expect(0).stdout.contains("complete: 1 ref,"));
     git(&restored, &["fsck", "--full"]);
     for gone in [&old, &other] {
         assert!(!git_output(&restored, &["cat-file", "-e", gone]).status.success(), "{gone}");

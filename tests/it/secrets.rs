@@ -116,7 +116,10 @@ const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_
 fn a_parameter_store_that_does_not_answer_is_named() {
     let told = asking("http://127.0.0.1:9", &KEYS);
     assert!(told.contains("cannot read SSM Parameter Store in eu-west-1: "), "{told}");
-    assert!(told.contains("Connection refused") && told.contains("hint: check the way from this machine"), "{told}");
+    assert!(
+        told.contains("Connection refused") && told.contains("hint: check the network path from this machine"),
+        "{told}"
+    );
     assert!(
         !told.contains("Failure") && !told.contains("source:"),
         "the SDK's structures are nobody's business: {told}"

@@ -76,7 +76,7 @@ fn restored(mirror: &Path, folder: &Path) -> Option<Restored> {
     let newest = refs.get("refs/ghbk/snapshots")?.oid;
     let view = View::open(mirror, &std::env::temp_dir()).ok()?;
     let content = snapshot::content(view.objects(), newest).ok()?;
-    let order = Order { content: &content, form: Form::Bare, is_strict: false, is_part: false };
+    let order = Order { content: &content, form: Form::Bare, is_strict: false, is_part: false, copied_bytes: None };
     restore(&view, order, folder, &CancellationToken::new()).ok()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -67,8 +68,8 @@ pub(super) async fn restore_all(
                 let result = unblock(move || {
                     let scratch = &config.store.scratch;
                     let (store, index, point) = (&store, &*index, &*point);
-                    let job =
-                        Job { store, index, scratch, wanted: &wanted, kind, point, destination: Some(&destination) };
+                    let (destination, copied_bytes) = (Some(destination.as_path()), &AtomicU64::new(0));
+                    let job = Job { store, index, scratch, wanted: &wanted, kind, point, copied_bytes, destination };
                     let candidates = job.candidates()?;
                     if is_before_all(point, &candidates) {
                         return Ok(None);

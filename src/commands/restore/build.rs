@@ -1,6 +1,7 @@
 //! Builds what is restored beside its destination, proves it, and only then makes it visible. Blocking.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use chrono::SecondsFormat;
@@ -34,6 +35,8 @@ pub(super) struct Job<'a> {
     pub(super) wanted: &'a Wanted,
     pub(super) kind: MirrorKind,
     pub(super) point: &'a Point,
+    /// Counts what is copied, for whoever shows it.
+    pub(super) copied_bytes: &'a AtomicU64,
     /// None for a repository that is only sent on.
     pub(super) destination: Option<&'a Path>,
 }
@@ -104,7 +107,13 @@ pub(super) fn build(
     let (restored, files) = if arguments.paths.is_empty() {
         let form = if arguments.checkout { Form::WorkingTree } else { Form::Bare };
         let is_part = !arguments.branches.is_empty();
-        let order = Order { content: &content, form, is_strict: arguments.strict, is_part };
+        let order = Order {
+            content: &content,
+            form,
+            is_strict: arguments.strict,
+            is_part,
+            copied_bytes: Some(job.copied_bytes),
+        };
         (restore_mirror(&view, order, &building, cancel).map_err(failed)?, None)
     } else {
         let files = restore_files(view.objects(), &content, arguments, &building, &name, cancel)?;
@@ -164,7 +173,7 @@ pub(super) fn build(
 fn not_restored(name: &str, error: &GitError) -> Error {
     let is_partial = matches!(error, GitError::Lost(_) | GitError::Damaged(_));
     let exit = if is_partial { Exit::Partial } else { Exit::Impossible };
-    Error::new(exit, format!("{name} is not restored: {error}"), error.hint())
+    Error::new(exit, format!("{name} is not restored: {error}"), error.hint_for(MirrorKind::split_name(name).0))
 }
 
 /// Restores the files at the paths that are asked for, of the one branch that is, or of HEAD.

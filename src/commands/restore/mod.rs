@@ -5,10 +5,9 @@ mod build;
 mod files;
 mod push;
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use chrono::Utc;
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use tokio_util::sync::CancellationToken;
 
 use self::build::{Job, build};
@@ -19,8 +18,10 @@ use crate::blocking::unblock;
 use crate::cli::RestoreArgs;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
+use crate::git::pack::list::PackList;
 use crate::mirrors::MirrorKind;
 use crate::moment::PointInTime;
+use crate::report::progress::Copying;
 use crate::report::restore::text;
 use crate::signals::Signals;
 use crate::store::Index;
@@ -42,12 +43,8 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
         return Err(Error::new(Exit::Usage, "no repository is named", "`ghbk restore OWNER/REPO DEST`, or --all DIR"));
     };
     let config = context.config.clone();
-    let spinner = context.bars.add(ProgressBar::new_spinner());
-    if context.global.quiet {
-        spinner.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    spinner.enable_steady_tick(Duration::from_millis(200));
-    spinner.set_message(format!("restoring {wanted}"));
+    let copying = Copying::show(&context.bars, context.global.quiet, &format!("restoring {wanted}"));
+    let copied = copying.counts();
     let target = match &arguments.push {
         Some(url) => Some(target(context, url).await?),
         None => None,
@@ -55,13 +52,18 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     let (for_work, destination) = (cancel.clone(), arguments.destination.clone());
     let built = unblock(move || {
         let store = open_store(&config)?;
+        let index = Index::current(&store)?;
+        let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+        let packs = index.find(&wanted).first().and_then(|(_, mirror)| mirror.held.get(&kind)?.packs.as_ref());
+        copied.total_bytes.store(packs.map_or(0, PackList::bytes), Ordering::Relaxed);
         let job = Job {
             store: &store,
-            index: &Index::current(&store)?,
+            index: &index,
             scratch: &config.store.scratch,
             wanted: &wanted,
-            kind: if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code },
+            kind,
             point: &point,
+            copied_bytes: &copied.bytes,
             destination: arguments.destination.as_deref(),
         };
         build(&job, job.candidates()?, &arguments, &for_work)
@@ -69,7 +71,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     .await;
     let restored = match (built, target) {
         (Ok(built), Some(target)) => {
-            spinner.set_message(format!("sending it to {}", target.url));
+            copying.say(format!("sending it to {}", target.url));
             tokio::select! {
                 pushed = push(context, built, target) => pushed,
                 () = cancel.cancelled() => Err(failed_push(&GitError::Cancelled)),
@@ -77,7 +79,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
         }
         (built, _) => built.map(|built| built.report),
     };
-    spinner.finish_and_clear();
+    copying.clear();
     if let (Some(signal), Err(error)) = (signals.received(), &restored) {
         // What came of it is not a question that anybody should have to look up.
         let left = match destination {

@@ -86,11 +86,7 @@ pub(super) async fn push(context: &Context, built: Built, target: Target) -> Res
     })?;
     let Built { mut report, refs, pointers, repository, _temporary } = built;
     if refs.is_empty() {
-        return Err(Error::new(
-            Exit::Usage,
-            "there is nothing to push: it has no refs",
-            "choose another point in time",
-        ));
+        return Err(Error::new(Exit::Usage, "nothing to push: it has no refs", "choose another point in time"));
     }
     let not_there: HashSet<LfsOid> = report.large_files.iter().flat_map(LargeFiles::not_there).collect();
     let git_dir = if repository.join(".git").is_dir() { repository.join(".git") } else { repository.clone() };

@@ -134,7 +134,7 @@ impl ForeignClone {
         };
         if refs.get(SNAPSHOTS_REF).is_some() {
             return Err(GitError::NotAdoptable(
-                "it is a mirror of ghbk that does not say whose it is; `ghbk run --repair OWNER/REPO` mends it",
+                "it is a mirror of ghbk that does not say whose it is; `ghbk run --repair OWNER/REPO` repairs it",
             ));
         }
         // A loose ref is newer than its packed namesake.

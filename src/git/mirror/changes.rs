@@ -143,7 +143,7 @@ pub(crate) fn lost_to(
     left_behind.retain(|tip| !named.contains(&tip.oid) && seen.insert(tip.oid));
     // To keep what is not there would only look like keeping it.
     if let Some(missing) = left_behind.iter().find(|tip| !objects.contains(tip.oid)) {
-        return Err(GitError::Damaged(format!("{} is missing, which a ref names", missing.oid)));
+        return Err(GitError::Damaged(format!("{} is missing, and a ref names it", missing.oid)));
     }
     // Only commits are reached from elsewhere as a matter of course; a tag, a tree or a blob is simply kept.
     let is_commit = |tip: &Target| objects.kind(tip.oid) == Ok(ObjectType::Commit);

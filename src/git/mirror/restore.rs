@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use git2::{AttrCheckFlags, Oid, Repository};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::git::GitError;
 use crate::git::mirror::snapshot::Content;
-use crate::git::pack::copies::{Copied, copy_all, copy_loose, copy_unindexed};
+use crate::git::pack::copies::{Copied, Watch, copy_all, copy_loose, copy_unindexed};
 use crate::git::pack::examine::{self, Proven};
 use crate::git::pack::links::{self, Sieve};
 use crate::git::pack::reader::ObjectReader;
@@ -46,6 +47,8 @@ pub struct Order<'a> {
     pub form: Form,
     /// Whether a ref that cannot be restored whole fails everything.
     pub is_strict: bool,
+    /// Bytes of packs copied so far, for whoever shows them.
+    pub copied_bytes: Option<&'a AtomicU64>,
     /// Whether nothing but what the refs need is to be there, as when a part of them was chosen.
     pub is_part: bool,
 }
@@ -88,7 +91,7 @@ pub struct Restored {
 /// [`GitError::Lost`] with the objects that the store no longer has, if no ref is whole or the order is strict;
 /// [`GitError::Disk`]; [`GitError::Cancelled`]. The folder is then of no use.
 pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &CancellationToken) -> Result<Restored, GitError> {
-    let Order { content, form, is_strict, is_part } = order;
+    let Order { content, form, is_strict, is_part, copied_bytes } = order;
     let git_dir = match form {
         Form::Bare => folder.to_owned(),
         Form::WorkingTree => folder.join(".git"),
@@ -101,7 +104,7 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
     write(&git_dir.join("config"), &format!("[core]\n\trepositoryformatversion = 0\n\tbare = {bare}\n"))?;
     write(&git_dir.join("HEAD"), &format!("{}\n", content.head))?;
 
-    let copied = copy_all(view.mirror(), &packs, cancel)?;
+    let copied = copy_all(view.mirror(), &packs, Watch { cancel, copied_bytes })?;
     let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
     // Of a part only what is built below is proven.
     let proven = whole.and_then(|copies| {

@@ -72,10 +72,10 @@ pub(crate) fn salvage(
     match newest {
         Some(newest) if readable.contains(&newest) => {}
         Some(newest) if chain.is_empty() => {
-            salvaged.lost.push(format!("all snapshots: the newest, {newest}, cannot be read, and no other is found"));
+            salvaged.lost.push(format!("all snapshots: the newest ({newest}) cannot be read, and no other was found"));
         }
         Some(newest) => salvaged.lost.push(format!("the newest snapshots: {newest} cannot be read")),
-        None if chain.is_empty() => salvaged.lost.push("all snapshots: none is found".to_owned()),
+        None if chain.is_empty() => salvaged.lost.push("all snapshots: none was found".to_owned()),
         None => {}
     }
     for snapshot in &chain {

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gix_hash::Kind::Sha1;
 use tokio_util::sync::CancellationToken;
@@ -42,13 +43,28 @@ const PIECE_BYTES: usize = 1 << 20;
 /// What is read at once where a piece cannot be read: a page of memory and of most file systems.
 const PAGE_BYTES: usize = 4096;
 
+/// Ends a copy early, and counts what it has copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch<'a> {
+    /// Ends it.
+    pub(crate) cancel: &'a CancellationToken,
+    /// Bytes of packs copied so far, for whoever shows them.
+    pub(crate) copied_bytes: Option<&'a AtomicU64>,
+}
+
+impl<'a> From<&'a CancellationToken> for Watch<'a> {
+    fn from(cancel: &'a CancellationToken) -> Self {
+        Self { cancel, copied_bytes: None }
+    }
+}
+
 /// Copies a pack and its index, and checks both by their checksums.
 ///
 /// # Errors
 /// [`GitError::Disk`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
-pub(crate) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Result<Copied, GitError> {
+pub(crate) fn copy<'a>(pack: &Pack, folder: &Path, watch: impl Into<Watch<'a>>) -> Result<Copied, GitError> {
     let local = pack.within(folder);
-    let content = match copy_content(pack, &local.pack, cancel)? {
+    let content = match copy_content(pack, &local.pack, watch.into())? {
         Ok(content) => content,
         Err(problem) => return Ok(Copied { pack: None, problem: Some(problem) }),
     };
@@ -72,10 +88,15 @@ pub(crate) fn copy(pack: &Pack, folder: &Path, cancel: &CancellationToken) -> Re
 ///
 /// # Errors
 /// As [`copy`], and [`GitError::Disk`] if the folder of packs cannot be listed.
-pub(crate) fn copy_all(git_dir: &Path, folder: &Path, cancel: &CancellationToken) -> Result<Vec<Copied>, GitError> {
+pub(crate) fn copy_all<'a>(
+    git_dir: &Path,
+    folder: &Path,
+    watch: impl Into<Watch<'a>>,
+) -> Result<Vec<Copied>, GitError> {
+    let watch = watch.into();
     fs::create_dir_all(folder).map_err(GitError::io("create", folder))?;
-    let copied = |pack: &Pack| match copy(pack, folder, cancel)? {
-        Copied { pack: None, .. } => copy(pack, folder, cancel),
+    let copied = |pack: &Pack| match copy(pack, folder, watch)? {
+        Copied { pack: None, .. } => copy(pack, folder, watch),
         copied => Ok(copied),
     };
     pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(copied).collect()
@@ -127,7 +148,7 @@ impl Content {
 }
 
 /// Returns what is wrong if nothing could be copied.
-fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Result<Content, String>, GitError> {
+fn copy_content(pack: &Pack, to: &Path, watch: Watch<'_>) -> Result<Result<Content, String>, GitError> {
     let name = name_of(&pack.pack);
     let (source, length) = match open_file(&pack.pack) {
         Ok(opened) => opened,
@@ -143,7 +164,7 @@ fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Re
     let mut piece = vec![0; PIECE_BYTES];
     let mut offset = 0;
     while offset < length {
-        if cancel.is_cancelled() {
+        if watch.cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
         let count = usize::try_from(length - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
@@ -159,6 +180,9 @@ fn copy_content(pack: &Pack, to: &Path, cancel: &CancellationToken) -> Result<Re
         trailer[OID_BYTES - of_trailer.len()..].copy_from_slice(of_trailer);
         target.write_all(piece).map_err(failed())?;
         offset += count as u64;
+        if let Some(copied) = watch.copied_bytes {
+            copied.fetch_add(count as u64, Ordering::Relaxed);
+        }
     }
     let checksum = hasher.try_finalize().map_err(|error| GitError::BrokenPack(error.to_string()))?;
     Ok(Ok(Content { checksum, trailer, problem }))

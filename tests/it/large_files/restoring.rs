@@ -29,7 +29,7 @@ fn a_bare_restore_is_complete_without_the_store() {
     with_large_files(&world, "acme/site", &[b"one\n", b"two two\n"]);
     world.run_json(0);
     let text = world.run(&["restore", "acme/site", "site.git"]).expect(0).stdout;
-    assert!(text.contains("large files: 2 there (12 B), each checked"), "{text}");
+    assert!(text.contains("large files: 2 restored (12 B), each checked"), "{text}");
     std::fs::rename(&world.root, world.folder.path().join("away")).unwrap();
     judge.assert_complete(&world.folder.path().join("site.git"));
 }
@@ -92,7 +92,7 @@ fn what_is_not_there_is_named_and_everything_else_is_restored() {
     std::fs::remove_file(of_origin(&world, "acme/site", &oids[0])).unwrap();
     world.run_json(1);
     let ended = world.run(&["restore", "acme/site", "site", "--checkout"]).expect(0);
-    for part in ["large files: 2 there", "never backed up", &oids[0], "1 file is a pointer", "0.bin"] {
+    for part in ["large files: 2 restored", "never backed up", &oids[0], "1 file is a pointer", "0.bin"] {
         assert!(ended.stdout.contains(part), "{part}: {ended:#?}");
     }
     assert!(ended.stdout.contains("complete but for what was never backed up"), "{ended:#?}");

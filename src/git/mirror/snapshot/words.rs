@@ -46,7 +46,7 @@ pub(super) fn message(
         if head.is_some() {
             parts.push("HEAD moved".to_owned());
         }
-        let words = if parts.is_empty() { "nothing moved".to_owned() } else { parts.join(", ") };
+        let words = if parts.is_empty() { "no changes".to_owned() } else { parts.join(", ") };
         let _ = writeln!(out, "Snapshot of {}: {words}", occasion.full_name);
         out.push('\n');
         if let Some((before, now)) = head {
