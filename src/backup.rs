@@ -28,7 +28,7 @@ pub struct Backup {
     pub request: Request,
     /// Ends it early.
     pub cancel: CancellationToken,
-    /// Tells the time that is written down.
+    /// The clock for every time that is written down.
     pub clock: Clock,
 }
 
@@ -40,7 +40,7 @@ pub async fn back_up(backup: &Backup, progress: &dyn Progress) -> Result<RunSumm
     back_up_quietly(backup, progress, |_| true).await
 }
 
-/// As [`back_up`], but Slack hears only of what is worth a message.
+/// Like [`back_up`], but Slack hears only of what is worth a message.
 ///
 /// # Errors
 /// As [`back_up`].
@@ -54,7 +54,7 @@ pub async fn back_up_quietly(
     let (for_session, request, clock) = (Arc::clone(config), backup.request.clone(), backup.clock.clone());
     let cancel = backup.cancel.clone();
     let for_client = Arc::clone(config);
-    // None needs another, and each waits: for the store, for Parameter Store, for the certificates on disk.
+    // None of these needs another, and each waits: for the store, for Parameter Store, for the certificates on disk.
     let (session, secrets, http) = tokio::join!(
         on_store(move || Session::begin_unproven(for_session, request, clock, &cancel)),
         secrets::read(config, &env_var),
@@ -69,7 +69,7 @@ pub async fn back_up_quietly(
         Ok(session) => run_session(session, backup, &secrets, http.clone(), progress).await,
         Err(error) => Err(error),
     };
-    // What cannot be recorded on the store must be told all the more.
+    // What cannot be recorded on the store must be reported all the more.
     let (mut summary, error) = match result {
         Ok(summary) => (summary, None),
         Err(error) => (unrecorded(backup, started_at, &error), Some(error)),
@@ -121,11 +121,11 @@ fn setup_failure(what: &str, error: &str, hint: &str) -> Failure {
     Failure { repository: what.to_owned(), stage: Stage::Setup, error: error.to_owned(), hint: hint.to_owned() }
 }
 
-/// Sends the report. Slack's failure is logged and told, and fails no backup.
+/// Sends the report. A failure of Slack is logged and reported, and fails no backup.
 async fn report_to_slack(config: &Config, http: &reqwest::Client, secrets: &Secrets, summary: &mut RunSummary) {
     let wanted = match config.slack.notify {
         Some(Notify::Never) => false,
-        // Who has heard of the failure hears of its end.
+        // People who have heard of the failure also hear of its end.
         Some(Notify::Failure) if summary.trigger == Trigger::Retry => true,
         Some(Notify::Failure) => summary.status != RunStatus::Ok || !summary.warnings.is_empty(),
         Some(Notify::Always) | None => true,

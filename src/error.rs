@@ -27,7 +27,7 @@ pub enum Exit {
     Usage,
     /// The run could not take place.
     Impossible,
-    /// The daemon ends to be started anew, after an upgrade (`RestartForceExitStatus=` of its unit).
+    /// The daemon ends to be restarted, after an upgrade (`RestartForceExitStatus=` of its unit).
     Restart,
     /// A run is already under way (`EX_TEMPFAIL` of `sysexits.h`).
     Busy,

@@ -57,7 +57,7 @@ pub fn advertisement(bytes: &[u8]) {
     }
 }
 
-/// What a git server has that is to be pushed to, and what it says of a push.
+/// What a git server has before a push, and what it says about the push.
 pub fn receiver(bytes: &[u8]) {
     drop(ReceiverAdvertisement::parse(bytes));
     drop(report_lines(bytes));
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// What each parser takes, to be bent a little.
+    /// What each parser accepts, to be bent a little.
     const SEEDS: [(&str, &[u8]); 12] = [
         ("packed_refs", include_bytes!("../fuzz/seeds/packed_refs/whole")),
         ("advertisement", include_bytes!("../fuzz/seeds/advertisement/whole")),

@@ -34,18 +34,18 @@ pub struct Verbosity {
 /// What a command does with `log.file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFile {
-    /// A service writes it, whatever it takes: alarms are made from it.
+    /// A service must write it: alarms are made from it.
     Required,
-    /// Whoever may write it does; a person at a terminal may be another user than the service.
+    /// It is written if this user may; a person at a terminal may be another user than the service.
     IfPermitted,
     /// A command that only looks leaves it alone.
     Unused,
 }
 
-/// The target of what the journal and files get, and a person at a terminal sees in another way.
+/// The target of lines for the journal and files; a person at a terminal sees the same in another way.
 pub const JOURNAL: &str = "ghbk::journal";
 
-/// Stamps lines on a terminal as everything else that people read: in their zone.
+/// Stamps lines on a terminal in the zone of everything else that people read.
 struct LocalTime;
 
 impl FormatTime for LocalTime {
@@ -69,7 +69,7 @@ pub fn set_up(
     let level = level(config.level, verbosity);
     let filter = Targets::new()
         .with_target("ghbk", level)
-        // Its failures are ours to word, and are retried before they are failures.
+        // ghbk words its failures itself, and retries before they count as failures.
         .with_target("octocrab", LevelFilter::OFF)
         .with_target("aws_config", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
@@ -86,7 +86,7 @@ pub fn set_up(
             let at_terminal = Targets::new().with_target(JOURNAL, LevelFilter::OFF).with_default(LevelFilter::TRACE);
             layers.push(match (terminal, log_file) {
                 (false, _) => format.boxed(),
-                // A daemon stays for weeks.
+                // A daemon runs for weeks, so its lines need the time.
                 (true, LogFile::Required) => format.with_timer(LocalTime).boxed(),
                 (true, _) => format.without_time().with_filter(at_terminal).boxed(),
             });
@@ -111,7 +111,7 @@ pub fn set_up(
             }
         }
     }
-    // A second set-up in one process would be a mistake of the program, and harmless.
+    // A second set-up in one process would be a bug, and harmless.
     let _ = tracing_subscriber::registry().with(layers.with_filter(filter)).try_init();
     if let Some(path) = denied {
         tracing::info!("this user may not write the log file {}; this command is missing from it", path.display());

@@ -1,8 +1,9 @@
-//! The memory that unpacking may take, all packs of the process together: `limits.memory`.
+//! The memory that unpacking may take, for all packs of the process together: `limits.memory`.
 //!
-//! One budget for the process, because memory is: a run, a verification and a restore share it. Who needs more than is left
-//! waits for the others; who needs more than there is waits to be alone. What a newcomer would get wrong: this bounds what
-//! can be foreseen (objects that are unpacked, rows of an index), not every allocation.
+//! There is one budget for the process, because there is one memory: a run, a verification and a restore share it. A task
+//! that needs more than is left waits for the others; one that needs more than there is waits until it is alone. What a
+//! newcomer would get wrong: this bounds what can be foreseen (objects that are unpacked, rows of an index), not every
+//! allocation.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,13 +12,13 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use tokio_util::sync::CancellationToken;
 
-/// What everybody shares.
+/// The budget that the whole process shares.
 static BUDGET: Budget = Budget::new();
 
 /// How long a wait lasts before cancellation is looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Until a configuration is read.
+/// The limit until a configuration is read.
 const DEFAULT_BYTES: u64 = 1024 * 1024 * 1024;
 /// Less would unpack nothing.
 const LEAST_BYTES: u64 = 64 * 1024 * 1024;
@@ -33,10 +34,10 @@ pub(crate) fn limit() -> u64 {
     BUDGET.lock().limit
 }
 
-/// Takes memory out of the budget as soon as there is enough, in the order of the calls; blocking. More than there is counts as all
-/// of it.
+/// Takes memory out of the budget as soon as there is enough, in the order of the calls; blocking. Asking for more than there is
+/// means all of it.
 ///
-/// Returns `None` if it is cancelled before.
+/// Returns `None` if it is cancelled first.
 pub(crate) fn reserve(bytes: u64, cancel: &CancellationToken) -> Option<Reservation> {
     BUDGET.reserve(bytes, cancel)
 }
@@ -58,7 +59,7 @@ struct Budget {
 struct State {
     limit: u64,
     taken: u64,
-    /// Who waits, in order.
+    /// The tickets that wait, in order.
     waiting: VecDeque<u64>,
     next_ticket: u64,
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::names::FullName;
 
-/// Which of a repository's mirrors it is. The order is that in which they are fetched.
+/// Which of a repository's mirrors it is. They are fetched in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MirrorKind {
@@ -32,7 +32,7 @@ struct Names {
 }
 
 impl MirrorKind {
-    /// All that there are; the code comes first.
+    /// All kinds; the code comes first.
     pub const ALL: [Self; 2] = [Self::Code, Self::Wiki];
 
     const fn names(self) -> &'static Names {
@@ -52,7 +52,7 @@ impl MirrorKind {
         format!("{full_name}{}", self.names().of_repository)
     }
 
-    /// Splits such a name into the repository's and which of its mirrors it is.
+    /// Splits such a name into the repository's name and the kind of mirror.
     pub fn split_name(name: &str) -> (&str, Self) {
         Self::beside_code()
             .find_map(|kind| Some((name.strip_suffix(kind.names().of_repository)?, kind)))
@@ -64,15 +64,15 @@ impl MirrorKind {
         self.names().of_folder
     }
 
-    /// Splits the name of a folder into what is common to all mirrors of a repository and which of them it is; none if it is
-    /// no mirror's.
+    /// Splits the name of a folder into what all mirrors of a repository share and the kind of mirror; none if it is not a
+    /// mirror's.
     pub fn split_folder(name: &str) -> Option<(&str, Self)> {
         // `.wiki.git` ends in `.git`, too.
         let kinds = Self::beside_code().chain([Self::Code]);
         kinds.into_iter().find_map(|kind| Some((name.strip_suffix(kind.suffix())?, kind)))
     }
 
-    /// Tells from the folder of a mirror which it is.
+    /// Returns the kind of a mirror from its folder.
     pub fn of_folder(folder: &Path) -> Self {
         Self::split_folder(&folder.to_string_lossy()).map_or(Self::Code, |(_, kind)| kind)
     }
@@ -88,7 +88,7 @@ impl MirrorKind {
     }
 }
 
-/// Something of each mirror that there is.
+/// A value for each mirror that there is.
 pub type PerMirror<T> = BTreeMap<MirrorKind, T>;
 
 /// Some of a repository's mirrors; in JSON `{"code": true, "wiki": false}`.
@@ -101,7 +101,7 @@ impl MirrorSet {
         MirrorKind::ALL.into_iter().collect()
     }
 
-    /// Returns those of which something is known.
+    /// Returns the mirrors that have a value.
     pub fn keys<T>(per_mirror: &PerMirror<T>) -> Self {
         per_mirror.keys().copied().collect()
     }
@@ -126,7 +126,7 @@ impl MirrorSet {
         self.0.retain(|kind| !other.contains(*kind));
     }
 
-    /// Returns these but for others.
+    /// Returns these without the others.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         self.0.difference(&other.0).copied().collect()

@@ -19,7 +19,7 @@ pub enum Moment {
     EndOfMinute(NaiveDateTime, Option<String>),
     /// A date: the end of that day in the configured time zone.
     EndOf(NaiveDate),
-    /// So long ago, such as `3 days ago`.
+    /// A length of time ago, such as `3 days ago`.
     Ago(TimeDelta),
 }
 
@@ -43,7 +43,7 @@ impl FromStr for PointInTime {
     }
 }
 
-/// Says that a text is no point in time.
+/// Says that a text is not a point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a time; write 2026-11-22T05:00:00Z, \"2026-11-22 05:00\", 2026-11-22 or \"3 days ago\"")]
 pub struct InvalidMoment(String);
@@ -91,7 +91,7 @@ impl Moment {
     /// # Errors
     /// [`UnclearMoment`] for a time of day that clocks in the zone skip or show twice.
     pub fn resolve(&self, now: DateTime<Utc>, zone: Tz) -> Result<DateTime<Utc>, UnclearMoment> {
-        // Who writes no fraction means the whole second, in which a run may have asked GitHub.
+        // A time without a fraction means the whole second, in which a run may have asked GitHub.
         let whole_second = |instant: DateTime<Utc>| match instant.timestamp_subsec_nanos() {
             0 => instant + TimeDelta::milliseconds(999),
             _ => instant,
@@ -105,7 +105,7 @@ impl Moment {
             Self::EndOf(date) => {
                 let end = NaiveTime::from_hms_milli_opt(23, 59, 59, 999).unwrap_or_default();
                 let end = date.and_time(end);
-                // That of a day whose end comes twice is the later one; where it is skipped, nothing happened in it.
+                // If the end of a day comes twice, the later one counts; if it is skipped, nothing happened in it.
                 end.and_local_timezone(zone).latest().map_or_else(|| end.and_utc(), |end| end.to_utc())
             }
             Self::Ago(length) => now.checked_sub_signed(*length).unwrap_or(DateTime::<Utc>::MIN_UTC),
@@ -113,7 +113,7 @@ impl Moment {
     }
 }
 
-/// Says why a time of day names no one moment.
+/// Says why a time of day does not name one moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnclearMoment {
     /// Clocks in the zone skip it, or show it twice.
@@ -159,7 +159,7 @@ fn in_zone(local: NaiveDateTime, named: Option<&str>, zone: Tz) -> Result<DateTi
     }
     let found = local.and_local_timezone(zone);
     if let Some(named) = named {
-        // What is shown twice is told apart by it.
+        // The name distinguishes the two moments of a time that is shown twice.
         let has_name = |instant: &DateTime<Tz>| instant.format("%Z").to_string() == named;
         let mut instants = [found.earliest(), found.latest()].into_iter().flatten();
         return match instants.find(has_name) {

@@ -232,8 +232,8 @@ impl RunId {
         Self(start.to_rfc3339_opts(SecondsFormat::Millis, true).replace([':', '-'], ""))
     }
 
-    /// Makes the id of a run that starts now, later than that of another whatever the clock says: the newest record is the
-    /// one whose id is last.
+    /// Makes the id of a run that starts now, later than another run's whatever the clock says: the newest record is the one
+    /// whose id is last.
     #[must_use]
     pub fn after(self, start: DateTime<Utc>) -> Self {
         let next = self.start().map(|before| before + TimeDelta::milliseconds(1));
@@ -250,7 +250,7 @@ impl RunId {
     }
 }
 
-/// Says that a text is no run's id.
+/// Says that a text is not a run's id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not the id of a run, such as 20261129T050000.000Z; `ghbk status` and `ghbk snapshots` show them")]
 pub struct InvalidRunId(String);
@@ -271,9 +271,9 @@ impl FromStr for RunId {
 /// Names a run as a person does: by its id, or as the latest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedRun {
-    /// The newest that there is.
+    /// The newest run.
     Latest,
-    /// This one.
+    /// The run with this id.
     Id(RunId),
 }
 

@@ -61,7 +61,7 @@ impl Outside {
         self.server.host()
     }
 
-    /// Says that the token ends soon, or before the next scheduled run, if GitHub told when it ends.
+    /// Says that the token ends soon, or before the next scheduled run, if GitHub said when it ends.
     pub fn expiry(&self, schedule: &ScheduleConfig) -> Option<String> {
         let notices = self.github.notices();
         let schedule = Schedule::new(&schedule.cron, schedule.timezone).ok();
@@ -90,7 +90,7 @@ impl Outside {
     }
 }
 
-/// Takes the inventory that a request asks for; what is known has a mirror.
+/// Takes the inventory that a request asks for; `known` lists what has a mirror.
 pub async fn take_inventory(
     config: &Config,
     outside: &Outside,
@@ -98,7 +98,7 @@ pub async fn take_inventory(
     known: &github::Known,
 ) -> Inventory {
     if selection.is_empty() {
-        // The configuration's check has built these globs once.
+        // The configuration check has already built these globs.
         match github::Filter::new(&config.github) {
             Ok(filter) => github::list(&outside.github, &config.github, &filter, known).await,
             Err(error) => {

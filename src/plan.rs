@@ -40,9 +40,9 @@ pub struct Step {
     pub action: Action,
     /// The mirror, if there is one.
     pub stored: Option<IndexedMirror>,
-    /// Whether nothing else is under way beside it, because the last run ended without a word while it was fetched.
+    /// Whether nothing else is under way beside it, because the last run died while it was fetching it.
     pub is_alone: bool,
-    /// The mirrors that it had once: they are made anew, and that is told as a failure.
+    /// The mirrors that it had once and that are missing: they are made anew, and that is reported as a failure.
     pub lost: MirrorSet,
 }
 
@@ -138,8 +138,8 @@ pub fn plan(inventory: &Inventory, index: &Index) -> Plan {
 }
 
 impl Plan {
-    /// Puts the repositories last, each alone, that may have ended the run before, so that it costs nobody else their turn. Takes
-    /// out, and returns, those that ended a run although they were alone in it, unless they are asked for by name.
+    /// Puts the repositories that may have killed the previous run last, each alone, so they cost no other its turn. Takes out,
+    /// and returns, those that killed a run although they were alone in it, unless they are asked for by name.
     pub fn set_apart(&mut self, suspects: &BTreeMap<RepositoryId, bool>, is_by_name: bool) -> Vec<Step> {
         let mut left_out = Vec::new();
         let mut alone = Vec::new();
@@ -158,14 +158,14 @@ impl Plan {
     }
 }
 
-/// Names the mirrors that a listing has to show, or GitHub to account for one by one: all but those set aside or gone.
+/// Names the mirrors that a listing has to show, or that GitHub has to account for one by one: all but those set aside or gone.
 pub fn known(index: &Index) -> Known {
     let counts = |mirror: &IndexedMirror| !mirror.gone && !mirror.place.starts_with(layout::OWN_FOLDER);
     let mirrors = index.mirrors.iter().filter(|(_, mirror)| counts(mirror));
     mirrors.map(|(id, mirror)| (*id, mirror.full_name.clone())).collect()
 }
 
-/// Words why a repository is left out while something cannot be read.
+/// Makes the failure for a repository that is left out while something cannot be read.
 fn unmoved(name: &FullName, what: &str, hint: String) -> Failure {
     let error = format!("its mirror is neither made nor moved: {what}");
     Failure { repository: name.to_string(), stage: Stage::Recovery, error, hint }
@@ -209,8 +209,8 @@ fn move_mirrors(plan: &mut Plan, index: &Index) {
     plan.moves.extend(strays(plan, index));
 }
 
-/// Finds mirrors that an interrupted run left between two names and that no step of this one takes: they go home, or into
-/// the attic if somebody else lives there.
+/// Finds mirrors that an interrupted run left between two names and that no step of this run takes: they go home, or into
+/// the attic if another mirror is there.
 fn strays(plan: &Plan, index: &Index) -> Vec<Move> {
     let taken: BTreeSet<RepositoryId> = plan.steps.iter().map(|step| step.repository.id).collect();
     let claimed: BTreeSet<PathBuf> = plan.steps.iter().map(|step| layout::place(&step.repository.full_name)).collect();

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-/// Tells past and coming due times of a schedule.
+/// Finds past and coming due times of a schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     cron: Cron,
@@ -24,7 +24,7 @@ pub struct InvalidSchedule {
 }
 
 impl Schedule {
-    /// Reads six fields, seconds first; or the five of crontab(5); or `@weekly` and its like. `Sun` is 0 or 7.
+    /// Reads six fields, seconds first; or the five of crontab(5); or `@weekly` and the like. `Sun` is 0 or 7.
     ///
     /// # Errors
     /// [`InvalidSchedule`] if the expression does not parse or never comes due.
@@ -58,7 +58,7 @@ impl Schedule {
 
     /// Says whether a run was missed: the last complete one began before the last due time.
     ///
-    /// With no complete run at all, one is due: a backup that waits a week to begin is none for a week.
+    /// With no complete run at all, one is due: a backup that waits a week to begin is no backup for a week.
     pub fn missed(&self, last_complete_start: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
         // The job fires a moment before or after the second; its run still belongs to that due time.
         let tolerance = TimeDelta::seconds(2);
@@ -115,7 +115,7 @@ mod tests {
     fn what_people_paste_from_a_crontab_is_a_schedule() {
         let next = |text: &str| {
             let schedule = Schedule::new(text, chrono_tz::UTC).unwrap_or_else(|error| panic!("{error}"));
-            // What is written back must be read alike by the scheduler that wakes the daemon.
+            // The scheduler that wakes the daemon must read what is written back in the same way.
             let again = Schedule::new(schedule.expression(), chrono_tz::UTC).expect("its own expression");
             let next = schedule.next_after(at("2026-11-24T09:00:00Z"));
             assert_eq!(again.next_after(at("2026-11-24T09:00:00Z")), next, "{text}");

@@ -1,8 +1,8 @@
 //! Folders for work under way: on local disk, or beside what is being restored.
 //!
-//! Each is removed when its owner is done; that of a killed process is removed by the next run. A lock on the folder
-//! itself tells the two apart, because several processes may share a disk. systemd-tmpfiles leaves locked folders
-//! alone too (tmpfiles.d(5), "Aging").
+//! Each is removed when its owner is done, or by the next run if the process was killed. A lock on the folder itself
+//! distinguishes the two, because several processes may share a disk. systemd-tmpfiles leaves locked folders alone too
+//! (tmpfiles.d(5), "Aging").
 
 use std::fs::{self, File};
 use std::io;
@@ -44,7 +44,7 @@ impl Scratch {
                 Err(error) => return Err(error),
             };
             match lock.lock() {
-                // NFS locks no folders; what nobody can lock is never swept.
+                // NFS locks no folders; a folder that cannot be locked is never swept.
                 Err(error) if prefix == HIDDEN_PREFIX && cannot_be_locked(&error) => {
                     return Ok(Self { folder, _lock: lock });
                 }
@@ -61,7 +61,7 @@ impl Scratch {
     }
 }
 
-/// Says whether a file system locks no folders: flock(2) as NFS does it wants a descriptor that may write.
+/// Says whether a file system locks no folders: flock(2) on NFS needs a descriptor that is open for writing.
 fn cannot_be_locked(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -77,7 +77,7 @@ fn is_at(folder: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes the folders of processes that were killed. Failing to costs disk space only, so it is logged and no more.
+/// Removes the folders of processes that were killed. A failure costs only disk space, so it is just logged.
 pub(crate) fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -86,7 +86,7 @@ pub(crate) fn sweep(parent: &Path) {
         if ![PREFIX, HIDDEN_PREFIX].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             continue;
         }
-        // What cannot be opened is another user's, or no folder: anybody may put a FIFO or a link into `/var/tmp`.
+        // What cannot be opened is another user's, or not a folder: anybody may put a FIFO or a link into `/var/tmp`.
         let Ok(lock) = open_folder(&path) else { continue };
         if lock.try_lock().is_err() {
             continue;
@@ -106,7 +106,7 @@ mod tests {
     fn only_what_nobody_holds_is_swept() {
         let parent = tempfile::tempdir().unwrap();
         let held = Scratch::create(parent.path()).unwrap();
-        // Killed before it could lock, and killed at work.
+        // One process was killed before it could lock, the other at work.
         fs::create_dir(parent.path().join("ghbk-scratch-early")).unwrap();
         fs::create_dir(parent.path().join("ghbk-scratch-late")).unwrap();
         fs::write(parent.path().join("ghbk-scratch-late/pack"), "PACK").unwrap();

@@ -14,7 +14,7 @@ use crate::error::{Error, Exit};
 pub enum Event {
     /// SIGHUP.
     Reload,
-    /// SIGUSR1: end when no run is under way, so that systemd starts the program anew.
+    /// SIGUSR1: end when no run is under way, so that systemd restarts the program.
     Restart,
     /// SIGTERM or SIGINT, by number.
     Stop(u8),
@@ -30,7 +30,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Begins to listen, and sees to it that SIGTERM and SIGINT end the process in time.
+    /// Begins to listen, and makes sure that SIGTERM and SIGINT end the process in time.
     ///
     /// # Errors
     /// [`Error`] if the system refuses.
@@ -85,10 +85,10 @@ impl Signals {
     }
 }
 
-/// Sees to it that the process ends after SIGINT or SIGTERM, whatever any other thread waits for: [`WIND_DOWN`] after the
+/// Makes sure that the process ends after SIGINT or SIGTERM, whatever any other thread waits for: [`WIND_DOWN`] after the
 /// first one, at once after the second.
 ///
-/// On a thread and a runtime of its own, because a call that hangs on a dead mount may hold up every other.
+/// It has a thread and a runtime of its own, because a call that hangs on a dead mount may hold up every other.
 fn end_in_time(on_first: impl FnOnce(u8) + Send + 'static) -> Result<(), Error> {
     let failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot listen to signals: {error}"), "check the limits of processes")
@@ -117,7 +117,7 @@ fn end_in_time(on_first: impl FnOnce(u8) + Send + 'static) -> Result<(), Error> 
     thread.spawn(move || runtime.block_on(watch)).map(drop).map_err(failed)
 }
 
-/// Logs something, and waits for it only a moment: the log may be on what hangs, too.
+/// Logs something, and waits for it only a moment: the log may be on the mount that hangs, too.
 fn say(log: impl FnOnce() + Send + 'static) {
     let (done, said) = std::sync::mpsc::sync_channel(1);
     let spoken = std::thread::Builder::new().spawn(move || {
@@ -129,7 +129,7 @@ fn say(log: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Ends the process as an unheard signal would; a crash at any moment harms no mirror.
+/// Ends the process as an unhandled signal would; a crash at any moment harms no mirror.
 #[expect(clippy::exit, reason = "nothing else ends a process of which a thread hangs")]
 fn leave_at_once(number: u8) {
     std::process::exit(128 + i32::from(number));

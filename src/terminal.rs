@@ -1,7 +1,7 @@
 //! What people see on a terminal: colour where it matters, and lines that break between words. Anywhere else, the text as it is.
 //!
-//! Reports are plain text; the mark at the start of a line decides its colour. What a newcomer would get wrong: texts from the
-//! network never start a line, so that none can choose a colour.
+//! Reports are plain text; the mark at the start of a line decides its colour. What a newcomer would get wrong: text from the
+//! network never starts a line, so it cannot choose a colour.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -108,7 +108,7 @@ fn paint(line: &str) -> String {
     }
 }
 
-/// Breaks a line between words. What follows is indented: below the last column of a table, else a little more than its start.
+/// Breaks a line between words. The rest is indented: below the last column of a table, else a little more than its start.
 fn wrap(line: &str, width: usize) -> String {
     if textwrap::core::display_width(line) <= width {
         return line.to_owned();
@@ -130,7 +130,7 @@ fn wrap(line: &str, width: usize) -> String {
 /// Stands for a space at which a line is not broken; reports have none, see [`crate::text::printable`].
 const HELD: char = '\u{a0}';
 
-/// Keeps commands in backquotes whole that fit on a line of their own, so that they can be copied.
+/// Keeps commands in backquotes whole if they fit on a line of their own, so that they can be copied.
 fn hold_commands(line: &str, width: usize) -> String {
     let pieces = line.split('`').enumerate().map(|(number, piece)| {
         let is_command = number % 2 == 1 && textwrap::core::display_width(piece) + 3 <= width;

@@ -1,7 +1,7 @@
 //! Text made fit to print: no control characters, no endless lines, no secrets, causes spelled out.
 //!
-//! What a newcomer would get wrong: whoever makes an error of a server's text need not know the secrets that it may quote.
-//! They are announced once, by [`keep_secret`], and [`printable`], which every such text passes, takes them out.
+//! What a newcomer would get wrong: code that turns a server's text into an error need not know the secrets that it may quote.
+//! They are announced once, by [`keep_secret`], and [`printable`], which every such text passes through, takes them out.
 
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The secrets in use, the newest last.
 static SECRETS: RwLock<Vec<SecretString>> = RwLock::new(Vec::new());
-/// A daemon of months mints a token each hour; older ones are worth nothing.
+/// A daemon that runs for months mints a token each hour; older ones are worth nothing.
 const SECRETS_MAX: usize = 64;
 /// Anything shorter is no secret, and taking it out would mangle every text.
 const SECRET_CHARS_MIN: usize = 6;
@@ -56,15 +56,15 @@ pub fn printable(text: &str, max_chars: usize) -> String {
     out
 }
 
-/// How this program was called, as far as a command that it prints must be called in the same way.
+/// The options of this call that a printed command must repeat.
 static INVOCATION: RwLock<String> = RwLock::new(String::new());
 
-/// Notes the options that a printed command needs, too, such as ` --root ./backup`.
+/// Notes the options that a printed command must repeat, such as ` --root ./backup`.
 pub fn set_invocation(options: String) {
     *INVOCATION.write().unwrap_or_else(PoisonError::into_inner) = options;
 }
 
-/// Words a command for a person to type: the program with the options that this call of it had.
+/// Returns a command for a person to type: the program with the options of this call.
 pub fn command(arguments: &str) -> String {
     let options = INVOCATION.read().unwrap_or_else(PoisonError::into_inner);
     format!("ghbk{options} {arguments}")
@@ -111,17 +111,17 @@ pub fn some_of(names: &[String], most: usize) -> String {
     text
 }
 
-/// Says a count with its noun.
+/// Formats a count with its noun.
 pub fn count(number: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", HumanCount(number), if number == 1 { singular } else { plural })
 }
 
-/// Says a size as people read it.
+/// Formats a size as people read it.
 pub fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
 
-/// Returns whether a text is a page for browsers, of which nothing belongs into an error.
+/// Returns whether a text is a page for browsers, which does not belong in an error.
 pub fn is_web_page(text: &str) -> bool {
     let text = text.trim_start().as_bytes();
     let starts_with = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start.as_bytes()));

@@ -38,13 +38,13 @@ impl<T: FromStr> FromStr for Typed<T> {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        // `acme:site` is no address; with a user in front it is one.
+        // `acme:site` is not an address; with a user in front it is one.
         let address = split_address(text).filter(|_| text.contains("://") || text.contains('@'));
         let address = address.or_else(|| without_scheme(text));
         let (host, path) = address.map_or((None, text), |(host, path)| (Some(host), path));
         let mut path = path.trim_matches('/');
         if host.is_some() {
-            // Whatever follows the name is a page of it.
+            // Whatever follows the name is a page of the repository.
             let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
             path = &path[..end];
         }
@@ -61,7 +61,7 @@ pub(crate) fn split_address(text: &str) -> Option<(String, &str)> {
         && let Some((_, rest)) = text.split_once("://")
     {
         let host = host.strip_prefix("www.").unwrap_or(host);
-        // That of ssh says nothing of the web's.
+        // The port of ssh says nothing about the web's.
         let port = url.port().filter(|_| url.scheme() != "ssh");
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
         let path = rest.split_once('/').map_or("", |(_, path)| path);

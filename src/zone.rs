@@ -1,7 +1,7 @@
 //! The time zone in which people read and write times: the schedule's, which is the machine's unless it is configured.
 //!
-//! One for all: who reads a time in `ghbk status` and types it into `ghbk restore --at` must mean the same moment. Scripts get RFC
-//! 3339 in UTC instead.
+//! There is one for all: a time that a person reads in `ghbk status` and types into `ghbk restore --at` must mean the same
+//! moment. Scripts get RFC 3339 in UTC instead.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -22,17 +22,17 @@ pub fn of_machine() -> Tz {
     from_env.or_else(|| iana_time_zone::get_timezone().ok().and_then(named)).unwrap_or(Tz::UTC)
 }
 
-/// Words a time to the minute, with its zone.
+/// Formats a time to the minute, with its zone.
 pub fn shown(time: DateTime<Utc>) -> String {
     format(time, "%Y-%m-%d %H:%M %Z")
 }
 
-/// Words a time to the second, with its zone.
+/// Formats a time to the second, with its zone.
 pub fn shown_to_the_second(time: DateTime<Utc>) -> String {
     format(time, "%Y-%m-%d %H:%M:%S %Z")
 }
 
-/// Words the day of a time.
+/// Formats the day of a time.
 pub fn day(time: DateTime<Utc>) -> String {
     format(time, "%Y-%m-%d")
 }

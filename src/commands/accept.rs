@@ -1,4 +1,4 @@
-//! `ghbk accept`: says that large files which GitHub no longer has are known to be gone.
+//! `ghbk accept`: a person accepts that GitHub no longer has some large files.
 //!
 //! What a newcomer would get wrong: this gives up nothing. Every run goes on asking for them, and `ghbk status` goes on counting
 //! them; only the warning ends.
@@ -65,7 +65,7 @@ pub(super) async fn accept(context: &Context, arguments: AcceptArgs) -> Result<E
     } else {
         print(&text(&report, before))?;
     }
-    // Found while the store was looked through, as at the beginning of every run.
+    // Found while the store was checked, as at the start of every run.
     let failures = summary.map(|summary| summary.failures).unwrap_or_default();
     for failure in &failures {
         tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);

@@ -99,7 +99,7 @@ pub(super) async fn adopt(context: &Context, arguments: AdoptArgs) -> Result<Exi
     finish(context, &report)
 }
 
-/// Asks GitHub for a repository; the inner error says why it is not to be had.
+/// Asks GitHub for a repository; the inner error says why it cannot be had.
 async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repository, String>, Error> {
     let mut looked_up = github::look_up(outside.github(), std::slice::from_ref(name), &Known::new()).await;
     match (looked_up.repositories.pop(), looked_up.failures.pop()) {
@@ -109,7 +109,7 @@ async fn identify(outside: &Outside, name: &FullName) -> Result<Result<Repositor
     }
 }
 
-/// Says why a clone cannot be the one that becomes the repository's mirror.
+/// Says why a clone cannot become the repository's mirror.
 fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<String> {
     let id = adoption.repository.id;
     let mirror = index.mirrors.get(&id);
@@ -123,7 +123,7 @@ fn conflict(adoption: &Adoption, index: &Index, before: &[Adoption]) -> Option<S
     Some(format!("{} is a clone of the same repository", twin.clone.folder.display()))
 }
 
-/// Keeps the clones that were asked for; all, if none was.
+/// Keeps the clones that were asked for; all of them if none were.
 fn wanted(clones: Vec<ForeignClone>, paths: &[PathBuf]) -> Result<Vec<ForeignClone>, Error> {
     if paths.is_empty() {
         return Ok(clones);
@@ -185,7 +185,7 @@ fn text(report: &Report) -> String {
     out
 }
 
-/// Says which repository a clone is of: what its origin says, else its path below the root; or why that is not known.
+/// Says which repository a clone belongs to, by its origin, else by its path below the root; or why that is not known.
 fn name_of(
     clone: &ForeignClone,
     root: &Path,
@@ -193,7 +193,7 @@ fn name_of(
     git_host: &str,
 ) -> Result<(FullName, MirrorKind), String> {
     if let Some(origin) = clone.origin().map_err(|error| error.to_string())? {
-        // A clone of another place is nobody's here, whatever its folder is called.
+        // A clone from elsewhere belongs to no repository here, whatever its folder is called.
         let elsewhere =
             || format!("its origin is no repository on {git_host}; if it is of one, name it with --as OWNER/REPO");
         return by_url(&origin, git_host).ok_or_else(elsewhere);

@@ -1,4 +1,4 @@
-//! `ghbk check`: everything that a run needs, one line each, what is wrong and how to mend it.
+//! `ghbk check`: everything that a run needs, one line each, with what is wrong and how to fix it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -24,10 +24,10 @@ use crate::slack;
 use crate::store::{StoreError, host_of};
 use crate::text::{count, quoted, size};
 
-/// With less room than this a backup may soon come to its end, in bytes.
+/// With less free space than this, in bytes, backups may soon fail.
 const LITTLE_ROOM_BYTES: u64 = 1 << 30;
 
-/// One line.
+/// One line of the result.
 #[derive(Debug, Serialize)]
 struct Finding {
     item: &'static str,
@@ -72,7 +72,7 @@ impl Finding {
     }
 }
 
-/// What was found so far. Each line is printed at once: what GitHub does not answer takes its time.
+/// What was found so far. Each line is printed at once, because GitHub may take long to answer, or not answer at all.
 struct Findings<'a> {
     all: Vec<Finding>,
     context: &'a Context,
@@ -133,14 +133,14 @@ fn schedule(context: &Context) -> Finding {
     }
 }
 
-/// Writes a file, which is the only proof that files can be written; it is gone again afterwards.
+/// Writes a file, which is the only proof that files can be written, and removes it.
 fn prove_writable(folder: &Path) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".ghbk-check-").tempfile_in(folder)?;
     file.write_all(&[0; 4096])?;
     file.as_file().sync_all()
 }
 
-/// Words how much room a folder's file system has, and says whether that is little; nothing of one without an end.
+/// Describes how much room a folder's file system has, and says whether that is little; says nothing of one without a limit.
 fn room(folder: &Path) -> (String, bool) {
     // EFS says 8 EiB.
     let bytes = free_bytes(folder).ok().filter(|bytes| *bytes < 1 << 60);
@@ -164,7 +164,7 @@ async fn store(context: &Context) -> Finding {
         Ok(Ok((path, mode))) => {
             let root = path.display();
             let mounted = if context.config.store.requires_mount() { ", mounted" } else { "" };
-            // Behind an access point everybody is one user, whatever the rights say.
+            // Behind an access point everybody is one user, whatever the permissions say.
             let is_open = mode & 0o077 != 0 && context.config.store.mode == StoreMode::Private;
             if is_open && !context.config.store.requires_mount() {
                 let hint = format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path));
@@ -201,19 +201,19 @@ fn scratch(context: &Context) -> Finding {
     }
 }
 
-/// Says how the backup stands, once there is one.
+/// Describes the state of the backup, once there is one.
 async fn backup(context: &Context) -> Option<Finding> {
     let config = context.config.clone();
     let health = spawn_blocking(move || health_of(&open_store(&config)?));
     match health.await {
         Ok(Ok(Some(health))) if health.healthy => Some(Finding::ok("backup", health.line)),
         Ok(Ok(Some(health))) => Some(Finding::warning("backup", health.line, "`ghbk status` shows all of it")),
-        // What the line of the store says is enough.
+        // The line on the store says enough.
         Ok(Ok(None) | Err(_)) | Err(_) => None,
     }
 }
 
-/// Checks what answers over the network.
+/// Checks what needs the network.
 async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mut Findings<'_>) -> Result<(), Error> {
     let config = &context.config;
     let http = match http_client(&config.github, config.limits.stall_timeout) {
@@ -283,6 +283,10 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
             "give the token access to all repositories, or see docs/reports.md, \"What a short listing means\"",
         ));
     }
+    for glob in &inventory.unmatched_globs {
+        let detail = format!("{glob:?} matches no repository");
+        findings.push(Finding::warning("filters", detail, "correct it in github.include or github.exclude"));
+    }
     if inventory.failures.is_empty() {
         let (taken, left) = (inventory.repositories.len(), inventory.excluded.len());
         let taken = count(taken as u64, "repository", "repositories");
@@ -292,7 +296,7 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
     findings
 }
 
-/// Returns what GitHub said of retiring what ghbk asks for.
+/// Returns what GitHub said about retiring an API that ghbk uses.
 fn deprecation(outside: &Outside) -> Option<Finding> {
     let words = outside.github().notices().deprecation?;
     Some(Finding::warning("api", words, "install a newer ghbk before that"))

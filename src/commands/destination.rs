@@ -1,4 +1,4 @@
-//! Where a restore goes: a new folder, outside of the store.
+//! Where a restore goes: a new folder, outside the store.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::config::from_home;
 use crate::error::{Error, Exit};
 use crate::store::Store;
 
-/// Folders that were made for a restore, and go away again if nothing comes of it.
+/// Folders that were made for a restore, and are removed again if it fails.
 pub(super) struct Parents(Vec<PathBuf>);
 
 impl Parents {
@@ -27,7 +27,7 @@ impl Parents {
 impl Drop for Parents {
     fn drop(&mut self) {
         for folder in &self.0 {
-            // It fails if somebody has put a file into it since, which then stays, or if it was never made.
+            // This fails if somebody has put a file there since, which then stays, or if the folder was never made.
             let _ = std::fs::remove_dir(folder);
         }
     }

@@ -1,6 +1,6 @@
 //! Which mirrors a person means by a name: the present one, or one that the repository had before.
 //!
-//! What a newcomer would get wrong: to suggest the nearest name for a repository whose mirror is lost, or was renamed, leads to
+//! What a newcomer would get wrong: suggesting the nearest name for a repository whose mirror is lost, or was renamed, leads to
 //! another repository, at the worst possible time.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) fn find_mirrors(
         return Ok(found.into_iter().map(|(id, mirror)| (id, mirror.clone())).collect());
     }
     if let Wanted::Name(name) = wanted {
-        // Records that cannot be read are told of by every run.
+        // Every run reports records that cannot be read.
         let ids = repositories_once_called(store, name).unwrap_or_default();
         let known = |id: RepositoryId| Some((id, index.mirrors.get(&id)?.clone()));
         let found: Vec<_> = ids.iter().filter_map(|id| known(*id)).collect();
@@ -50,7 +50,7 @@ pub(crate) fn find_mirrors(
     Err(not_found(index, wanted))
 }
 
-/// Returns the names that were typed, and those of ids.
+/// Returns the names that were typed, and the names of typed ids.
 pub(crate) async fn named(context: &Context, typed: Vec<Typed<Wanted>>) -> Result<Vec<FullName>, Error> {
     let mut names = Vec::new();
     for Typed { value, .. } in typed {
@@ -80,7 +80,7 @@ fn lost(store: &Store, index: &Index, wanted: &Wanted) -> Option<FullName> {
     lost.find(is_meant).map(|(_, name)| name.clone())
 }
 
-/// Words that there is no such mirror, with the nearest name.
+/// Makes the error for a mirror that does not exist, with the nearest name.
 pub(super) fn not_found(index: &Index, wanted: &Wanted) -> Error {
     let name = wanted.to_string();
     let names = index.mirrors.values().map(|mirror| mirror.full_name.to_string());

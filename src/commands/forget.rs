@@ -1,4 +1,4 @@
-//! `ghbk forget`: a person says that a mirror is meant to be gone.
+//! `ghbk forget`: a person says that a mirror is missing on purpose.
 //!
 //! What a newcomer would get wrong: this removes nothing. It refuses while the mirror is there, and prints the command that
 //! removes it.
@@ -30,7 +30,7 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     })
     .await?;
     let (id, full_name) = find(&index, names, &arguments.repository)?;
-    // To forget a repository is to forget its wiki, too.
+    // Forgetting a repository forgets its wiki, too.
     let parts = if arguments.wiki { MirrorKind::Wiki.into() } else { MirrorSet::all() };
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);
@@ -72,7 +72,7 @@ fn find(
             format!("the store knows several repositories of the name {wanted}: {}", ids.join(", ")),
             format!("name one by its id, such as `ghbk forget {first}`"),
         )),
-        // With the nearest name, or what lists them.
+        // The error names the nearest mirror, or the command that lists them.
         (None, _) => Err(not_found(index, wanted)),
     }
 }
@@ -87,14 +87,14 @@ fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Resul
             forgotten.full_name
         ))?;
     }
-    // Found while the store was looked through, as at the beginning of every run.
+    // Found while the store was checked, as at the start of every run.
     for failure in &summary.failures {
         tracing::error!(repository = %failure.repository, hint = %failure.hint, "{}", failure.error);
     }
     Ok(if summary.failures.is_empty() { Exit::Good } else { Exit::Partial })
 }
 
-/// Words that the mirror is still there, with the commands that change that.
+/// Makes the error for a mirror that is still there, with the commands that change that.
 fn in_place(forgotten: &Forgotten, arguments: &ForgetArgs, folders: &[impl AsRef<Path>]) -> Error {
     let paths: Vec<String> = folders.iter().map(|folder| quoted(folder.as_ref())).collect();
     let (paths, wiki) = (paths.join(" "), if arguments.wiki { " --wiki" } else { "" });

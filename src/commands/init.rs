@@ -26,7 +26,7 @@ struct Answers {
     slack: Option<Notify>,
 }
 
-/// The root of the deployment on AWS, and what it is for everybody else.
+/// The root of the deployment on AWS, and the default for everybody else.
 const DEFAULT_ROOT: &str = "/mnt/efs";
 const DEFAULT_SCHEDULE: &str = "0 5 * * Sun";
 
@@ -65,7 +65,7 @@ fn refuse_existing(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Says so before anything is asked.
+/// Refuses before anything is asked.
 fn refuse_unwritable(path: &Path) -> Result<(), Error> {
     let existing = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).map_err(|error| {
@@ -198,7 +198,7 @@ fn text(answers: &Answers) -> String {
     template::filled(always.into_iter().chain(notify.map(|notify| ("slack.notify", text(notify)))))
 }
 
-/// Writes the file beside its place first, so that none is ever there in part.
+/// Writes the file beside its place first, so it is never there in part.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write {}: {error}", quoted(path)), "name another: --config FILE")
@@ -214,7 +214,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     })
 }
 
-/// Creates a root that is a plain folder; a mount's is somebody else's.
+/// Creates a root that is a plain folder; the root on a mount is for somebody else to create.
 fn create_root(root: &Path) -> Result<(), Error> {
     let root = from_home(root);
     if root.starts_with(DEFAULT_ROOT) || root.exists() {

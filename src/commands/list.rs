@@ -52,7 +52,7 @@ pub(super) async fn list(context: &Context, repositories: Vec<Typed<Wanted>>) ->
     })
 }
 
-/// Reads the index of a store that is of the GitHub which is about to be asked.
+/// Reads the index, if the store belongs to the GitHub that is about to be asked.
 fn index_for_github(config: &Config) -> Result<Index, StoreError> {
     let store = open_store(config)?;
     store.check_host(&host_of(&config.github.api_url))?;

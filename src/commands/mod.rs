@@ -1,4 +1,4 @@
-//! One file a verb. Commands put the rooms together, print results on standard output, and decide the exit status.
+//! One file per verb. Commands put the rooms together, print results on standard output, and decide the exit status.
 
 mod accept;
 mod adopt;
@@ -72,7 +72,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     };
     logging::set_up(&config.log, verbosity, log_file, BesideBars(bars.clone()))?;
     if config.store.mode == StoreMode::Private {
-        // After the log, which has rights of its own.
+        // After the log, which has permissions of its own.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
     }
     let context = Context { config: Arc::new(config), global: cli.global, bars };
@@ -102,16 +102,16 @@ async fn run_command(global: GlobalArgs, command: Command) -> Result<Exit, Error
     Box::pin(dispatch(Cli { global, command })).await
 }
 
-/// Words the options that say which store is meant.
+/// Returns the options that say which store is meant.
 fn invocation(global: &GlobalArgs) -> String {
     let config = global.config.as_ref().map(|path| format!(" --config {}", quoted(path)));
     let root = global.root.as_ref().map(|path| format!(" --root {}", quoted(path)));
     [config, root].into_iter().flatten().collect()
 }
 
-/// Refuses addresses of repositories on another host than the configured GitHub: one of the same name here is another.
+/// Refuses addresses of repositories on a host other than the configured GitHub: the same name here is another repository.
 fn refuse_other_hosts(command: &Command, config: &Config) -> Result<(), Error> {
-    // The configuration's check has read it once.
+    // The configuration check has already read it.
     let Ok(api_url) = config.github.api_url.parse() else { return Ok(()) };
     let base = git_base(&api_url);
     let own = host_of_base(&base);
@@ -154,13 +154,13 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     printed(terminal::write(&mut io::stdout().lock(), text))
 }
 
-/// Prints what is made for programs on standard output, as it is.
+/// Prints what is made for programs on standard output, unchanged.
 pub(crate) fn print_raw(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// A reader that went away (`| head`) is no error.
+/// A reader that went away (`| head`) is not an error.
 fn printed(result: io::Result<()>) -> Result<(), Error> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(

@@ -28,7 +28,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Returns the points in time, all that can still be found if the mirror is damaged.
+    /// Returns the points in time, or those that can still be found if the mirror is damaged.
     ///
     /// # Errors
     /// Why none can be read.
@@ -45,14 +45,14 @@ impl Candidate {
         self.history.as_ref().is_ok_and(|history| history.is_whole)
     }
 
-    /// Says why it cannot be told what there was at some time: the mirror cannot be read, or not all of it.
+    /// Says why it is not known what there was at some time: the mirror cannot be read, or not all of it.
     fn problem(&self, called: &dyn std::fmt::Display) -> Option<Error> {
         let history = match &self.history {
             Ok(history) if history.is_whole => return None,
             Ok(history) => history,
             Err(error) => return Some(error.clone()),
         };
-        // What can be found must not pass for the newest, or for what there was at some time.
+        // What can still be found must not pass for the newest, or for what there was at some time.
         let newest = history.snapshots.first()?;
         let message = format!(
             "the newest snapshots of {called} cannot be read; the newest readable one is from {}",
@@ -218,7 +218,7 @@ pub(super) fn choose(
     taken(chosen, wanted, |snapshot| at.is_none_or(|at| snapshot.time <= at))
 }
 
-/// Takes the newest snapshot of a repository that fits.
+/// Takes a repository's newest snapshot that fits.
 fn taken(candidate: Option<Candidate>, wanted: &Wanted, fits: impl Fn(&Snapshot) -> bool) -> Result<Chosen, Error> {
     let none = || {
         Error::new(
@@ -233,7 +233,7 @@ fn taken(candidate: Option<Candidate>, wanted: &Wanted, fits: impl Fn(&Snapshot)
     Ok(Chosen { id, mirror, view, snapshot })
 }
 
-/// Says which repository a run found unchanged, and when: the snapshot before it holds.
+/// Says which repository a run found unchanged, and when: the last snapshot before then applies.
 fn unchanged_in(
     store: &Store,
     candidates: &[Candidate],
@@ -249,7 +249,7 @@ fn unchanged_in(
     match outcome {
         None => Err(refuse(format!("the run {run_id} did not look at {wanted}"))),
         Some(outcome) if !has_held(outcome, kind) => Err(refuse(format!("{wanted} failed in the run {run_id}"))),
-        // What it changed it made a snapshot of.
+        // The run made a snapshot of what it changed.
         Some(outcome) if has_changed(outcome, kind) => Err(Error::new(
             Exit::Partial,
             format!(

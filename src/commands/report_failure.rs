@@ -1,4 +1,4 @@
-//! `ghbk report-failure`: tells Slack that systemd gave a unit up.
+//! `ghbk report-failure`: tells Slack that systemd gave up on a unit.
 
 use super::load_config;
 use crate::cli::GlobalArgs;
@@ -11,7 +11,7 @@ use crate::secrets::{self, env_var};
 use crate::slack;
 
 pub(super) async fn report_failure(global: &GlobalArgs, unit: &str) -> Result<Exit, Error> {
-    // A wrong configuration may be the very reason; where the secrets lie by default is then the best guess.
+    // A wrong configuration may be the very reason; the default place of the secrets is then the best guess.
     let (config, problem) = match load_config(global) {
         Ok(config) => (config, None),
         Err(error) => (Config::default(), Some(error)),

@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     if selection.is_empty() {
         require_owners(&context.config)?;
     }
-    // What cannot even begin leaves no folder and no record. Parameter Store is asked once, by the run itself.
+    // A run that cannot even begin leaves no folder and no record. Parameter Store is asked once, by the run itself.
     if let Some(error) = secrets::nowhere_to_look(&context.config, &env_var).await {
         return Err(error.into());
     }
@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     Ok(exit_of(&summary, signals.received()))
 }
 
-/// Names the repositories whose mirrors are known to be damaged; those that GitHub no longer has cannot be fetched afresh.
+/// Names the repositories whose mirrors are known to be damaged; those that GitHub no longer has cannot be fetched anew.
 async fn damaged(context: &Context) -> Result<Vec<FullName>, Error> {
     let config = Arc::clone(&context.config);
     let index = on_store(move || Index::current(&open_store(&config)?)).await?;

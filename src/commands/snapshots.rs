@@ -20,11 +20,20 @@ pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Re
         for candidate in candidates {
             let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);
             let repository = kind.name_of(&candidate.mirror.full_name);
+            let replaced_missing_at = candidate.mirror.replaced_missing_at;
             let kept = kept_tips(&store.mirror_at(&candidate.mirror.place, kind));
             match candidate.into_history() {
                 Ok(history) => {
                     let snapshots = history.snapshots;
-                    repositories.push(Repository { repository, id, set_aside, gone, snapshots, kept });
+                    repositories.push(Repository {
+                        repository,
+                        id,
+                        set_aside,
+                        gone,
+                        replaced_missing_at,
+                        snapshots,
+                        kept,
+                    });
                 }
                 Err(error) => unreadable.push(error),
             }
@@ -32,7 +41,7 @@ pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Re
         Ok::<_, Error>((repositories, unreadable))
     })
     .await?;
-    // Those of one that cannot be read are not those of another.
+    // If one repository cannot be read, another of the same name does not stand in for it.
     let mut unreadable = unreadable.into_iter();
     if repositories.is_empty()
         && let Some(error) = unreadable.next()

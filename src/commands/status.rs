@@ -1,4 +1,4 @@
-//! `ghbk status`: what the records say, also while a run is under way.
+//! `ghbk status`: what the records say, even while a run is under way.
 
 use chrono::Utc;
 
@@ -28,7 +28,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     let config = context.config.clone();
     let (past, index, is_locked, has_daemon) = on_store(move || {
         let store = open_store(&config)?;
-        // The lock first: a run that ends in between is then shown as ended, never as interrupted.
+        // The lock comes first: a run that ends in between is then shown as ended, never as interrupted.
         let is_locked = is_locked(&store)?;
         let past = Past::read(&store)?;
         Ok((past, Index::current(&store)?, is_locked, has_daemon(&store).unwrap_or(false)))
@@ -36,7 +36,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     .await?;
     let Past { records, last_full_run, standing } = past;
     let now = Utc::now();
-    // The configuration's check has read this schedule once.
+    // The configuration check has already read this schedule.
     let schedule = Schedule::new(&context.config.schedule.cron, context.config.schedule.timezone).ok();
     let next_run = schedule.and_then(|schedule| schedule.next_after(now));
     let facts = Facts {
@@ -66,7 +66,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     Ok(exit)
 }
 
-/// What the records tell of the runs so far.
+/// What the records say of the runs so far.
 struct Past {
     /// The newest, newest first.
     records: Vec<RunRecord>,
@@ -120,7 +120,7 @@ pub(super) fn health_of(store: &Store) -> Result<Option<Health>, StoreError> {
     Ok(Some(Health::of(&Index::current(store)?, of_runs, DEFAULT_AGE_MAX, Utc::now())))
 }
 
-/// Returns what failed when a run last looked at a repository; nothing if no record tells.
+/// Returns what failed when a run last looked at a repository; nothing if no record says.
 fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
     let records = all_runs(store).into_iter().flatten().filter_map(Result::ok).take(RUNS_SEARCHED);
     for record in records {
@@ -133,7 +133,7 @@ fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
     Vec::new()
 }
 
-/// Shows one repository, and whatever else had its name.
+/// Shows one repository, and any others that had its name.
 async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error> {
     let config = context.config.clone();
     let found = unblock(move || {

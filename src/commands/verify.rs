@@ -68,7 +68,7 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
                 let work = move || for_work.verify(&store, &scratch, thoroughness, &cancel);
                 let done = tokio::task::spawn_blocking(work).await;
                 bar.inc(u64::from(is_main));
-                // What was found in the others is told whatever becomes of one.
+                // What was found in the others is reported whatever happens to one.
                 done.unwrap_or_else(|error| part.verified(Err(GitError::Task(error.to_string()))))
             }
         })
@@ -98,13 +98,13 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     let not_verified = verified.iter().filter(|part| part.not_verified.is_some()).count();
     Ok(match (damaged.len(), not_verified) {
         (0, 0) => Exit::Good,
-        // Nothing is known of any.
+        // Nothing is known of any of them.
         (0, none) if none == verified.len() => Exit::Impossible,
         _ => Exit::Partial,
     })
 }
 
-/// Lets the next runs know; a store that takes no writes, or a run under way, is no reason to hide the damage.
+/// Records damage for the next runs; a store that takes no writes, or a run under way, is no reason to hide it.
 async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationToken) {
     let mut names: Vec<FullName> = Vec::new();
     let mut found: Vec<(RepositoryId, String)> = Vec::new();
@@ -162,7 +162,7 @@ impl ToVerify {
         if !is_good(&result) && self.follow(store) {
             result = read(&self.folder);
         }
-        // A run that was just replacing packs looks like damage, once.
+        // A run that is just replacing packs looks like damage, once.
         if !is_good(&result) && is_locked(store).unwrap_or(false) {
             result = read(&self.folder);
         }

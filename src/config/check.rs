@@ -80,7 +80,7 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
     check_numbers(config, &mut complain);
 }
 
-/// Checks that numbers are within what makes sense.
+/// Checks that numbers make sense.
 fn check_numbers(config: &Config, complain: &mut dyn FnMut(&str, String, Option<&str>)) {
     let limits = &config.limits;
     for (path, is_zero) in [
@@ -132,7 +132,7 @@ fn check_numbers(config: &Config, complain: &mut dyn FnMut(&str, String, Option<
 /// GitHub's secondary limit is 100 concurrent requests for REST and git together.
 pub(super) const MAX_CONCURRENCY: usize = 64;
 
-/// More would take memory and threads, and bring nothing sooner.
+/// More would take memory and threads, and be no faster.
 pub(super) const MAX_DOWNLOADS: usize = 128;
 
 /// Less would unpack nothing.

@@ -53,7 +53,7 @@ pub fn load(
     load_text(&text, &origin, env, overrides)
 }
 
-/// Reads and checks the text of a configuration; `origin` is where it is from.
+/// Reads and checks the text of a configuration; `origin` says where it came from.
 pub(crate) fn load_text(
     text: &str,
     origin: &str,
@@ -114,7 +114,7 @@ fn table_of(key: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Splits a name that begins with a table's, as when somebody wrote one underscore for two.
+/// Splits a name that begins with a table's, as when somebody wrote one underscore instead of two.
 fn after_table(name: &str) -> Option<(&str, &str)> {
     let tables =
         ["STORE", "GITHUB", "SCHEDULE", "SECRETS", "LIMITS", "LARGE_FILES", "SLACK", "LOG", "RETENTION", "VERIFY"];
@@ -126,7 +126,7 @@ fn after_table(name: &str) -> Option<(&str, &str)> {
     Some((&name[..table.len()], &name[table.len() + 1..]))
 }
 
-/// A TOML document with the names of what its entries came from.
+/// A TOML document, with the names of where its entries came from.
 pub(super) struct Document<'a> {
     text: &'a str,
     origin: &'a str,
@@ -286,7 +286,7 @@ fn last_part(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
-/// Words one serde error, with a suggestion when a known name is close.
+/// Turns one serde error into a problem, with a suggestion when a known name is close.
 fn problem(place: Place, message: &str, key: &str) -> ConfigProblem {
     let first_line = message.lines().next().unwrap_or_default();
     let (what, known) = match first_line.split_once(", expected ") {
@@ -309,7 +309,7 @@ fn problem(place: Place, message: &str, key: &str) -> ConfigProblem {
     ConfigProblem { place, message, suggestion: Some(suggestion) }
 }
 
-/// Words serde's complaint about a value as a person would.
+/// Rewords serde's complaint about a value as a person would put it.
 fn plain(message: &str) -> String {
     let value = |rest: &str| -> Option<String> {
         let (given, expected) = rest.split_once(", expected ")?;
@@ -338,7 +338,7 @@ fn unknown_time_zone(message: &str) -> Option<&str> {
 }
 
 fn nearest_time_zone(given: &str) -> Option<String> {
-    // Abbreviations are near each other and hours apart.
+    // Abbreviations that look alike may be hours apart.
     if given.len() <= 5 {
         return Some("write it as in `Asia/Tokyo` or `UTC`".to_owned());
     }

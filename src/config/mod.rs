@@ -84,7 +84,7 @@ pub enum StoreMode {
     /// Its owner: folders are 0700 and files 0600, whatever the umask.
     #[default]
     Private,
-    /// Whoever the umask of the process lets.
+    /// Whoever the umask of the process allows.
     Umask,
 }
 
@@ -105,7 +105,7 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
-    /// Says whether the root has to be mounted: as configured, else true for `/mnt/efs` and what is below.
+    /// Says whether the root has to be mounted: as configured, else true for `/mnt/efs` and below.
     pub fn requires_mount(&self) -> bool {
         self.require_mount.unwrap_or_else(|| self.root.starts_with(EFS_ROOT))
     }
@@ -185,11 +185,11 @@ pub enum AuthKind {
 pub struct ScheduleConfig {
     /// Six fields: second, minute, hour, day of month, month, day of week; or the five of crontab(5), or `@weekly`.
     pub cron: String,
-    /// The time zone in which `cron` is read, and every time that people read or write; the machine's unless it is set.
+    /// The time zone of `cron`, and of every time that people read or write; the machine's unless it is set.
     pub timezone: chrono_tz::Tz,
     /// Whether a run that was missed while the daemon was down is made up for at start.
     pub catch_up: bool,
-    /// How long to wait before what failed is tried again, and again; empty: until the next due time.
+    /// How long to wait before each retry of what failed; empty: until the next due time.
     #[serde(deserialize_with = "durations")]
     pub retry: Vec<Duration>,
 }
@@ -275,7 +275,7 @@ pub struct LimitsConfig {
     /// How long one repository (with its wiki) may take.
     #[serde(with = "humantime_serde")]
     pub repository_timeout: Duration,
-    /// Large files downloaded at the same time; those of 64 MiB and more, four.
+    /// Large files downloaded at the same time; of those of 64 MiB and more, four.
     pub large_file_downloads: usize,
     /// How long the large files of one repository may take; what is left is for the next run.
     #[serde(with = "humantime_serde")]
@@ -301,7 +301,7 @@ impl Default for LimitsConfig {
             bandwidth: None,
             // GitHub recommends 10 GB at most.
             repository_size: ByteSize::gib(20),
-            // GitHub refuses files above 100 MiB; servers of one's own may allow more.
+            // GitHub refuses files above 100 MiB; self-hosted servers may allow more.
             object_size: ByteSize::mib(512),
             memory: None,
             repository_timeout: Duration::from_hours(2),
@@ -361,7 +361,7 @@ pub enum Notify {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VerifyConfig {
-    /// In this time every object of the store is read and hashed once, a share in each run.
+    /// The time in which every object of the store is read and hashed once, a share in each run.
     #[serde(with = "humantime_serde")]
     pub full_every: Duration,
     /// Whether each run restores one repository into scratch, and compares.
@@ -374,7 +374,7 @@ impl Default for VerifyConfig {
     }
 }
 
-/// Says how long history is kept that GitHub no longer has.
+/// Says how long history that GitHub no longer has is kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {

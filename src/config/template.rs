@@ -8,7 +8,7 @@ pub fn pristine() -> String {
     filled([("github.owners", "[]".to_owned())])
 }
 
-/// Returns the example with these keys set to these values in TOML; a key that is commented out comes into force.
+/// Returns the example with these keys set to these values in TOML; a key that is commented out takes effect.
 ///
 /// # Panics
 /// If the example has no such key, which is a bug.

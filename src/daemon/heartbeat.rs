@@ -1,8 +1,8 @@
-//! The heartbeat: once an hour, and after each run, one line that says how the backup stands.
+//! The heartbeat: once an hour, and after each run, one line on the state of the backup.
 //!
-//! Reads the store, writes nothing but the log. CloudWatch's alarms are made from this line (`03-ec2.yml`): an alarm
+//! It reads the store and writes only the log. CloudWatch's alarms are made from this line (`03-ec2.yml`): an alarm
 //! cannot look back the eight days of a weekly job, so the figures are worked out here. What a newcomer would get wrong:
-//! a store that cannot be read leaves the figures out, and the alarms take what is missing for bad.
+//! if the store cannot be read, the figures are left out, and the alarms treat missing figures as bad.
 
 use chrono::{DateTime, Utc};
 
@@ -12,16 +12,16 @@ use crate::outcome::RunStatus;
 use crate::report::hours_between;
 use crate::store::{Folded, Index, Store, StoreError, all_runs, first_run_start, is_locked};
 
-/// How the backup stands.
+/// The state of the backup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Health {
-    /// Hours since a run over everything found all well; if none ever did, since the first run began.
+    /// Hours since the last run over everything that found all well; if there is none, since the first run began.
     hours_since_success: Option<f64>,
-    /// Whether the newest run over everything, the one under way left aside, ended in any way but well.
+    /// Whether the newest run over everything did not end well; a run that is under way does not count.
     last_run_failed: Option<bool>,
 }
 
-/// Says how the backup stands.
+/// Logs the state of the backup.
 pub(super) async fn beat(store: &StoreConfig) {
     let store = store.clone();
     match on_store(move || examine(&store, Utc::now())).await {
@@ -34,7 +34,7 @@ pub(super) async fn beat(store: &StoreConfig) {
 
 fn examine(store: &StoreConfig, now: DateTime<Utc>) -> Result<Health, StoreError> {
     let store = Store::open(store)?;
-    // The lock first: a run that ends in between is then taken for one that has ended.
+    // The lock comes first: a run that ends in between then counts as ended.
     let locked = is_locked(&store)?;
     let mut last_run_failed = None;
     for (position, record) in all_runs(&store)?.enumerate() {
@@ -45,7 +45,7 @@ fn examine(store: &StoreConfig, now: DateTime<Utc>) -> Result<Health, StoreError
             break;
         }
     }
-    // A clock that was ahead must not keep an alarm silent until its date has come.
+    // A date in the future, from a clock that was ahead, must not silence an alarm until then.
     let has_been = |at: &DateTime<Utc>| *at <= now;
     let since = match Index::current(&store)?.last_success {
         Some(at) if has_been(&at) => Some(at),
@@ -55,7 +55,7 @@ fn examine(store: &StoreConfig, now: DateTime<Utc>) -> Result<Health, StoreError
     Ok(Health { hours_since_success: since.map(|since| hours_between(since, now)), last_run_failed })
 }
 
-/// Finds the newest run over everything that found all well, among those whose end is at a certain time.
+/// Finds the end of the newest run over everything that found all well, among the ends that `ended` accepts.
 fn newest_success(store: &Store, ended: impl Fn(&DateTime<Utc>) -> bool) -> Result<Option<DateTime<Utc>>, StoreError> {
     for record in all_runs(store)? {
         let Some(summary) = record?.summary else { continue };

@@ -1,4 +1,4 @@
-//! What is tried again after a run that could not take place, or that failed in part for reasons that may pass. Pure.
+//! What is tried again after a run that could not take place, or that partly failed for reasons that may pass. Pure.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use crate::error::{Error, Exit};
 use crate::names::FullName;
 use crate::outcome::{RunStatus, RunSummary, Stage};
 
-/// How long a run that was due waits for the one that was in its way.
+/// How long a due run waits for the run that is in its way.
 const BUSY_PAUSE: Duration = Duration::from_mins(10);
 
-/// Counts the tries since the last run that was due.
+/// Counts the retries since the last due run.
 #[derive(Debug, Default)]
 pub(super) struct Ladder {
     tries: usize,
 }
 
-/// The next try.
+/// The next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Next {
     pub(super) pause: Duration,
     /// The repositories to try; empty: all.
     pub(super) selection: Vec<FullName>,
-    /// Whether another run was in the way, so that this one has not been tried at all.
+    /// Whether another run was in the way, so this one has not been tried at all.
     pub(super) is_delayed: bool,
 }
 
 impl Ladder {
-    /// Begins anew, as a run that was due does.
+    /// Starts counting from 0, as for a due run.
     pub(super) fn reset(&mut self) {
         self.tries = 0;
     }
 
-    /// Returns whether nothing has been tried again since.
+    /// Returns whether nothing has been retried since the last due run.
     pub(super) fn is_reset(&self) -> bool {
         self.tries == 0
     }
 
-    /// Returns whether no further try follows the one that is begun now.
+    /// Returns whether the attempt that starts now is the last one.
     pub(super) fn is_last(&self, pauses: &[Duration]) -> bool {
         self.tries >= pauses.len()
     }
 
-    /// Decides what follows a run over some repositories, or over all if there are none.
+    /// Decides what follows a run over `selection`; an empty one means everything.
     pub(super) fn after(
         &mut self,
         result: &Result<RunSummary, Error>,
@@ -63,7 +63,7 @@ impl Ladder {
     }
 }
 
-/// Returns the repositories that are worth another try, none of them for all; none at all if no try is.
+/// Returns the repositories that are worth a retry, an empty list for all; `None` if a retry makes no sense.
 pub(super) fn worth_trying(summary: &RunSummary) -> Option<Vec<FullName>> {
     match summary.status {
         RunStatus::Ok | RunStatus::Cancelled | RunStatus::Unknown => None,

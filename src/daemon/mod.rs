@@ -1,9 +1,9 @@
-//! The daemon: stands around a run and starts it when it is due.
+//! The daemon: wraps a run and starts it when it is due.
 //!
-//! One loop owns everything. tokio-cron-scheduler only wakes it, through a channel of one place; whether a run is due is
-//! for the [`Timetable`] to say, so that neither a wrong zone nor a clock that jumps costs a run. Runs cannot overlap
-//! and cannot queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers,
-//! because a hung NFS mount is what would hang this process.
+//! One loop owns everything. tokio-cron-scheduler only wakes it, through a channel of one place. The [`Timetable`]
+//! decides whether a run is due, so neither a wrong zone nor a clock that jumps costs a run. Runs cannot overlap or
+//! queue up. What a newcomer would get wrong: the watchdog is fed only when the store answers, because a hung NFS mount
+//! is what would hang this process.
 
 mod heartbeat;
 mod ladder;
@@ -35,10 +35,10 @@ use ladder::{Ladder, Next, worth_trying};
 use systemd::Notifier;
 use timetable::Timetable;
 
-/// How often the daemon says how the backup stands.
+/// How often the daemon logs the state of the backup.
 const HEARTBEAT: Duration = Duration::from_hours(1);
 
-/// Reads the configuration anew.
+/// Reads the configuration again.
 pub type Reload = Box<dyn Fn() -> Result<Config, Error> + Send + Sync>;
 
 /// Runs on the schedule until it is told to stop.
@@ -47,7 +47,7 @@ pub struct Daemon {
     reload: Reload,
     notifier: Notifier,
     ladder: Ladder,
-    /// What the run that is under way, or was last, is over; empty: everything.
+    /// The repositories of the current or last run; empty: everything.
     selection: Vec<FullName>,
 }
 
@@ -66,13 +66,13 @@ impl Daemon {
     /// [`Error`] if the store is not there, signals cannot be listened to, or the schedule cannot be kept.
     pub async fn stay(self) -> Result<Exit, Error> {
         let notifier = self.notifier.clone();
-        // `systemctl status` leaves out what was logged before the last try; this it shows.
+        // `systemctl status` leaves out what was logged before the last attempt, but it shows this.
         self.keep_schedule().await.inspect_err(|error| notifier.status(error.message()))
     }
 
     async fn keep_schedule(mut self) -> Result<Exit, Error> {
         let mut events = Events::listen()?;
-        // Under systemd a start that fails is shown, tried again, and told to Slack in the end.
+        // Under systemd, a start that fails is shown, tried again, and finally reported to Slack.
         let config = Arc::clone(&self.config);
         on_store(move || Store::open(&config.store)).await?;
         let (due_sink, mut due) = mpsc::channel(1);
@@ -185,7 +185,7 @@ impl Daemon {
         }
     }
 
-    /// Makes the job that says when a run is due.
+    /// Makes the job that wakes the loop when a run is due.
     async fn schedule(&self, due: &mpsc::Sender<()>) -> Result<JobScheduler, Error> {
         let failed = |error: tokio_cron_scheduler::JobSchedulerError| {
             Error::new(Exit::Usage, format!("the schedule cannot be kept: {error}"), "check schedule.cron")
@@ -196,7 +196,7 @@ impl Daemon {
         let job = Job::new_async_tz(schedule.cron.as_str(), schedule.timezone, move |_, _| {
             let due = due.clone();
             Box::pin(async move {
-                // Full: a run is due already.
+                // If the channel is full, a run is due already.
                 let _ = due.try_send(());
             })
         })
@@ -218,7 +218,7 @@ impl Daemon {
         schedule.map_err(|error| Error::new(Exit::Usage, error.to_string(), "check schedule.cron"))
     }
 
-    /// Starts a run. Of tries again Slack hears only the last word.
+    /// Starts a run. Of several retries, only the last word is reported to Slack.
     fn start(&mut self, trigger: Trigger, selection: Vec<FullName>, cancel: &CancellationToken) -> Running {
         self.selection.clone_from(&selection);
         let is_last_word = trigger != Trigger::Retry || self.ladder.is_last(&self.config.schedule.retry);
@@ -232,7 +232,7 @@ impl Daemon {
         Box::pin(async move { back_up_quietly(&backup, &Lines::default(), is_told).await })
     }
 
-    /// Says whether a run was missed while no daemon was there.
+    /// Says whether a run was missed while no daemon was running.
     async fn is_overdue(&self) -> bool {
         if !self.config.schedule.catch_up {
             return false;
@@ -248,12 +248,12 @@ impl Daemon {
         match last.await {
             Ok(Ok(last)) => {
                 let now = Utc::now();
-                // The start of a run whose clock was ahead says nothing.
+                // A start in the future, from a clock that was ahead, says nothing.
                 schedule.missed(last.filter(|last| *last <= now), now)
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, hint = %error.hint(), "the store cannot be used");
-                // The run that is started fails, and tells Slack.
+                // The run that starts now will fail, and report that to Slack.
                 true
             }
             Err(error) => {
@@ -278,7 +278,7 @@ impl Daemon {
         }
     }
 
-    /// Tells systemd what is going on.
+    /// Shows systemd what is going on.
     fn show(&self, running: bool) {
         let schedule = Schedule::new(&self.config.schedule.cron, self.config.schedule.timezone);
         let next = schedule.ok().and_then(|schedule| schedule.next_after(Utc::now()));
@@ -290,7 +290,7 @@ impl Daemon {
         });
     }
 
-    /// Says how the backup stands; not in the loop, which a store that hangs would hold up.
+    /// Logs the state of the backup, outside the loop, which a store that hangs would hold up.
     fn beat(&self) {
         let config = Arc::clone(&self.config);
         tokio::spawn(async move { heartbeat::beat(&config.store).await });
@@ -301,7 +301,7 @@ impl Daemon {
         let root = self.config.store.root.clone();
         let notifier = self.notifier.clone();
         tokio::task::spawn_blocking(move || {
-            // Missing or not, it answered.
+            // Missing or not, the store has answered.
             let _ = std::fs::metadata(root);
             notifier.watchdog();
         });
@@ -330,7 +330,7 @@ fn log_next(next: Option<&Next>) {
 fn log_result(result: Result<RunSummary, Error>) {
     match result {
         Ok(summary) => {
-            // A line each: what is indented by the log's own columns is not read.
+            // One entry per line: nobody reads lines that the log's own columns indent.
             for line in crate::report::summary::text(&summary).lines() {
                 tracing::info!("{line}");
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Tells systemd how the daemon is; says nothing where systemd does not listen.
+/// Tells systemd the state of the daemon; does nothing where systemd does not listen.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     watchdog: Option<Duration>,
@@ -21,7 +21,7 @@ impl Notifier {
         notify(&[NotifyState::Ready]);
     }
 
-    /// Says that the configuration is being read anew (`Type=notify-reload` wants the time, too).
+    /// Says that the configuration is being read again (`Type=notify-reload` wants the time, too).
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -29,7 +29,7 @@ impl Notifier {
         }
     }
 
-    /// Says that the daemon is going.
+    /// Says that the daemon is stopping.
     pub fn stopping(&self) {
         notify(&[NotifyState::Stopping]);
     }
@@ -49,7 +49,7 @@ impl Notifier {
         self.watchdog.is_some()
     }
 
-    /// Returns how often to feed it: three times in its patience.
+    /// Returns how often to feed it: three times per timeout.
     pub fn watchdog_interval(&self) -> Duration {
         self.watchdog.map_or(Duration::from_mins(1), |patience| patience / 3)
     }

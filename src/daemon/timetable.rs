@@ -1,8 +1,8 @@
-//! When a run is due, by the wall clock, whatever it does. Pure: both clocks are passed in.
+//! When a run is due by the wall clock, whatever that clock does. Pure: both clocks are passed in.
 //!
-//! A step forward, or a machine that slept, makes what was passed over due at once, and only one run of it; a step back does
-//! not make the same run due again. What a newcomer would get wrong: tokio's timers and the scheduler's know nothing of
-//! either, so whoever wakes only asks here, and somebody asks every minute.
+//! After a step forward, or after the machine slept, the due times that were skipped make one run due at once; a step back
+//! does not make the same run due again. What a newcomer would get wrong: the timers of tokio and of the scheduler notice
+//! neither, so they only make the daemon ask here, which it does at least every minute.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Timetable {
     schedule: Schedule,
-    /// The wall clock when it was last looked at; what came due until then is settled.
+    /// The wall clock when it was last read; everything due until then is settled.
     settled: DateTime<Utc>,
-    /// The last due time that was told, and when, by a clock that never jumps.
+    /// The last due time that was reported, and when, by a clock that never jumps.
     told: Option<(DateTime<Utc>, Duration)>,
 }
 
@@ -28,12 +28,12 @@ impl Timetable {
         Self { schedule, settled: now, told: None }
     }
 
-    /// Takes another schedule; what was due by the old one is settled.
+    /// Switches to another schedule; what was due by the old one is settled.
     pub(super) fn change(&mut self, schedule: Schedule, now: DateTime<Utc>) {
         *self = Self { told: self.told, ..Self::new(schedule, now) };
     }
 
-    /// Returns whether a run is due, and says so once; `steady` is a clock that never jumps.
+    /// Returns whether a run is due, once per due time; `steady` is a clock that never jumps.
     pub(super) fn is_due(&mut self, now: DateTime<Utc>, steady: Duration) -> bool {
         let settled = std::mem::replace(&mut self.settled, now);
         let Some(due) = self.schedule.last_before(now).filter(|due| *due > settled) else { return false };
@@ -53,7 +53,7 @@ impl Timetable {
     /// Returns how long to wait before the clock is looked at again.
     pub(super) fn pause(&self, now: DateTime<Utc>) -> Duration {
         let next = self.schedule.next_after(now).and_then(|next| (next - now).to_std().ok());
-        // A millisecond more, so that the time has come when it is asked for.
+        // A millisecond more: the due time has then passed.
         next.map_or(LOOK_EVERY, |next| (next + Duration::from_millis(1)).min(LOOK_EVERY))
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         assert!(timetable.is_due(at("2026-11-25T05:00:00Z"), 28 * HOUR));
     }
 
-    /// The battery of a machine was empty: it starts years ahead or behind, and asks for the time later.
+    /// A machine whose clock battery is empty starts years ahead or behind, and gets the right time later.
     #[test]
     fn a_clock_that_was_years_off_costs_no_run() {
         for wrong in ["2036-11-24T04:59:59Z", "2000-11-24T04:59:59Z"] {
@@ -107,7 +107,7 @@ mod tests {
             timetable.is_due(at("2026-11-24T04:00:00Z"), Duration::from_secs(2));
             assert!(timetable.is_due(at("2026-11-24T05:00:00Z"), HOUR), "{wrong}");
         }
-        // Even if what was told too early is the same hour again, days later.
+        // Even if a due time that was reported too early comes again, days later.
         let mut timetable = daily("2026-11-27T04:00:00Z");
         assert!(timetable.is_due(at("2026-11-27T05:00:00Z"), HOUR));
         assert!(!timetable.is_due(at("2026-11-24T12:00:00Z"), HOUR));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Says why a file cannot be read or written.
+/// Why a file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// The system refuses.
@@ -13,13 +13,13 @@ pub enum DiskError {
         doing: &'static str,
         /// On which path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A symbolic link is where ghbk would write: it may lead anywhere.
     #[error("{} is a symbolic link, and nothing is written through one", .0.display())]
     Linked(PathBuf),
-    /// A file read back from where it was written is not what was written.
+    /// A file does not read back as it was written.
     #[error("{} does not read back as it was written", .0.display())]
     ReadBackDiffers(PathBuf),
     /// A thread that read or wrote files ended unexpectedly.
@@ -34,7 +34,7 @@ impl DiskError {
         move |source| Self::Io { doing, path, source }
     }
 
-    /// Says what a person can do about it.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Io { source, .. } => io_hint(source.kind()),
@@ -49,7 +49,7 @@ impl DiskError {
         matches!(self, Self::Io { path, .. } if path.starts_with(folder))
     }
 
-    /// Returns whether the file system takes nothing more.
+    /// Returns whether the file system is full.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source.kind()))
     }
@@ -60,7 +60,7 @@ impl DiskError {
     }
 }
 
-/// Says what a person can do about a failed file operation.
+/// Returns what a person can do about a failed file operation.
 fn io_hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on its file system",

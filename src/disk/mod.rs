@@ -1,4 +1,4 @@
-//! Files of the store, read and written in as few operations as there can be: EFS answers each in milliseconds.
+//! Files of the store, read and written in as few operations as possible: each costs milliseconds on EFS.
 //!
 //! What is written is synced and read back past the cache before anybody can find it. What a newcomer would get wrong:
 //! `fs::read` and `fs::copy` ask a file system three times as often as they need to.

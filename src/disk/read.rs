@@ -1,4 +1,4 @@
-//! Files are read in as few operations as there can be, and nothing but files.
+//! Reads files, and nothing but files, in as few operations as possible.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,16 +7,16 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// A file that is smaller is read in three system calls.
+/// A smaller file is read in three system calls.
 const SMALL_BYTES: usize = 32 * 1024;
-/// Where a read that fails in the middle of a file stops: it returns what came before as if there were no more.
+/// A read that fails in the middle of a file stops at a multiple of this: it returns what came before as if there were no more.
 const PAGE_BYTES: usize = 4096;
 
-/// Reads a file in three system calls if it is small, in four or five otherwise: `fs::read` asks for its size and for the
-/// position, too, and reads once more to see the end.
+/// Reads a file in three system calls if it is small, in four or five otherwise: `fs::read` also asks for its size and for the
+/// position, and reads once more to see the end.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
+/// The system's error; [`io::ErrorKind::UnexpectedEof`] if the file became shorter in the meantime.
 pub fn read_at_once(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open_unblocked(path)?;
     let mut bytes = vec![0; SMALL_BYTES];
@@ -54,7 +54,7 @@ fn read_some(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
 /// reading a device may never end.
 ///
 /// # Errors
-/// What the system says; [`io::ErrorKind::InvalidInput`] names what lies there instead of a file.
+/// The system's error; [`io::ErrorKind::InvalidInput`] names what lies there instead of a file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     open_file(path).map(|(file, _)| file)
 }
@@ -81,7 +81,7 @@ fn open_unblocked(path: &Path) -> io::Result<File> {
 
 /// Returns the size of an open file in bytes; anything but a regular one is an error.
 pub(crate) fn check_regular(file: &File) -> io::Result<u64> {
-    // Not `File::metadata`, which asks for the time of birth, too; no file system has that in its cache.
+    // Not `File::metadata`, which also asks for the time of birth; no file system has that in its cache.
     let status = rustix::fs::fstat(file)?;
     match FileType::from_raw_mode(status.st_mode) {
         FileType::RegularFile => u64::try_from(status.st_size).map_err(io::Error::other),
@@ -99,7 +99,7 @@ fn not_a_file(what: &str) -> io::Error {
 /// Opens a folder, and nothing else that may lie in its place; a symbolic link is not followed.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn open_folder(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
@@ -116,7 +116,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
 /// Returns the metadata of a file or folder, or nothing if the path does not exist.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -128,7 +128,7 @@ pub(crate) fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
 /// Returns how much more can be written to the file system of a folder, in bytes.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
     let room = rustix::fs::statvfs(folder)?;
     Ok(room.f_bavail.saturating_mul(room.f_frsize))

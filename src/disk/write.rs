@@ -14,24 +14,24 @@ use rustix::fs::{Mode, OFlags};
 use super::error::DiskError;
 use super::read::{check_regular, open_regular};
 
-/// Waits until everything that was written to the file system of a folder is on it.
+/// Waits until everything that was written to the file system of a folder is durable.
 ///
 /// # Errors
-/// What the system says, which for some file systems is the first word of a full disk.
+/// The system's error, which on some file systems is the first sign that it is full.
 pub fn sync_file_system(folder: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(folder)?)?)
 }
 
-/// How our temporary files are named; the run after an interrupted one removes them.
+/// The prefix of our temporary files; the run after an interrupted one removes them.
 pub const TEMPORARY_PREFIX: &str = "tmp_ghbk_";
 
-/// What is read or written at once; the largest request that Linux' NFS client sends.
+/// How much is read or written at once: the largest request that Linux's NFS client sends.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Writes a file of a folder so that it is there whole or not at all; [`sync_folder`] makes it durable.
+/// Writes a file into a folder, whole or not at all; [`sync_folder`] makes it durable.
 ///
 /// # Errors
-/// [`DiskError::Io`] or [`DiskError::ReadBackDiffers`]; the file is as it was.
+/// [`DiskError::Io`] or [`DiskError::ReadBackDiffers`]; the file is unchanged.
 pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), DiskError> {
     replace_all(&[&[Draft::new(folder, name, content)]], |_| Ok(()))
 }
@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
         Self { folder, written_in: folder, name, content: Content::CopyOf(of) }
     }
 
-    /// Has it written in another folder of the same file system: files are made in one folder one after the other.
+    /// Has it written in another folder of the same file system: files in one folder are made one after the other.
     pub(crate) fn written_in(self, folder: &'a Path) -> Self {
         Self { written_in: folder, ..self }
     }
@@ -76,7 +76,7 @@ impl<'a> Draft<'a> {
     fn temporary(&self) -> PathBuf {
         let mut name = OsString::from(TEMPORARY_PREFIX);
         name.push(&self.name);
-        // git opens whatever ends in `.idx`, and complains of one that is being written.
+        // git opens whatever ends in `.idx`, and complains about one that is still being written.
         name.push(".new");
         self.written_in.join(name)
     }
@@ -89,13 +89,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Writes files, group after group, each so that it is there whole or not at all; `between` is called with the number of
-/// each group that is there.
+/// Writes files, group after group, each whole or not at all; `between` is called with the number of each group that is in place.
 ///
-/// All are written before any is put in its place, side by side: each waits for the file system a few times.
+/// All are written side by side before any is put in its place: each waits for the file system a few times.
 ///
 /// # Errors
-/// [`DiskError`], or what `between` says; of the groups, some of the first ones are there whole, and of the next one, some of the first files.
+/// [`DiskError`], or the error of `between`; the first groups may be in place whole, and some files of the next one.
 pub(crate) fn replace_all<E: From<DiskError>>(
     groups: &[&[Draft<'_>]],
     between: impl Fn(usize) -> Result<(), E>,
@@ -137,11 +136,11 @@ fn write_side_by_side<'a>(files: impl Iterator<Item = (&'a Draft<'a>, PathBuf)> 
     on_threads(WRITERS_MAX, write)
 }
 
-/// Does the same on some threads, which share out the work among them.
+/// Does the same on several threads, which share the work.
 pub(crate) fn on_threads(threads: usize, work: impl Fn() -> Result<(), DiskError> + Sync) -> Result<(), DiskError> {
     let work = &work;
     std::thread::scope(|scope| {
-        // This thread is one of them, and enough if there can be no others.
+        // This thread is one of them, and is enough if there can be no others.
         let others: Vec<_> =
             (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut all = work();
@@ -164,8 +163,8 @@ fn create(path: &Path, content: &[u8]) -> Result<(), DiskError> {
     written.map_err(|error| explain(error, &file, path))
 }
 
-/// Names what was there before in place of the file, if that is why it cannot be written: asked only then, because each
-/// question costs milliseconds. A FIFO or a device takes no write at a position, so what is read back always fails.
+/// If something else is in the file's place, names that as the reason why it cannot be written. It is checked only then, because
+/// each check costs milliseconds. A FIFO or a device takes no write at a position, so reading it back always fails.
 fn explain(error: DiskError, file: &File, path: &Path) -> DiskError {
     match check_regular(file) {
         Err(instead) if instead.kind() == io::ErrorKind::InvalidInput => DiskError::io("write", path)(instead),
@@ -178,7 +177,7 @@ fn explain(error: DiskError, file: &File, path: &Path) -> DiskError {
 /// # Errors
 /// [`DiskError::Io`].
 pub fn sync_folder(folder: &Path) -> Result<(), DiskError> {
-    // Through a symbolic link, too: what must not be one is refused before.
+    // This follows a symbolic link, too: what must not be one was refused before.
     let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     opened.map_err(io::Error::from).and_then(|file| File::from(file).sync_all()).map_err(DiskError::io("sync", folder))
 }
@@ -207,14 +206,14 @@ fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
 
 fn writable(flags: OFlags) -> OpenOptions {
     let mut options = OpenOptions::new();
-    // Names are foreseeable: what somebody else put there must not lead elsewhere, nor wait for a reader.
+    // Names are predictable: what somebody else put there must not lead us elsewhere, nor make us wait for a reader.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).expect("open's flags are an int");
     options.read(true).write(true).create(true).truncate(true).custom_flags(flags);
     options
 }
 
-/// Compares a file that was just written with what it is to hold, as the file system stores it.
+/// Compares a file that was just written with its intended content, as the file system stores it.
 fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), DiskError> {
     forget(file);
     let mut piece = vec![0; PIECE_BYTES.min(expected.len())];
@@ -224,14 +223,14 @@ fn check_written(file: &File, path: &Path, expected: &[u8]) -> Result<(), DiskEr
     Ok(())
 }
 
-/// So many pieces of a file are read back at once: each waits for the file system, and none for another.
+/// How many pieces of a file are read back at once: each waits for the file system, and none for another.
 const READERS_MAX: u64 = 4;
 
 /// Compares a copy that was just written with its source, as the file system stores it.
 fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Result<(), DiskError> {
     forget(copy);
     let next = AtomicU64::new(0);
-    // Nobody need look any further.
+    // The other threads need not read any further.
     let stop = |_: &DiskError| next.store(length_bytes, Ordering::Relaxed);
     let check = || -> Result<(), DiskError> {
         let (mut expected, mut piece) = (Vec::new(), Vec::new());
@@ -253,7 +252,7 @@ fn check_copy(copy: &File, path: &Path, source: &File, length_bytes: u64) -> Res
     on_threads(usize::try_from(readers).unwrap_or(1), check)
 }
 
-/// Asks the kernel to forget what it has of a file in memory. Only advice, so a refusal costs nothing but the proof.
+/// Asks the kernel to drop what it has cached of a file. Only advice, so a refusal costs nothing but the proof.
 pub(crate) fn forget(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }

@@ -8,10 +8,10 @@ use crate::limits::{Retry, Retryable};
 pub(crate) const LOCK_LOST_HINT: &str = "never remove `.ghbk/lock`, a run that has ended does not keep it; another run may be under way \
                                          now: `ghbk status` shows it; run again when it has ended";
 
-/// Says what went wrong between the git server and the store.
+/// What went wrong between the git server and the store.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// The git server, or the way to it.
+    /// The git server failed, or the connection to it.
     #[error(transparent)]
     Wire(#[from] WireError),
     /// A file could not be read or written.
@@ -23,7 +23,7 @@ pub enum GitError {
     /// What was received is not a valid pack, or contains an invalid object.
     #[error("the pack received is broken: {0}")]
     BrokenPack(String),
-    /// An object in the pack received is more than one may be.
+    /// An object in the pack received is larger than allowed.
     #[error("it contains an object of {bytes}, and limits.object_size allows {allowed}")]
     ObjectTooLarge {
         /// The size that the pack gives.
@@ -34,12 +34,12 @@ pub enum GitError {
     /// Checking what was received or stored takes more memory than there is.
     #[error("checking it takes about {needed} of memory, and limits.memory allows {allowed}")]
     NeedsMemory {
-        /// As foreseen.
+        /// The estimate.
         needed: bytesize::ByteSize,
-        /// As configured, or half of what the machine has.
+        /// The limit: as configured, or half of the machine's memory.
         allowed: bytesize::ByteSize,
     },
-    /// A repository would fill a disk before it is there.
+    /// A repository would fill the file system before it is complete.
     #[error("there is no room for it: about {needed} by GitHub's count, and {free} are free in {}", .folder.display())]
     NoRoom {
         /// The repository's size, as GitHub gives it.
@@ -61,7 +61,7 @@ pub enum GitError {
     /// A clone of another tool cannot become a mirror.
     #[error("the clone cannot be adopted: {0}")]
     NotAdoptable(&'static str),
-    /// What lies where the mirror should be is no mirror of this repository.
+    /// Something else is where the mirror of this repository should be.
     #[error("{} is in the way: it is no mirror of this repository", .0.display())]
     InTheWay(std::path::PathBuf),
     /// Another process changed the refs of a mirror after they were compared and before they were published.
@@ -93,7 +93,7 @@ impl GitError {
         matches!(self, Self::Disk(error) if error.is_below(folder))
     }
 
-    /// Returns the text of damage without saying that it is the mirror's.
+    /// Returns the text of damage, without saying that the mirror is damaged.
     pub(crate) fn damage(&self) -> String {
         match self {
             Self::Damaged(what) => what.clone(),
@@ -101,12 +101,12 @@ impl GitError {
         }
     }
 
-    /// Says what a person can do about it, with this repository in the commands.
+    /// Returns what a person can do about it, with this repository in the commands.
     pub fn hint_for(&self, repository: &str) -> String {
         self.hint().replace("OWNER/REPO", repository)
     }
 
-    /// Says what a person can do about it.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Wire(error) => error.hint(),
@@ -150,7 +150,7 @@ impl GitError {
     }
 }
 
-/// Makes a folder in scratch that goes away with what it is for.
+/// Makes a folder in scratch that is removed when it is dropped.
 pub(crate) fn temporary_folder(prefix: &str, parent: &std::path::Path) -> Result<tempfile::TempDir, GitError> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent);
     folder.map_err(GitError::io("create a folder in", parent))
@@ -169,7 +169,7 @@ impl Retryable for GitError {
     fn retry(&self) -> Retry {
         match self {
             Self::Wire(error) => error.retry(),
-            // Damage on the way is rare, and what is corrupt on the server stays so: no reason to download it again and again.
+            // Damage on the way is rare, and what is corrupt on the server stays corrupt: one more download is enough.
             Self::Incomplete(_) | Self::BrokenPack(_) => Retry::Once,
             Self::Libgit2(error) if error.class() == git2::ErrorClass::Net => Retry::Transient,
             Self::Libgit2(error) if error.class() == git2::ErrorClass::Indexer => Retry::Once,

@@ -1,4 +1,4 @@
-//! Git's side, in three rooms: [`wire`] speaks to git servers, [`pack`] reads and writes packs and the objects in them,
+//! Everything about git, in three parts: [`wire`] speaks to git servers, [`pack`] reads and writes packs and the objects in them,
 //! [`mirror`] is what a mirror on the store goes through: staged, published, verified, merged, restored.
 //!
 //! Data flows from [`wire`] through [`pack`] to [`mirror`]. [`refs`] and [`mod@pointer`] are pure.

@@ -1,9 +1,9 @@
 //! Pointers of Git LFS: small blobs that stand for large files. Pure.
 //!
 //! Reads what git-lfs itself would take for a pointer, which is more than its specification allows: older versions, other line
-//! ends, extensions anywhere. A stricter reader would leave contents out that a clone then misses. Source:
-//! `lfs/pointer.go` of git-lfs; a test compares both. What a newcomer would get wrong: the specification's pointer ends
-//! with `size` and a line end, and many in the wild do not.
+//! ends, extensions anywhere. A stricter reader would leave out contents that a clone then misses. Source: `lfs/pointer.go` of
+//! git-lfs; a test compares both. What a newcomer would get wrong: the specification's pointer ends with `size` and a line end,
+//! and many in the wild do not.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The bytes of an [`LfsOid`].
 const OID_BYTES: usize = 32;
 
-/// So much of an id people are shown.
+/// How many digits of an id people are shown.
 const SHORT_DIGITS: usize = 12;
 
 /// Blobs of this size and more are never pointers. Source: `lfs/gitscanner_catfilebatch.go` of git-lfs, `blobSizeCutoff`.
@@ -24,18 +24,18 @@ pub const BLOB_BYTES_MAX: usize = 1024;
 #[serde(into = "String", try_from = "String")]
 pub struct LfsOid([u8; OID_BYTES]);
 
-/// Says that a text is not the id of a large file: 64 lower-case hexadecimal digits.
+/// A text is not the id of a large file, which has 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the SHA-256 of a large file")]
 pub struct NotAnOid;
 
 impl LfsOid {
-    /// Takes a hash for an id.
+    /// Makes an id from a hash.
     pub fn new(hash: [u8; OID_BYTES]) -> Self {
         Self(hash)
     }
 
-    /// Returns as much of it as tells large files apart.
+    /// Returns enough of it to tell large files apart.
     pub fn short(&self) -> String {
         self.to_string()[..SHORT_DIGITS].to_owned()
     }
@@ -99,12 +99,12 @@ impl LfsOid {
     }
 }
 
-/// What a pointer says of a large file.
+/// What a pointer says about a large file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pointer {
     /// Its SHA-256.
     pub oid: LfsOid,
-    /// Its size in bytes. Nothing but the hash proves it.
+    /// Its size in bytes. Only the hash proves it.
     pub size_bytes: u64,
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn each_once(mut pointers: Vec<Pointer>) -> Vec<Pointer> {
     pointers
 }
 
-/// Keeps one pointer for each large file, for those who go by hashes.
+/// Keeps one pointer for each large file, for callers that go by hashes.
 pub(crate) fn each_file_once(pointers: &[Pointer]) -> Vec<Pointer> {
     let mut pointers = pointers.to_vec();
     pointers.sort_unstable();
@@ -133,23 +133,23 @@ const VERSIONS: [&[u8]; 3] =
 /// One of these words is in every pointer.
 const SIGNS: [&[u8]; 3] = [b"git-lfs", b"hawser", b"git-media"];
 
-/// What comes in a pointer, in this order.
+/// The keys of a pointer, in this order.
 const KEYS: [&[u8]; 3] = [b"version", b"oid", b"size"];
 
 impl Pointer {
-    /// Says whether it names the file without content, which nobody has to fetch. A size of 0 alone proves nothing.
+    /// Returns whether it names the empty file, which nobody has to fetch. A size of 0 alone proves nothing.
     pub fn is_of_nothing(&self) -> bool {
         self.oid.to_string() == NOTHING
     }
 
-    /// Reads a blob; none if git-lfs takes it for a file like any other.
+    /// Reads a blob; `None` if git-lfs takes it for an ordinary file.
     pub fn parse(blob: &[u8]) -> Option<Self> {
         if blob.len() >= BLOB_BYTES_MAX || !SIGNS.iter().any(|sign| contains(blob, sign)) {
             return None;
         }
         let mut values: [&[u8]; KEYS.len()] = [&[]; KEYS.len()];
         let mut found = 0;
-        // Go's scanner takes a carriage return at the end of a line for a part of the line end.
+        // Go's scanner takes a carriage return at the end of a line as part of the line end.
         let lines = trimmed(blob).split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let mut extensions: Vec<(&[u8], &[u8])> = Vec::new();
         for line in lines.filter(|line| !line.is_empty()) {
@@ -160,7 +160,7 @@ impl Pointer {
                 found += 1;
             } else {
                 check_extension_key(key)?;
-                // Of one that is there twice the later one counts.
+                // If one is there twice, the later one counts.
                 extensions.retain(|(known, _)| *known != key);
                 extensions.push((key, value));
             }
@@ -178,7 +178,7 @@ impl Pointer {
             priorities.push(*priority);
             parse_oid(value)?;
         }
-        // As Go's `strconv.ParseInt` has it: a sign is allowed.
+        // As in Go's `strconv.ParseInt`, a sign is allowed.
         let size: i64 = std::str::from_utf8(size).ok()?.parse().ok()?;
         Some(Self { oid: parse_oid(oid)?, size_bytes: size.try_into().ok()? })
     }
@@ -201,11 +201,11 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|part| part == word)
 }
 
-/// Takes off what Go's `bytes.TrimSpace` does: white space as Unicode knows it.
+/// Trims what Go's `bytes.TrimSpace` trims: white space by Unicode.
 fn trimmed(blob: &[u8]) -> &[u8] {
     match std::str::from_utf8(blob) {
         Ok(text) => text.trim_matches(is_space).as_bytes(),
-        // A pointer has nothing in it but ASCII, and what follows it may be anything in the name of an extension.
+        // A pointer is all ASCII, but the name of an extension may hold anything after its first character.
         Err(_) => blob.trim_ascii(),
     }
 }

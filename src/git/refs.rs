@@ -14,15 +14,15 @@ use super::GitError;
 /// The namespace that belongs to ghbk; refs below it never come from a remote.
 pub const OWN_NAMESPACE: &str = "refs/ghbk/";
 
-/// Where refs of a remote are stored that lie in ghbk's own namespace there, as in a copy of a mirror.
+/// Where a remote's refs are stored that lie in ghbk's own namespace there, as in a copy of a mirror.
 pub const DISPLACED_NAMESPACE: &str = "refs/ghbk-of-origin/";
 
-/// Where the tips live that GitHub no longer has: `refs/ghbk/kept/OID`.
+/// Where the tips that GitHub no longer has are kept: `refs/ghbk/kept/OID`.
 pub const KEPT_NAMESPACE: &str = "refs/ghbk/kept/";
-/// The newest snapshot; its parents are the ones before.
+/// The newest snapshot; its ancestors are the earlier ones.
 pub const SNAPSHOTS_REF: &str = "refs/ghbk/snapshots";
 
-/// Points a ref at an object, and an annotated tag at what it stands for.
+/// What a ref points at, and what an annotated tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The object the ref names.
@@ -35,7 +35,7 @@ pub struct Target {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refs(BTreeMap<String, Target>);
 
-/// The refs of a piece on average: with 100,000 refs about as many bytes are in a piece as in the list of pieces.
+/// The average number of refs in a piece: with 100,000 refs, a piece is about as large as the list of pieces.
 const REFS_A_PIECE: u32 = 256;
 /// Names can be chosen so that no piece would ever end.
 const REFS_A_PIECE_MAX: u32 = 8 * REFS_A_PIECE;
@@ -100,10 +100,10 @@ impl Refs {
         out.into_bytes()
     }
 
-    /// Writes the text of a `packed-refs` file in pieces that other refs' changes leave as they are.
+    /// Writes the text of a `packed-refs` file in pieces that changes of other refs leave as they are.
     ///
-    /// Where a piece ends depends on the names of the refs around that place alone, so that one ref more, or less, or
-    /// elsewhere, changes one piece or two, however many there are.
+    /// Where a piece ends depends only on the names of the refs around that place. So a ref that is added, removed or changed
+    /// affects one or two pieces, however many there are.
     pub(crate) fn to_packed_pieces(&self) -> Vec<String> {
         let mut pieces = Vec::new();
         let mut piece = HEADER.to_owned();
@@ -137,17 +137,17 @@ impl Refs {
         self.0.insert(format!("{KEPT_NAMESPACE}{}", tip.oid), tip);
     }
 
-    /// Returns what was kept.
+    /// Returns the kept tips.
     pub fn kept(&self) -> impl Iterator<Item = (&str, &Target)> {
         self.iter().filter(|(name, _)| name.starts_with(KEPT_NAMESPACE))
     }
 
-    /// Looks a ref up.
+    /// Looks up a ref.
     pub fn get(&self, name: &str) -> Option<&Target> {
         self.0.get(name)
     }
 
-    /// Goes through all refs in git's order.
+    /// Iterates over all refs in git's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Target)> {
         self.0.iter().map(|(name, target)| (name.as_str(), target))
     }
@@ -157,7 +157,7 @@ impl Refs {
         self.0.len()
     }
 
-    /// Says whether there is none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -176,8 +176,8 @@ fn push_packed(out: &mut String, name: &str, target: &Target) {
     }
 }
 
-/// Returns whether a ref can be one of the remote's that the mirror keeps under its own name: every ref but
-/// `refs/pull/*/merge`, which GitHub remakes endlessly, and ghbk's own.
+/// Returns whether a remote's ref is mirrored under its own name: every ref is, except ghbk's own and `refs/pull/*/merge`, which
+/// GitHub remakes all the time.
 pub fn is_mirrored(name: &str) -> bool {
     let is_test_merge = name.starts_with("refs/pull/") && name.ends_with("/merge");
     name.starts_with("refs/") && !is_test_merge && !name.starts_with(OWN_NAMESPACE)
@@ -202,7 +202,7 @@ impl RefFilter {
         Ok(Self { exclude: builder.build()? })
     }
 
-    /// Returns the name under which a ref of the server's is stored, or `None` if it is not mirrored.
+    /// Returns the name under which a server's ref is stored, or `None` if it is not mirrored.
     pub fn stored_name<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
         if self.exclude.is_match(name) {
             return None;
@@ -214,7 +214,7 @@ impl RefFilter {
     }
 }
 
-/// Reads a full object id; libgit2 alone would take a prefix.
+/// Reads a full object id; libgit2 alone would accept a prefix.
 pub(crate) fn parse_oid(text: &str) -> Option<Oid> {
     (text.len() == 40).then(|| Oid::from_str(text).ok()).flatten()
 }

@@ -1,7 +1,7 @@
-//! One exchange with the REST API: let through by the gate, bounded in time and size, and what its headers say is kept.
+//! One exchange with the REST API: passed by the gate, bounded in time and size; what its headers say is kept.
 //!
-//! Both the token of a run and the token that an app asks for come this way, so that GitHub counts no request which the gate did
-//! not see.
+//! Requests with a run's token and an app's requests for its token both come this way, so GitHub counts no request that the gate
+//! did not see.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +60,7 @@ impl Api {
         }
     }
 
-    /// Returns what stands in front of every request.
+    /// Returns the gate in front of every request.
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -99,7 +99,7 @@ impl Api {
         self.gate.before_api().await?;
         let is_older = self.is_older.load(Ordering::Relaxed);
         let answer = self.once(method.clone(), url, token, what, !is_older).await?;
-        // An Enterprise Server older than the version answers 400 to its name; it gives its own to those who name none.
+        // An Enterprise Server older than the version answers 400 to its name, and uses its own if none is named.
         if answer.status != StatusCode::BAD_REQUEST || is_older {
             return Ok(answer);
         }
@@ -146,10 +146,10 @@ impl Api {
     }
 }
 
-/// Sends a request and reads the answer to its end, but no more of it than an answer can have: compressed, a gigabyte is a few
+/// Sends a request and reads the whole answer, but no more than an answer can have: compressed, a gigabyte may be a few
 /// kilobytes.
 async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubError> {
-    // The one that is no GET asks for an app's token, of which one more does no harm.
+    // The only one that is not a GET asks for an app's token, and one token more does no harm.
     let mut response = network::send(request).await.map_err(connection)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
@@ -157,7 +157,7 @@ async fn whole(request: RequestBuilder, what: &str) -> Result<Answer, GitHubErro
         match response.chunk().await {
             Ok(None) => return Ok(Answer { status, headers, body: body.into() }),
             Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
-            // Of a refusal the body only explains; a failure to read it must not hide the status.
+            // The body of a refusal only explains; a failure to read it must not hide the status.
             Ok(Some(_)) | Err(_) if !status.is_success() => return Ok(Answer { status, headers, body: Bytes::new() }),
             Ok(Some(_)) => {
                 let reason = format!("an answer of more than {ANSWER_MAX_BYTES} bytes");

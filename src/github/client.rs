@@ -26,12 +26,12 @@ pub struct GitHub {
     retries: u32,
 }
 
-/// Says whose token it is and what it may do.
+/// Whose token it is, and what it may do.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The account's login; none for an app's installation.
+    /// The account's login; `None` for an app's installation.
     pub login: Option<String>,
-    /// The scopes of a classic token; none for the others.
+    /// The scopes of a classic token; `None` for the others.
     pub scopes: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub fn http_client(config: &GitHubConfig, stall_timeout: Duration) -> Result<req
 
 /// One page and what its headers say.
 pub(super) struct Page {
-    /// The entries, which are read one by one: a bad one costs itself alone.
+    /// The entries, read one by one: a bad one costs only itself.
     pub(super) items: Vec<Value>,
     pub(super) total_count: Option<u64>,
     pub(super) next: Option<Url>,
@@ -58,7 +58,7 @@ impl GitHub {
         Self { api, credentials, retries }
     }
 
-    /// Says whether an app's installation is used.
+    /// Returns whether an app's installation is used.
     pub(super) fn is_app(&self) -> bool {
         self.credentials.is_app()
     }
@@ -137,7 +137,7 @@ impl GitHub {
     }
 }
 
-/// Takes the entries out of a page: the whole body, or its `repositories` where the listing counts itself.
+/// Takes the entries out of a page: the whole body, or its `repositories` if the listing has a count of its own.
 pub(super) fn list(body: Value, what: &str) -> Result<(Vec<Value>, Option<u64>), GitHubError> {
     match body {
         Value::Array(items) => Ok((items, None)),
@@ -153,7 +153,7 @@ fn no_list(what: &str) -> GitHubError {
     GitHubError::Unreadable { what: what.to_owned(), reason: "it is JSON, but no list of repositories".to_owned() }
 }
 
-/// Says what an answer that is no success means.
+/// Returns what an unsuccessful answer means.
 pub(super) fn refused(answer: &Answer, token: &SecretString, what: &str) -> GitHubError {
     let status = answer.status;
     if let Some(refusal) = answer.refusal() {

@@ -1,7 +1,7 @@
 //! Who we are to GitHub: a token, or an app's installation whose tokens last an hour.
 //!
-//! One source serves the REST API and the git server. What a newcomer would get wrong: an installation token taken
-//! once at the start dies in the middle of a long run, so a token is asked for before every request.
+//! One source serves the REST API and the git server. What a newcomer would get wrong: an installation token taken once at the
+//! start expires in the middle of a long run, so a token is asked for before every request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::limits::{Retry, Retryable};
 use crate::network::http_date;
 use crate::text::keep_secret;
 
-/// GitHub's installation tokens live an hour, and say so.
+/// GitHub's installation tokens are valid for an hour, and say so.
 const LIFETIME: Duration = Duration::from_hours(1);
 
 /// Gives the token to use now.
@@ -44,7 +44,7 @@ struct App {
     minted: Mutex<Minted>,
 }
 
-/// What asking for an installation token has brought.
+/// The result of asking for an installation token.
 #[derive(Debug)]
 enum Minted {
     Nothing,
@@ -76,7 +76,7 @@ impl Credentials {
     /// Uses an app's installation.
     ///
     /// # Errors
-    /// [`GitHubError::Setup`] if the key is no RSA key in PEM.
+    /// [`GitHubError::Setup`] if the key is not an RSA key in PEM.
     pub fn app(identity: &AppIdentity, api: Arc<Api>) -> Result<Self, GitHubError> {
         let key = EncodingKey::from_rsa_pem(identity.key.expose_secret().as_bytes())
             // The text of a key's error may quote the key.
@@ -86,12 +86,12 @@ impl Credentials {
         Ok(Self(Kind::App(Box::new(App { auth, installation_id: identity.installation_id, api, minted }))))
     }
 
-    /// Says whether an app's installation is used.
+    /// Returns whether an app's installation is used.
     pub fn is_app(&self) -> bool {
         matches!(self.0, Kind::App { .. })
     }
 
-    /// Returns a token that is good for some minutes at least.
+    /// Returns a token that is valid for some minutes at least.
     ///
     /// # Errors
     /// [`GitHubError`] if an installation token is due and GitHub does not give one.
@@ -105,7 +105,7 @@ impl Credentials {
 
 impl App {
     async fn token(&self) -> Result<SecretString, GitHubError> {
-        // Whoever comes while a token is asked for waits for that one.
+        // A caller that comes while a token is being asked for waits for that one.
         let mut minted = self.minted.lock().await;
         match &*minted {
             Minted::Token { token, good_until } if Instant::now() < *good_until => return Ok(token.clone()),
@@ -126,7 +126,7 @@ impl App {
         }
     }
 
-    /// Asks for a token; returns with it how long it is to be used.
+    /// Asks for a token; returns it with how long it is to be used.
     async fn mint(&self) -> Result<(SecretString, Duration), GitHubError> {
         let what = "a token for the app's installation";
         let signed = self.auth.generate_bearer_token();

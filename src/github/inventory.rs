@@ -31,11 +31,13 @@ pub struct ListingFailure {
     pub is_of_repository: bool,
 }
 
-/// Holds what GitHub says exists.
+/// What GitHub says exists.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// What is to be backed up, each repository once.
     pub repositories: Vec<Repository>,
+    /// Globs of the filter that match no repository; known only if every listing is whole.
+    pub unmatched_globs: Vec<String>,
     /// What exists but is filtered out; not gone.
     pub excluded: BTreeSet<RepositoryId>,
     /// Owners (folded to lower case) whose listing is whole, so that absence from it means something.
@@ -64,13 +66,13 @@ impl Filter {
     /// Builds the filter of a configuration.
     ///
     /// # Errors
-    /// The glob that cannot be read; the configuration's check has refused it before.
+    /// The glob that cannot be read; the check of the configuration has refused it before.
     pub fn new(config: &GitHubConfig) -> Result<Self, globset::Error> {
         let globs = Globs::new(&config.include, &config.exclude)?;
         Ok(Self { globs, forks: config.forks, archived: config.archived })
     }
 
-    /// Says whether a repository is backed up.
+    /// Returns whether a repository is backed up.
     pub fn takes(&self, repository: &Repository) -> bool {
         (self.forks || !repository.fork)
             && (self.archived || !repository.archived)
@@ -78,12 +80,12 @@ impl Filter {
     }
 }
 
-/// A listing may lose this share (and at least [`DROP_MIN`]) against the last run before it is called sharp.
+/// A listing that loses this share or more (and at least [`DROP_MIN`]) since the last run has shrunk sharply.
 const DROP_SHARE_PERCENT: u64 = 10;
 const DROP_MIN: u64 = 2;
 
 impl Inventory {
-    /// Notes owners whose listing shrank sharply against the last run.
+    /// Notes owners whose listing has shrunk sharply since the last run.
     pub fn compare_with(&mut self, before: &BTreeMap<String, u64>) {
         for (owner, listed) in &self.listed_by_owner {
             let Some(before) = before.get(owner) else { continue };
@@ -123,9 +125,9 @@ impl Inventory {
     }
 }
 
-/// Lists every configured owner. One owner's failure does not end the others' listing, a bad token does.
+/// Lists every configured owner. One owner's failure does not end the others' listing, but a bad token does.
 ///
-/// Of what is `known` nothing is taken for gone before GitHub has said so by its id.
+/// Nothing that is `known` counts as gone before GitHub, asked by its id, has said so.
 pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known: &Known) -> Inventory {
     let mut inventory = Inventory::default();
     let mut seen = HashSet::new();
@@ -147,6 +149,10 @@ pub async fn list(github: &GitHub, config: &GitHubConfig, filter: &Filter, known
     for (owner, verdict, listing) in &listings {
         let missing = Missing { owner, verdict: *verdict, listing, here: &here, known, filter };
         missing.take(&mut inventory, &mut seen);
+    }
+    if inventory.failures.is_empty() {
+        let listed = listings.iter().flat_map(|(_, _, listing)| listing.in_order());
+        inventory.unmatched_globs = filter.globs.unmatched(listed.map(|repository| &repository.full_name));
     }
     if inventory.failures.is_empty() && inventory.repositories.is_empty() && !inventory.excluded.is_empty() {
         let error = format!("the filters leave out all {} repositories", inventory.excluded.len());
@@ -199,7 +205,7 @@ fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_sho
     if inventory.failures.len() == failed_before {
         inventory.listed_by_owner.insert(owner.to_owned(), listed);
     }
-    // Entries that cannot be read are told with the others.
+    // Entries that cannot be read are reported with the other failures.
     if inventory.failures.len() > failed_before || !listing.bad.is_empty() {
         return Verdict::Failed;
     }
@@ -210,18 +216,18 @@ fn judge(inventory: &mut Inventory, owner: &str, listing: &OwnersListing, is_sho
     Verdict::Whole
 }
 
-/// Says what an owner's listing is worth.
+/// How far an owner's listing can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// What it does not show is not there, as far as the token may see.
+    /// What it does not show does not exist, as far as the token can see.
     Whole,
-    /// It is known not to show all, and somebody has accepted that.
+    /// It is known not to show everything, and somebody has accepted that.
     ShortByChoice,
-    /// Something is wrong with it, which is told.
+    /// Something is wrong with it, and that is reported.
     Failed,
 }
 
-/// Notes an installation that was given selected repositories only: it lists no others, without a word.
+/// Notes an installation that was given only selected repositories: it silently lists no others.
 async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
     let url = github.url("installation/repositories?per_page=1");
     // A failure shows when the owners are listed.
@@ -235,7 +241,7 @@ async fn warn_of_selection(github: &GitHub, inventory: &mut Inventory) {
     }
 }
 
-/// Files what one owner's listing held.
+/// Adds what one owner's listing held.
 fn take(inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>, listing: &OwnersListing, filter: &Filter) {
     for repository in listing.in_order() {
         // Owners may overlap.
@@ -261,7 +267,7 @@ fn file(inventory: &mut Inventory, repository: Repository, filter: &Filter) {
     }
 }
 
-/// What an owner's listing did not show although it was known, and what GitHub said of it.
+/// What an owner's listing did not show although it was known, and what GitHub said about it.
 struct Missing<'a> {
     owner: &'a str,
     verdict: Verdict,
@@ -273,7 +279,7 @@ struct Missing<'a> {
 }
 
 impl Missing<'_> {
-    /// Files what exists after all, and says what is gone, moved away or not known.
+    /// Adds what exists after all, and notes what is gone, moved away or unknown.
     fn take(&self, inventory: &mut Inventory, seen: &mut HashSet<RepositoryId>) {
         let (mut hidden, mut unseen) = (Vec::new(), Vec::new());
         let is_told = self.verdict == Verdict::Failed;
@@ -299,7 +305,7 @@ impl Missing<'_> {
                 Presence::Unknown(error) if !is_told || error.ends_the_run() => {
                     self.tell_unknown(inventory, *id, error);
                 }
-                // Why it is missing is told already.
+                // Why it is missing has been reported already.
                 Presence::NotFound | Presence::Unknown(_) => {}
             }
         }
@@ -336,7 +342,7 @@ impl Missing<'_> {
     }
 }
 
-/// Looks single repositories up, listed or not; filters do not apply to what was asked for by name.
+/// Looks up single repositories, listed or not; filters do not apply to what was asked for by name.
 pub async fn look_up(github: &GitHub, names: &[FullName], known: &Known) -> Inventory {
     let mut inventory = Inventory::default();
     let mut seen = HashSet::new();
@@ -375,7 +381,7 @@ pub async fn look_up(github: &GitHub, names: &[FullName], known: &Known) -> Inve
     inventory
 }
 
-/// Finds a repository with a mirror whose name is near; none if the name itself has one.
+/// Finds a repository with a mirror whose name is similar; `None` if the name itself has one.
 fn probably_meant(name: &FullName, known: &Known) -> Option<String> {
     let is_known = known.values().any(|known| known.same_as(name));
     let names = known.values().map(ToString::to_string);

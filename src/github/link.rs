@@ -1,7 +1,7 @@
 //! `Link` headers: which page comes next, and where a deprecation is explained. Pure.
 //!
-//! Source: RFC 8288, "Web Linking". GitHub sends one line today; the RFC allows several, quoted commas, and more than one relation
-//! for an address.
+//! Source: RFC 8288, "Web Linking". GitHub sends one line today; the RFC allows several, quoted commas, and more than one
+//! relation for an address.
 
 use http::HeaderMap;
 use http::header::LINK;

@@ -1,7 +1,7 @@
 //! One owner's repositories: read page by page, and read again while anything speaks against what was read.
 //!
-//! What a newcomer would get wrong: pages are cut anew for every request. When a repository leaves a page that was read, the
-//! first of the next page moves onto it and is on none of those read. Neither page shows it; only counts and known ids do.
+//! What a newcomer would get wrong: pages are cut anew for every request. When a repository leaves a page that was already read,
+//! the first one of the next page moves onto it. No page that is read shows that one; only counts and known ids do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use super::repository::{BadEntry, Repository};
 use crate::names::RepositoryId;
 use crate::text::printable;
 
-/// A listing that still contradicts itself is not read more often than this.
+/// A listing that still contradicts itself is read at most this often.
 pub(super) const READINGS_MAX: u32 = 3;
-/// What was changing is left some time to come to rest.
+/// Gives what was changing some time to settle.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A listing of a hundred thousand repositories has a thousand pages; more is a loop.
@@ -27,17 +27,17 @@ const PAGES_MAX: usize = 2_000;
 /// What that many pages hold; a page of GitHub's never has more than a hundred entries.
 const ENTRIES_MAX: usize = 100 * PAGES_MAX;
 
-/// Sorted so, a repository that is made or renamed meanwhile moves no other to another page.
+/// In this order, a repository that is created or renamed meanwhile moves no other to another page.
 const ORDER: &str = "sort=created&direction=asc&per_page=100";
 
-/// Holds what all readings of one owner's listing brought.
+/// What all readings of one owner's listing brought.
 #[derive(Default)]
 pub(super) struct OwnersListing {
     /// Every repository that some reading showed, and that is not known to be gone since.
     pub(super) repositories: BTreeMap<RepositoryId, Repository>,
     /// Their ids as they were first listed.
     order: Vec<RepositoryId>,
-    /// Entries that are no repository.
+    /// Entries that are not repositories.
     pub(super) bad: Vec<BadEntry>,
     /// What GitHub answered about repositories that the last reading did not show.
     pub(super) presences: Presences,
@@ -45,7 +45,7 @@ pub(super) struct OwnersListing {
     pub(super) readings: u32,
     /// How many there are by the listing's own `total_count`.
     pub(super) expected: Option<u64>,
-    /// How many the account's page counts; what it counts is not documented to the last repository.
+    /// How many the account's page counts; what exactly it counts is not documented.
     pub(super) counted: Option<u64>,
     /// Whether private repositories are out of sight, so that absence means nothing.
     pub(super) public_only: bool,
@@ -53,7 +53,7 @@ pub(super) struct OwnersListing {
     pub(super) partial_organizations: Option<String>,
     /// The owners that this listing speaks for, folded to lower case.
     pub(super) speaks_for: BTreeSet<String>,
-    /// What ended the reading, if it did not come to its end.
+    /// What ended the reading early, if anything did.
     pub(super) error: Option<GitHubError>,
 }
 
@@ -75,7 +75,7 @@ impl OwnersListing {
                 return all;
             }
             let is_last = all.readings >= READINGS_MAX;
-            // A token that sees nothing at all is told by that, not by an answer for each repository.
+            // A token that sees nothing at all shows by that alone; there is no need to ask about each repository.
             if !listed.is_empty() && (is_settled || is_last) {
                 all.ask(github, known, &listed).await;
             }
@@ -150,7 +150,7 @@ impl OwnersListing {
     }
 }
 
-/// Holds one reading of a listing, from the account's page to the last page.
+/// One reading of a listing, from the account's page to the last page.
 #[derive(Default)]
 struct Reading {
     repositories: BTreeMap<RepositoryId, Repository>,
@@ -185,7 +185,7 @@ impl Reading {
         let own = format!("user/repos?affiliation=owner&{ORDER}");
         match owner {
             "@me" => {
-                // Without it the listing is read all the same, only uncounted.
+                // Without it the listing is still read, only not counted.
                 let own_account = Account::ask(github, "user", "the token's user").await;
                 self.counted = own_account.ok().and_then(|account| account.repositories());
                 return self.pages(github, github.url(&own), owner).await;
@@ -205,14 +205,14 @@ impl Reading {
         }
         let user = Account::ask(github, &format!("users/{owner}"), &format!("organisation or user {owner}")).await?;
         if user.is_organization {
-            // As a user it would show its public repositories only.
+            // Listed as a user, it would show only its public repositories.
             return Err(GitHubError::NotFound { what: format!("organisation {owner} for this token") });
         }
         if github.is_app() {
             self.pages(github, github.url("installation/repositories?per_page=100"), owner).await?;
             self.repositories.retain(|_, item| item.full_name.owner().eq_ignore_ascii_case(&user.login));
             self.order.retain(|id| self.repositories.contains_key(id));
-            self.expected = None; // it counted every owner's
+            self.expected = None; // it counted those of every owner
             return Ok(());
         }
         let own_account = Account::ask(github, "user", "the token's user").await?;
@@ -256,7 +256,7 @@ impl Reading {
     }
 }
 
-/// What an account's own page says. A count that cannot be read is no count, and no failure.
+/// What an account's own page says. A count that cannot be read is left out, and is not a failure.
 struct Account {
     login: String,
     is_organization: bool,
@@ -275,7 +275,7 @@ impl Account {
         let text = |field: &str| account.get(field).and_then(Value::as_str).unwrap_or_default();
         let number = |field: &str| account.get(field).and_then(Value::as_u64);
         let is_organization = text("type") == "Organization";
-        // A user's total includes what others let him into.
+        // A user's total includes repositories that others share with the user.
         let private = if is_organization { number("total_private_repos") } else { number("owned_private_repos") };
         Self { login: text("login").to_owned(), is_organization, public: number("public_repos"), private }
     }

@@ -1,8 +1,8 @@
 //! GitHub's REST API: who we are, what exists.
 //!
-//! Touches the network, never the store. Requests go through the one HTTP client and the gate ([`crate::limits`]); octocrab
-//! signs what an app proves itself with. Answers are read leniently, entry by entry: GitHub adds fields, and one bad entry must
-//! not cost a page.
+//! Touches the network, never the store. Requests go through the one HTTP client and the gate ([`crate::limits`]); octocrab signs
+//! an app's proof of identity. Answers are read leniently, entry by entry: GitHub adds fields, and one bad entry must not cost a
+//! page.
 
 mod api;
 mod client;
@@ -35,13 +35,13 @@ pub use repository::Repository;
 #[cfg(any(test, fuzzing))]
 pub(crate) use repository::read_listing;
 
-/// Says what went wrong between us and GitHub's REST API.
+/// What went wrong between us and GitHub's REST API.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GitHubError {
     /// The token is bad.
     #[error("GitHub does not accept the token (401 Bad credentials)")]
     Unauthorized,
-    /// The token is good but not for this.
+    /// The token is valid but may not do this.
     #[error("GitHub refuses {what} (403): {message}")]
     Forbidden {
         /// What was asked for.
@@ -49,13 +49,13 @@ pub enum GitHubError {
         /// GitHub's own words.
         message: String,
     },
-    /// There is no such thing, or the token may not know of it.
+    /// There is no such thing, or the token cannot see it.
     #[error("GitHub has no {} (404)", .what.trim_start_matches("the "))]
     NotFound {
         /// What was asked for.
         what: String,
     },
-    /// GitHub has done away with it: a version of the API, or an endpoint.
+    /// GitHub no longer offers it: a version of the API, or an endpoint.
     #[error("GitHub no longer serves {what} (410): {message}")]
     Retired {
         /// What was asked for.
@@ -77,10 +77,10 @@ pub enum GitHubError {
         /// What was asked for.
         what: String,
     },
-    /// GitHub refused for being asked too fast, longer than the run may wait.
+    /// GitHub refused because it was asked too fast, for longer than the run may wait.
     #[error("GitHub{} ({status})", refusal_words(*status))]
     RateLimited {
-        /// 403 or 429; or one of GitHub's own trouble, with a time to wait.
+        /// 403 or 429, or an error of GitHub that names a time to wait.
         status: StatusCode,
         /// What GitHub said about waiting.
         refusal: Refusal,
@@ -88,7 +88,7 @@ pub enum GitHubError {
     /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
     #[error(transparent)]
     LimitExhausted(#[from] LimitExhausted),
-    /// Another status than a good one.
+    /// Any other status that is not a success.
     #[error("GitHub answered {status} for {what}: {message}")]
     Status {
         /// The status.
@@ -101,7 +101,7 @@ pub enum GitHubError {
     /// The connection failed or stalled.
     #[error("the connection to GitHub failed: {0}")]
     Connection(String),
-    /// GitHub cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    /// GitHub cannot be reached, for a reason that will not pass by itself or that lies with a proxy.
     #[error("the connection to GitHub failed: {0}")]
     Unreachable(Failure),
     /// The answer is not what GitHub documents.
@@ -121,12 +121,12 @@ pub enum GitHubError {
 }
 
 impl GitHubError {
-    /// Says whether nothing that is asked after it can succeed.
+    /// Returns whether nothing that is asked afterwards can succeed.
     pub fn ends_the_run(&self) -> bool {
         matches!(self, Self::Unauthorized | Self::AppRefused { .. })
     }
 
-    /// Says what a person can do about it.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unauthorized => "make a new token and store it under the same name: `ghbk man config`, [secrets]",

@@ -1,6 +1,6 @@
-//! What the headers of answers say beside the answer: that an API version ends, and that the token does. Pure.
+//! What the headers of answers say besides the answer: when an API version ends, and when the token does. Pure.
 //!
-//! Times are compared with GitHub's own `Date`, so that a wrong clock of this machine changes nothing.
+//! Times are compared with GitHub's own `Date`, so a wrong clock on this machine changes nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderMap;
@@ -12,10 +12,10 @@ use crate::text::printable;
 
 /// The API version that every request asks for: the newest when this was written.
 ///
-/// Source: GitHub's documentation, "API Versions". What GitHub answers for it is held to GitHub's recorded answers in the tests.
+/// Source: GitHub's documentation, "API Versions". The tests compare what is read with GitHub's recorded answers.
 pub(super) const API_VERSION: &str = "2026-03-10";
 
-/// A token's end is told this long before it.
+/// How long before its end a token's expiry is reported.
 const EXPIRY_NOTICE: TimeDelta = TimeDelta::days(14);
 
 /// Collects what the headers of a run's answers said.
@@ -30,7 +30,7 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Takes over what an answer's headers say. Returns whether they told of a deprecation for the first time.
+    /// Takes over what an answer's headers say. Returns whether they announced a deprecation for the first time.
     pub(super) fn read(&mut self, headers: &HeaderMap) -> bool {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let date = headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
@@ -52,7 +52,7 @@ impl Notices {
         true
     }
 
-    /// Says that the token ends within a fortnight, or before the next scheduled run; `None` if neither is so.
+    /// Returns a warning if the token expires within a fortnight, or before the next scheduled run.
     pub fn expiry(&self, next_run: Option<DateTime<Utc>>) -> Option<String> {
         let expires = self.token_expires?;
         let now = self.as_of.unwrap_or_else(Utc::now);

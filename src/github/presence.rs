@@ -15,18 +15,18 @@ use crate::names::{FullName, RepositoryId};
 /// Names the repositories that have a mirror and were not known to be gone.
 pub type Known = BTreeMap<RepositoryId, FullName>;
 
-/// Says what GitHub answered about one repository.
+/// What GitHub answered about one repository.
 #[derive(Clone, Debug)]
 pub(super) enum Presence {
     /// It exists; this is its description today.
     Here(Box<Repository>),
-    /// There is no such repository, or the token may not know of it.
+    /// There is no such repository, or the token cannot see it.
     NotFound,
     /// GitHub did not say.
     Unknown(GitHubError),
 }
 
-/// Holds what was asked about an owner's missing repositories.
+/// What was asked about an owner's missing repositories.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Presences {
     pub(super) answers: BTreeMap<RepositoryId, Presence>,

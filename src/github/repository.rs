@@ -22,13 +22,13 @@ pub struct Repository {
     pub fork: bool,
     /// Whether it is archived.
     pub archived: bool,
-    /// Whether it may have a wiki; GitHub says so of wikis that were never written, too.
+    /// Whether it may have a wiki; GitHub also says so of wikis that were never written.
     pub has_wiki: bool,
     /// The default branch, when GitHub names one.
     pub default_branch: Option<String>,
 }
 
-/// Says why an entry of a listing is no repository, and what of it could be read.
+/// Why an entry of a listing is not a repository, and what of it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadEntry {
     /// The id, if it has one.

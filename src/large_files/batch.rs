@@ -1,4 +1,4 @@
-//! The batch API of Git LFS: what is asked, and what is answered. Pure.
+//! The batch API of Git LFS: requests and answers. Pure.
 //!
 //! Source: `docs/api/batch.md` and `docs/api/basic-transfers.md` of git-lfs. What a newcomer would get wrong: servers leave
 //! objects out, repeat them, name others, send `null` for what is empty, and the year 1 for "never expires".
@@ -39,7 +39,7 @@ struct Asked {
     size: u64,
 }
 
-/// Words a request.
+/// Formats a request.
 pub(super) fn request(operation: Operation, pointers: &[Pointer]) -> Vec<u8> {
     let objects = pointers.iter().map(|pointer| Asked { oid: pointer.oid, size: pointer.size_bytes }).collect();
     let request = Request { operation, transfers: ["basic"], hash_algo: "sha256", objects };
@@ -87,26 +87,26 @@ struct RawError {
     message: String,
 }
 
-/// Reads `null` as what is there when nothing is.
+/// Reads `null` as the default.
 fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// A request that the server wants to be sent: the address may hold a signature and is a secret.
+/// A request that the server asks for: the address may hold a signature and is a secret.
 #[derive(Clone)]
 pub struct Action {
     pub(super) href: Url,
-    /// Exactly these go with it.
+    /// Exactly these are sent with it.
     pub(super) headers: HeaderMap,
-    /// How long it is good from now on; none: as long as anybody knows.
+    /// How long it is valid from now on; `None` if there is no known end.
     pub(super) good_for: Option<Duration>,
 }
 
-/// What is shorter is no secret, and in too many words.
+/// A shorter value is not a secret, and occurs in too many words.
 const SECRET_MIN_CHARS: usize = 8;
 
 impl Action {
-    /// Returns what must not be told of it: the values of its headers and of what follows `?` in its address.
+    /// Returns what must not be shown: the values of its headers and of what follows `?` in its address.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         let headers = self.headers.values().filter_map(|value| value.to_str().ok().map(str::to_owned));
         let query = self.href.query_pairs().map(|(_, value)| value.into_owned());
@@ -123,10 +123,10 @@ impl std::fmt::Debug for Action {
     }
 }
 
-/// What the server says of one large file.
+/// What the server says about one large file.
 #[derive(Clone, Debug)]
 pub enum Granted {
-    /// It is to be fetched, or sent, so; and then, of an upload, confirmed.
+    /// How to fetch it, or to send and confirm it.
     Actions {
         /// Where to fetch it from, or send it to.
         transfer: Box<Action>,
@@ -135,16 +135,16 @@ pub enum Granted {
     },
     /// There is nothing to do: the server has it already.
     Nothing,
-    /// It cannot be had.
+    /// It cannot be fetched or sent.
     Refused {
-        /// As the status of HTTP.
+        /// As an HTTP status.
         code: u16,
         /// What the server says.
         said: String,
     },
 }
 
-/// Reads an answer: what the server says of each large file that it names.
+/// Reads an answer: what the server says about each large file that it names.
 ///
 /// # Errors
 /// In words, if it is not an answer to a batch request.
@@ -162,7 +162,7 @@ pub(super) fn parse(
     }
     let mut granted = HashMap::new();
     for object in answer.objects {
-        // A malformed entry costs that file and no other.
+        // A malformed entry costs only that file.
         let Ok(answered) = serde_json::from_value::<Answered>(object) else { continue };
         if let Ok(oid) = answered.oid.parse() {
             granted.entry(oid).or_insert_with(|| answered.granted(operation, base, now));
@@ -206,7 +206,7 @@ impl RawAction {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        // What counts from now needs no clock in common; servers in Go send 0 and the year 1 for what has no end.
+        // A time relative to now needs no common clock; servers in Go send 0 and the year 1 for what has no end.
         let relative = self.expires_in.filter(|seconds| *seconds != 0);
         let relative = relative.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
         let absolute = self.expires_at.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok());

@@ -1,7 +1,6 @@
-//! Checking that the contents of a mirror's large files are there, and are what their ids say.
+//! Checking that the contents of a mirror's large files are there and match their ids.
 //!
-//! Blocking; reads the store. Each content waits for the store a few times and for none of the others, so several are read at
-//! once.
+//! Blocking; reads the store. Each content waits for the store a few times, and not for the others, so several are read at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +14,7 @@ use super::missing::{ACCEPTED, Missing, Why};
 use crate::disk::DiskError;
 use crate::git::pointer::{LfsOid, Pointer, each_file_once};
 
-/// So many are looked at at once.
+/// How many are checked at once.
 const AT_ONCE: usize = 8;
 
 /// What was found.
@@ -27,18 +26,18 @@ pub struct Checked {
     pub stored: u64,
     /// Their size in bytes.
     pub stored_bytes: u64,
-    /// What is not there, and is known not to be: how many for which reason.
+    /// What is known to be missing: how many for which reason.
     pub missing: BTreeMap<Why, u64>,
     /// Those among them that a person has accepted.
     pub accepted: u64,
     /// What is neither there nor listed as missing: lost, or never asked for, as in mirrors that an older ghbk made.
     pub unknown: Vec<Pointer>,
-    /// What is lost or wrong, and in which words.
+    /// What is lost or wrong, and how, in words.
     pub damaged: Vec<(LfsOid, String)>,
 }
 
 impl Checked {
-    /// Counts what is known not to be there, by names as in JSON.
+    /// Counts what is known to be missing, by the names that JSON uses.
     pub fn missing_counts(&self) -> BTreeMap<String, u64> {
         let mut counts: BTreeMap<String, u64> =
             self.missing.iter().map(|(why, count)| (why.name().to_owned(), *count)).collect();
@@ -52,7 +51,7 @@ impl Checked {
 /// Checks the contents that some pointers name; reads all of them if `is_deep`.
 ///
 /// # Errors
-/// [`DiskError`] if the store does not say what is there.
+/// [`DiskError`] if the store cannot be examined.
 pub fn check(
     mirror: &Path,
     pointers: &[Pointer],

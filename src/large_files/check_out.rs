@@ -1,8 +1,8 @@
 //! Checking out: the contents of large files in a working tree, where git-lfs would write them.
 //!
-//! Blocking; works on local files. What a newcomer would get wrong: the index keeps the pointer, and git takes a file for
-//! unchanged by its size and times. So these are the content's, and older than the index: then `git status` is clean without
-//! git-lfs, too, which would otherwise read the content and find no pointer.
+//! Blocking; works on local files. What a newcomer would get wrong: the index keeps the pointer, and git judges by a file's size
+//! and times whether it is unchanged. So the index gets those of the content, older than itself: then `git status` is clean
+//! without git-lfs, too. Otherwise it would read the content and find no pointer.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -28,9 +28,9 @@ use crate::text::printable;
 pub struct CheckedOut {
     /// Files with their contents.
     pub files: u64,
-    /// Files that are pointers still, because their contents are not there.
+    /// Files that are still pointers, because their contents are not there.
     pub pointers: Vec<String>,
-    /// Contents that should be there and are not, or are something else.
+    /// Contents that should be there and are missing or wrong.
     pub lost: Vec<(Pointer, String)>,
 }
 
@@ -38,7 +38,7 @@ pub struct CheckedOut {
 const FILE_MODES: [u32; 2] = [0o100_644, 0o100_755];
 const EXECUTABLE: u32 = 0o100_755;
 
-/// Replaces pointers in a working tree that was just checked out by the contents in its repository.
+/// Replaces pointers in a working tree that was just checked out, with the contents in its repository.
 ///
 /// # Errors
 /// [`GitError`] if the working tree cannot be read or written.
@@ -76,7 +76,7 @@ pub fn check_out(folder: &Path) -> Result<CheckedOut, GitError> {
     Ok(checked_out)
 }
 
-/// Says whether a symbolic link is where a folder should be: what is behind it is not ours.
+/// Returns whether a symbolic link is where a folder should be: what it leads to is not ours.
 fn has_link_on_the_way(folder: &Path, path: &Path) -> bool {
     path.ancestors().any(|part| folder.join(part).is_symlink() && part != Path::new(""))
 }
@@ -89,7 +89,7 @@ fn pointer_of(repository: &Repository, entry: &IndexEntry) -> Result<Option<Poin
     Ok(Pointer::parse(repository.find_blob(entry.id)?.content()))
 }
 
-/// Writes a content in a pointer's place; says whether there is one.
+/// Writes a content in a pointer's place; returns whether there is one.
 fn write(contents: &Contents, pointer: Pointer, file: &Path, is_executable: bool) -> io::Result<bool> {
     let mut source = match File::open(contents.path(&pointer.oid)) {
         Ok(source) => Some(source),
@@ -98,13 +98,13 @@ fn write(contents: &Contents, pointer: Pointer, file: &Path, is_executable: bool
         Err(error) => return Err(error),
     };
     fs::remove_file(file)?;
-    // Nobody is to find that it leads elsewhere.
+    // A new file cannot be a link that leads elsewhere.
     let mode = if is_executable { 0o777 } else { 0o666 };
     let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
     if let Some(source) = &mut source {
         io::copy(source, &mut target)?;
     }
-    // Of a file as young as the index git would not believe that it is unchanged.
+    // If the file were as young as the index, git would not believe that it is unchanged.
     target.set_modified(SystemTime::now() - Duration::from_secs(2))?;
     Ok(true)
 }
@@ -128,8 +128,8 @@ fn with_times_of(entry: IndexEntry, file: &fs::Metadata) -> IndexEntry {
     }
 }
 
-/// Replaces pointers among files that were taken out of a repository by the contents that a mirror has; says which are pointers
-/// still. Without the repository's attributes, a file that reads as a pointer counts as one.
+/// Replaces pointers among files that were extracted from a repository with the contents that a mirror has; returns which are
+/// still pointers. Without the repository's attributes, a file that reads as a pointer counts as one.
 ///
 /// # Errors
 /// What the system says.
@@ -151,7 +151,7 @@ pub fn fill_in(folder: &Path, mirror: &Path) -> io::Result<CheckedOut> {
                 continue;
             }
             let Some(pointer) = Pointer::parse(&fs::read(&path)?) else { continue };
-            // What is wrong on the store must not pass for the file.
+            // Wrong content on the store must not pass for the file.
             let proven = contents.prove(&pointer.oid, &CancellationToken::new());
             let is_known = missing.get(&pointer.oid).is_some() || !contents.exist().unwrap_or(true);
             let is_good = matches!(proven, Ok(Some(_))) || pointer.is_of_nothing();

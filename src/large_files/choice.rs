@@ -7,18 +7,18 @@ use crate::git::pointer::Pointer;
 /// The files that a mirror lacks, by what becomes of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// To fetch, smallest first: one that is too large for the store, if only by what its pointer says, keeps no other away.
+    /// To fetch, smallest first: a file that is too large for the store, if only by what its pointer says, keeps no other away.
     pub wanted: Vec<Pointer>,
     /// Larger than the configuration allows.
     pub too_large: Vec<Pointer>,
-    /// More than the store has room for beside those that are wanted.
+    /// Those that the store has no room for beside the wanted ones.
     pub without_room: Vec<Pointer>,
-    /// What the wanted ones take with the first of those that have no room, in bytes.
+    /// How many bytes the wanted ones and the first one without room take.
     pub needed_bytes: u64,
 }
 
 impl Choice {
-    /// Sorts what is lacking. What GitHub has said it does not have is asked for again, and needs no room until it comes.
+    /// Sorts what is missing. What GitHub has said it does not have is asked for again, and needs no room until it comes.
     pub fn among(
         lacking: Vec<Pointer>,
         size_max: Option<ByteSize>,
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(chosen.without_room, [60].map(pointer));
         assert_eq!(chosen.too_large, [u64::MAX, 200].map(pointer));
         assert_eq!(chosen.needed_bytes, 71);
-        // One byte less, and the last has none.
+        // With one byte less, the last has no room.
         assert_eq!(Choice::among(lacking.clone(), Some(ByteSize(100)), 10, |_| false).wanted, [1, 3].map(pointer));
         let all = Choice::among(lacking.clone(), None, u64::MAX, |_| false);
         assert_eq!((all.wanted.len(), all.without_room.len()), (6, 0));

@@ -1,9 +1,9 @@
 //! `lfs/objects/ab/cd/OID` in a mirror: the contents of large files, where git-lfs looks for them.
 //!
 //! Blocking; touches the store. A content is written under a temporary name, hashed on its way, synced, read back past the cache
-//! and hashed again, and only then renamed to its id: nothing under an id ever has another hash. It is read-only, because
-//! git-lfs links it into clones on the same file system. What a newcomer would get wrong: what two threads do in one folder they do one after the other, and
-//! what they rename from one folder to another, too.
+//! and hashed again, and only then renamed to its id: nothing under an id ever has another hash. It is read-only, because git-lfs
+//! links it into clones on the same file system. What a newcomer would get wrong: threads that work in one folder wait for each
+//! other, and so do renames from one folder to another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,10 +19,10 @@ use super::missing::FOLDER;
 use crate::disk::{DiskError, TEMPORARY_PREFIX, forget, is_missing, metadata, on_threads, open_file, open_regular};
 use crate::git::pointer::{LfsOid, Pointer};
 
-/// What is read at once.
+/// How much is read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// So many leftovers are looked for at once.
+/// How many leftovers are looked for at once.
 const SWEEPERS: usize = 8;
 
 /// The contents of a mirror's large files.
@@ -31,10 +31,10 @@ pub struct Contents {
     folder: PathBuf,
 }
 
-/// Says why a content is not stored.
+/// Why a content is not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// The store does not take it.
+    /// The store cannot take it.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// It is not what the pointer says.
@@ -46,22 +46,22 @@ pub enum ContentError {
 }
 
 impl Contents {
-    /// Returns those of a repository: a mirror, or the git folder of any other.
+    /// Returns the contents of a repository: a mirror, or the git folder of any other.
     pub fn of(repository: &Path) -> Self {
         Self { folder: repository.join(FOLDER) }
     }
 
-    /// Returns where a content lies, there or not.
+    /// Returns where a content lies, whether it is there or not.
     pub fn path(&self, oid: &LfsOid) -> PathBuf {
         let name = oid.to_string();
         self.folder.join("objects").join(&name[..2]).join(&name[2..4]).join(name)
     }
 
-    /// Says whether a content is there, by its size; by its hash if the pointer gives another one, because a pointer may be wrong and
-    /// an id is not. What has no content needs none.
+    /// Returns whether a content is there, by its size; by its hash if the pointer gives another size, because a pointer may be
+    /// wrong and an id is not. An empty content need not be there.
     ///
     /// # Errors
-    /// [`DiskError::Io`] if the store does not say.
+    /// [`DiskError::Io`] if the store cannot be examined.
     pub fn has(&self, pointer: Pointer, cancel: &CancellationToken) -> Result<bool, DiskError> {
         match self.size(&pointer.oid)? {
             _ if pointer.is_of_nothing() => Ok(true),
@@ -78,14 +78,14 @@ impl Contents {
     /// Returns the size of a content in bytes, if there is one.
     ///
     /// # Errors
-    /// [`DiskError::Io`] if the store does not say.
+    /// [`DiskError::Io`] if the store cannot be examined.
     pub fn size(&self, oid: &LfsOid) -> Result<Option<u64>, DiskError> {
         let path = self.path(oid);
         let there = metadata(&path).map_err(DiskError::io("examine", &path))?;
         Ok(there.filter(std::fs::Metadata::is_file).map(|there| there.len()))
     }
 
-    /// Reads a content and hashes it; none if there is no such file.
+    /// Reads a content and hashes it; `None` if there is no such file.
     ///
     /// # Errors
     /// [`ContentError::WrongHash`]; [`ContentError::Disk`] if it cannot be read.
@@ -100,7 +100,7 @@ impl Contents {
         if hash == *oid { Ok(Some(size_bytes)) } else { Err(ContentError::WrongHash) }
     }
 
-    /// Copies a content here, hashing it on the way; says whether there was one.
+    /// Copies a content here, hashing it on the way; returns whether there was one.
     ///
     /// # Errors
     /// [`ContentError`]; nothing is left under its id.
@@ -124,8 +124,8 @@ impl Contents {
         Ok(true)
     }
 
-    /// Gives a content that lies in another mirror a name here, too, and reads it; copies it if it has too many names already.
-    /// Says whether there was one.
+    /// Links a content of another mirror here and reads it; copies it if it has too many links already. Returns whether there was
+    /// one.
     ///
     /// # Errors
     /// [`ContentError`]; nothing is left under its id.
@@ -135,7 +135,7 @@ impl Contents {
             Ok(()) => {}
             Err(error) if is_missing(&error) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Another file system, or as many links as there can be.
+            // Another file system, or too many links already.
             Err(_) => return self.copy_from(path, pointer, cancel),
         }
         match self.prove(&pointer.oid, cancel) {
@@ -153,11 +153,11 @@ impl Contents {
     /// [`ContentError::Disk`].
     pub fn begin(&self, pointer: Pointer) -> Result<Incoming, ContentError> {
         let path = self.temporary(&pointer.oid);
-        // Git-lfs links it into clones, where nobody is to write to it.
+        // git-lfs links it into clones, where nobody must write to it.
         let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o444).open(path);
         let mut created = self.placing(&path, create);
         if created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
-            // What a run that was killed has left is begun anew.
+            // What a killed run has left is begun anew.
             fs::remove_file(&path).map_err(DiskError::io("remove", &path))?;
             created = create(&path);
         }
@@ -165,13 +165,13 @@ impl Contents {
         Ok(Incoming { file, path, pointer, hasher: Context::new(&SHA256), written_bytes: 0, is_done: false })
     }
 
-    /// Returns where a content lies until it is whole: in its own folder, because Linux renames from one folder to another one
-    /// after the other, and in all of a file system.
+    /// Returns where a content lies until it is whole: in its own folder, because Linux renames between folders one at a time on
+    /// a whole file system.
     fn temporary(&self, oid: &LfsOid) -> PathBuf {
         self.path(oid).with_file_name(format!("{TEMPORARY_PREFIX}{oid}"))
     }
 
-    /// Puts a file in its place, whose folders may not be there yet.
+    /// Puts a file in its place, in folders that may not exist yet.
     fn placing<T>(&self, target: &Path, place: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
         match place(target) {
             Err(error) if is_missing(&error) => {
@@ -182,12 +182,12 @@ impl Contents {
         }
     }
 
-    /// Takes a content that is not what its id says out of its place.
+    /// Moves a content that does not match its id out of its place.
     ///
     /// # Errors
     /// [`DiskError::Io`].
     pub fn set_aside(&self, oid: &LfsOid, suffix: &str) -> Result<(), DiskError> {
-        // git-lfs moves what its `fsck` finds there, too.
+        // git-lfs moves what its `fsck` finds to the same place.
         let (path, aside) = (self.path(oid), self.folder.join("bad").join(format!("{oid}-{suffix}")));
         let place = |aside: &Path| fs::rename(&path, aside);
         self.placing(&aside, place).map_err(DiskError::io("move", &path))
@@ -232,10 +232,10 @@ impl Contents {
         Ok(found)
     }
 
-    /// Says whether there is a folder for large files at all.
+    /// Returns whether there is a folder for large files at all.
     ///
     /// # Errors
-    /// [`DiskError::Io`] if the store does not say.
+    /// [`DiskError::Io`] if the store cannot be examined.
     pub fn exist(&self) -> Result<bool, DiskError> {
         Ok(metadata(&self.folder).map_err(DiskError::io("examine", &self.folder))?.is_some())
     }
@@ -261,7 +261,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Returns how much of it has come.
+    /// Returns how many bytes of it have arrived.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
@@ -281,7 +281,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Forgets what has come, because a server begins anew.
+    /// Discards what has arrived, because a server begins anew.
     ///
     /// # Errors
     /// [`ContentError::Disk`].
@@ -292,7 +292,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Proves it, on its way and read back, and gives it its name.
+    /// Proves it, as it was written and as it reads back, and gives it its name.
     ///
     /// # Errors
     /// [`ContentError`]; nothing is left of it.
@@ -330,7 +330,7 @@ fn named(hasher: Context) -> LfsOid {
     LfsOid::new(hash)
 }
 
-/// Hashes a file from where it stands.
+/// Hashes a file from its current position.
 fn hash(mut file: &File, path: &Path, cancel: &CancellationToken) -> Result<(LfsOid, u64), DiskError> {
     let mut hasher = Context::new(&SHA256);
     let mut piece = vec![0; PIECE_BYTES];

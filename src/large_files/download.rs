@@ -1,4 +1,4 @@
-//! Downloading one large file: it is written and hashed as it comes, and goes on where a connection broke off.
+//! Downloading one large file: it is written and hashed as it arrives, and resumed where a connection broke off.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use crate::limits::with_retries;
 const PIECES_WAITING: usize = 2;
 
 impl Fetcher {
-    /// Downloads one file; once more if what came was not it.
+    /// Downloads one file; once more if it had the wrong content.
     pub(super) async fn download(
         &self,
         order: &Order<'_>,
@@ -41,7 +41,7 @@ impl Fetcher {
     async fn download_once(&self, order: &Order<'_>, pointer: Pointer, action: &mut Action) -> Result<(), LfsError> {
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let contents = order.contents.clone();
-        // It outlives a download that is cut off by the time of one write.
+        // After a download is cut off, the writer lives on for the time of one write.
         let kept_alive = Arc::clone(&self.kept_alive);
         let writer = tokio::task::spawn_blocking(move || {
             let _kept_alive = kept_alive;
@@ -53,9 +53,9 @@ impl Fetcher {
         let came = with_retries(self.server.gate(), self.retries, &what, async || {
             loop {
                 match self.receive(order, pointer, action, &mut came_bytes, &sender).await {
-                    // The address is no longer good: it expired, or was good once.
+                    // The address is no longer valid: it expired, or was valid only once.
                     Err(LfsError::Unauthorized | LfsError::Forbidden { .. } | LfsError::NotFound { .. })
-                        // A large one may outlive several: once more whenever some of it came.
+                        // A large file may outlive several addresses: ask again whenever some of it arrived.
                         if asked_again_at.is_none_or(|at| came_bytes > at) =>
                     {
                         asked_again_at = Some(came_bytes);
@@ -67,13 +67,13 @@ impl Fetcher {
         })
         .await;
         if came.is_ok() {
-            // If nobody takes it, the writer says why.
+            // If nobody receives it, the writer says why.
             let _ = sender.send(Piece::End).await;
         }
         drop(sender);
         let written = joined(writer.await);
         match came {
-            // Why the store did not take it says more than that nobody took it.
+            // The writer's error says more than that nobody received it.
             Ok(()) | Err(LfsError::Cancelled) => {
                 if written? {
                     Ok(())
@@ -119,7 +119,7 @@ impl Fetcher {
         }
         let arriving = self.server.download(order.endpoint, action, *came_bytes, pointer).await;
         let Arriving { from, response } = match arriving {
-            // It does not go on in the middle: from the beginning, then.
+            // The server does not continue in the middle, so start from the beginning.
             Err(LfsError::Protocol(_)) if *came_bytes > 0 => {
                 self.server.download(order.endpoint, action, 0, pointer).await?
             }
@@ -147,14 +147,14 @@ impl Fetcher {
     }
 }
 
-/// What is passed on to whoever writes.
+/// What is passed on to the writer.
 enum Piece {
     Bytes(Bytes),
     BeginAnew,
     End,
 }
 
-/// Writes what comes; says whether it came to its end.
+/// Writes what arrives; returns whether all of it arrived.
 fn write(contents: &Contents, pointer: Pointer, mut pieces: mpsc::Receiver<Piece>) -> Result<bool, LfsError> {
     let mut incoming = contents.begin(pointer)?;
     while let Some(piece) = pieces.blocking_recv() {

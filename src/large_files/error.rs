@@ -10,7 +10,7 @@ use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal
 use crate::network::{Failure, Trouble, Unread};
 use crate::text::redact;
 
-/// Says why large files cannot be fetched or sent.
+/// Why large files cannot be fetched or sent.
 #[derive(Debug, thiserror::Error)]
 pub enum LfsError {
     /// The server does not accept the token.
@@ -19,7 +19,7 @@ pub enum LfsError {
     /// The token may not read, or write, large files there.
     #[error("the LFS server denies access ({}){}", status.as_u16(), words(said))]
     Forbidden {
-        /// 403; or 401 of an address that got no token.
+        /// 403, or 401 from an address that got no token.
         status: StatusCode,
         /// What the server said.
         said: String,
@@ -29,7 +29,7 @@ pub enum LfsError {
     NotFound {
         /// 404 or 410.
         status: StatusCode,
-        /// Whether it speaks as a server of large files, and not as whatever else may be at this address.
+        /// Whether it answers as an LFS server, and not as whatever else may be at this address.
         is_lfs: bool,
         /// What the server said.
         said: String,
@@ -40,10 +40,10 @@ pub enum LfsError {
     /// The request was too large.
     #[error("the LFS server refuses a request of this size (413)")]
     TooMany,
-    /// The server refused for being asked too fast.
+    /// The server refused because it was asked too fast.
     #[error("the LFS server{} ({status})", refusal_words(*status))]
     RateLimited {
-        /// 403 or 429; or one of the server's own trouble, with a time to wait.
+        /// 403 or 429, or an error of the server that names a time to wait.
         status: StatusCode,
         /// What the server said about waiting.
         refusal: Refusal,
@@ -54,7 +54,7 @@ pub enum LfsError {
     /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
     #[error(transparent)]
     LimitExhausted(#[from] LimitExhausted),
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("the LFS server answered {status}{}", words(said))]
     Status {
         /// The status.
@@ -65,19 +65,19 @@ pub enum LfsError {
     /// A redirect to another host, which must not see the token.
     #[error("the LFS server redirects to another host ({0}), which must not receive the token")]
     RedirectedElsewhere(String),
-    /// An address that nothing is fetched from.
+    /// An address that ghbk refuses.
     #[error("the LFS server gave an address that ghbk refuses: {0}")]
     Address(String),
     /// The connection failed, stalled or ended early.
     #[error("the connection to the LFS server failed: {0}")]
     Connection(String),
-    /// The server cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    /// The server cannot be reached, for a reason that will not pass by itself or that lies with a proxy.
     #[error("the connection to the LFS server failed: {0}")]
     Unreachable(Failure),
-    /// The server spoke something else than LFS.
+    /// The server did not speak LFS.
     #[error("unexpected answer from the LFS server: {0}")]
     Protocol(String),
-    /// What came is not what the pointer says, or cannot be stored.
+    /// What arrived is not what the pointer says, or cannot be stored.
     #[error(transparent)]
     Content(#[from] ContentError),
     /// Cancelled.
@@ -88,7 +88,7 @@ pub enum LfsError {
     Task(String),
 }
 
-/// Words what a server said, if it said anything.
+/// Formats what a server said, if it said anything.
 fn words(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
@@ -179,7 +179,7 @@ impl LfsError {
         self
     }
 
-    /// Says whether the store takes nothing more.
+    /// Returns whether the store is full.
     pub(crate) fn is_store_full(&self) -> bool {
         matches!(self, Self::Content(ContentError::Disk(error)) if error.is_full())
     }

@@ -1,4 +1,4 @@
-//! Fetching large files: many at once, each streamed to the store as it comes.
+//! Fetching large files: many at once, each streamed to the store as it arrives.
 //!
 //! Batches are asked for ahead, small files do not wait behind large ones, and a content that several repositories of an owner
 //! need is downloaded once: each download counts against the owner's bandwidth. What a newcomer would get wrong: the server is
@@ -23,17 +23,17 @@ use super::server::LfsServer;
 use crate::git::pointer::{LfsOid, Pointer};
 use crate::limits::{Retry, Retryable as _, Waited, with_retries};
 
-/// So many GitHub takes in one request.
+/// How many files GitHub takes in one request.
 const BATCH: usize = 100;
-/// So many batches are asked for before their files are.
+/// How many batches are asked for before their files are.
 const BATCHES_AHEAD: usize = 2;
 /// A file of this size or more is large: few are fetched at once, because the network is the limit and not the store.
 const LARGE_BYTES: u64 = 64 * 1024 * 1024;
 const LARGE_AT_ONCE: usize = 4;
-/// So many other sizes of a file are tried.
+/// How many other sizes of a file are tried.
 const OTHER_SIZES_MAX: usize = 4;
 
-/// What all repositories of a run have in common.
+/// What all repositories of a run share.
 #[derive(Debug)]
 pub struct Fetcher {
     pub(super) server: LfsServer,
@@ -42,7 +42,7 @@ pub struct Fetcher {
     at_once: usize,
     small: Semaphore,
     large: Semaphore,
-    /// Where contents lie that came in this run, by owner.
+    /// Where the contents that were fetched in this run lie, by owner.
     came: Mutex<HashMap<(String, LfsOid), Place>>,
     /// Owners whose quota is used up, and what the server says.
     over_quota: Mutex<HashMap<String, String>>,
@@ -56,7 +56,7 @@ type Place = Arc<tokio::sync::Mutex<Option<PathBuf>>>;
 pub struct Order<'a> {
     /// Where the batch API is.
     pub endpoint: &'a Url,
-    /// Whether the repository's refs came in this run: that it is there is known then.
+    /// Whether the repository's refs came in this run: then it is known to exist.
     pub refs_came: bool,
     /// Whose quota it counts against.
     pub owner: &'a str,
@@ -64,9 +64,9 @@ pub struct Order<'a> {
     pub contents: &'a Contents,
     /// What is wanted.
     pub wanted: Vec<Pointer>,
-    /// Mirrors that may have some of it already, as the parent of a fork has.
+    /// Mirrors that may have some of it already, as a fork's parent has.
     pub relatives: &'a [Contents],
-    /// Waiting for GitHub is added here.
+    /// The time spent waiting for GitHub is added here.
     pub waited: &'a Waited,
     /// Received bytes are added here.
     pub received_bytes: &'a AtomicU64,
@@ -74,14 +74,14 @@ pub struct Order<'a> {
     pub cancel: &'a CancellationToken,
 }
 
-/// What came of one large file.
+/// What became of one large file.
 #[derive(Debug)]
 pub enum Brought {
     /// It was downloaded.
     Downloaded,
     /// Another mirror of the owner had it.
     Linked,
-    /// It is not there.
+    /// It was not fetched.
     Not {
         /// Why.
         why: Why,
@@ -100,17 +100,17 @@ impl Brought {
         Self::Not { why, said: error.to_string(), is_transient, hint: error.hint() }
     }
 
-    /// Words why the answer to a batch costs each of its files.
+    /// Describes why the answer to a batch costs each of its files.
     fn for_all(error: &LfsError, order: &Order<'_>) -> Self {
         let why = match error {
-            // Some servers answer so if they have none of a batch. It may as well be the repository that is gone, or the server.
+            // Some servers answer this if they have none of a batch. But the repository may also be gone, or the server.
             LfsError::NotFound { is_lfs, .. } if !is_lfs || !order.refs_came => Why::Failed,
             error => Self::why(error),
         };
         Self::not(why, error)
     }
 
-    /// Words why one file did not come.
+    /// Describes why one file was not fetched.
     fn for_one(error: &LfsError) -> Self {
         Self::not(Self::why(error), error)
     }
@@ -125,10 +125,10 @@ impl Brought {
         }
     }
 
-    /// Words what a server says of one file.
+    /// Describes what a server says about one file.
     fn refused(code: u16, said: &str) -> Self {
         let (why, hint) = match code {
-            // 422: it has the content, and the pointer a size that is not the content's; such a pointer leads nowhere.
+            // 422: the server has the content, but the pointer gives a wrong size; such a pointer leads nowhere.
             404 | 410 | 422 => (Why::Absent, "anyone who still has the file can push it with `git lfs push --all`"),
             403 => (Why::Forbidden, "give the token read access to the repository's contents"),
             _ => (Why::Failed, "the next run tries again"),
@@ -141,7 +141,7 @@ impl Brought {
 impl Fetcher {
     /// Prepares for a run that downloads `at_once` files at the same time.
     ///
-    /// `kept_alive` is kept as long as anything is being written, such as the lock of the store.
+    /// `kept_alive`, such as the lock of the store, is kept as long as anything is being written.
     pub fn new(server: LfsServer, retries: u32, at_once: usize, kept_alive: Arc<dyn Any + Send + Sync>) -> Self {
         Self {
             server,
@@ -156,8 +156,8 @@ impl Fetcher {
         }
     }
 
-    /// Fetches large files; says of each what came of it. Of one that the server refuses by its size, other sizes are tried that other
-    /// pointers give.
+    /// Fetches large files; returns what became of each. If the server refuses a file for its size, the sizes that other pointers
+    /// give are tried.
     pub async fn fetch_with_other_sizes(
         &self,
         mut order: Order<'_>,
@@ -185,9 +185,9 @@ impl Fetcher {
         brought
     }
 
-    /// Fetches large files; says of each what came of it.
+    /// Fetches large files; returns what became of each.
     pub async fn fetch(&self, order: &Order<'_>) -> Vec<(Pointer, Brought)> {
-        // Small ones are bound by the time that the store takes for each, large ones by the network: both at once.
+        // Small ones are limited by the time that the store takes for each, large ones by the network: fetch both at once.
         let (large, small): (Vec<Pointer>, Vec<Pointer>) =
             order.wanted.iter().partition(|pointer| pointer.size_bytes >= LARGE_BYTES);
         let (small, mut large) = tokio::join!(
@@ -223,7 +223,7 @@ impl Fetcher {
             .await
     }
 
-    /// Asks for up to a hundred files; says of each how to fetch it, or why not.
+    /// Asks for up to a hundred files; returns for each how to fetch it, or why not.
     async fn ask(&self, order: &Order<'_>, batch: Vec<Pointer>) -> Vec<(Pointer, Result<Action, Brought>)> {
         let mut answered = Vec::new();
         let mut waiting = vec![batch];
@@ -309,7 +309,7 @@ impl Fetcher {
         })
     }
 
-    /// Takes a file from a mirror that has it; says whether one had.
+    /// Links a file from a mirror that has it; returns whether one had it.
     async fn link(&self, order: &Order<'_>, pointer: Pointer, near: Vec<PathBuf>) -> Result<bool, LfsError> {
         if near.is_empty() {
             return Ok(false);
@@ -320,7 +320,7 @@ impl Fetcher {
                 match contents.link_from(&path, pointer, &cancel) {
                     Ok(false) => {}
                     Ok(true) => return Ok(true),
-                    // The verification of that mirror tells of it.
+                    // The verification of that mirror reports it.
                     Err(error) => {
                         tracing::warn!(path = %path.display(), %error, "cannot be linked; downloading it instead");
                     }
@@ -331,7 +331,7 @@ impl Fetcher {
         joined(tokio::task::spawn_blocking(link).await)
     }
 
-    /// Says whether an owner's quota was used up in this run, in the server's words.
+    /// Returns the server's words if an owner's quota was used up in this run.
     pub fn quota_of(&self, owner: &str) -> Option<String> {
         self.over_quota.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
     }

@@ -1,6 +1,6 @@
-//! `lfs/missing.jsonl` in a mirror: which large files its pointers name and it does not have, and why.
+//! `lfs/missing.jsonl` in a mirror: the large files that its pointers name and it does not have, and why.
 //!
-//! One JSON object a line, sorted by id; no such file if nothing is missing. It is replaced whole, by rename.
+//! One JSON object per line, sorted by id; the file does not exist if nothing is missing. It is replaced whole, by rename.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,7 @@ pub enum Why {
     Forbidden,
     /// The owner's quota of bandwidth is used up.
     OverQuota,
-    /// It could not be fetched, or not be stored.
+    /// It could not be fetched or stored.
     Failed,
     /// It is larger than `large_files.max_size`.
     TooLarge,
@@ -52,7 +52,7 @@ impl Why {
         }
     }
 
-    /// Says whether a person can accept it: nothing that ghbk does brings the content.
+    /// Returns whether a person can accept it: nothing that ghbk does can bring the content.
     pub fn can_be_accepted(self) -> bool {
         matches!(self, Self::Absent | Self::Elsewhere)
     }
@@ -63,14 +63,14 @@ impl Why {
 pub struct Owed {
     /// Its id.
     pub oid: LfsOid,
-    /// Its size, as the pointer has it.
+    /// Its size, as the pointer gives it.
     pub size_bytes: u64,
     /// Other sizes that other pointers give: one of them may be right.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_sizes: Vec<u64>,
     /// Why.
     pub why: Why,
-    /// Since when for this reason.
+    /// Since when it has been missing for this reason.
     pub since: DateTime<Utc>,
     /// What the server says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ pub struct Owed {
     pub is_accepted: bool,
 }
 
-/// The count of those that are accepted.
+/// The name under which accepted files are counted.
 pub(super) const ACCEPTED: &str = "accepted";
 
 /// The folder of large files in a mirror.
@@ -88,7 +88,7 @@ pub(crate) const FOLDER: &str = "lfs";
 /// The name of the list in it.
 const FILE: &str = "missing.jsonl";
 
-/// What is not there of one mirror.
+/// What one mirror is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     files: BTreeMap<LfsOid, Owed>,
@@ -113,8 +113,8 @@ impl Missing {
         }
     }
 
-    /// Reads the list of a mirror; one that cannot be understood is set aside, because refs do not wait for it. The next
-    /// verification tells what it named.
+    /// Reads the list of a mirror; one that cannot be understood is set aside, because refs must not wait for it. The next
+    /// verification finds what it named.
     pub(crate) fn read_or_set_aside(mirror: &Path) -> Result<Self, DiskError> {
         let path = Self::path(mirror);
         match Self::read(mirror) {
@@ -139,7 +139,7 @@ impl Missing {
         Ok(Self { files: files.collect::<io::Result<_>>()? })
     }
 
-    /// Words the list as it is stored.
+    /// Formats the list as it is stored.
     fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for owed in self.files.values() {
@@ -152,7 +152,7 @@ impl Missing {
     /// Writes the list of a mirror, or removes it if nothing is missing.
     ///
     /// # Errors
-    /// [`DiskError`]; the list is as it was.
+    /// [`DiskError`]; the list is unchanged.
     pub fn write(&self, mirror: &Path) -> Result<(), DiskError> {
         let (path, folder) = (Self::path(mirror), mirror.join(FOLDER));
         if self.files.is_empty() {
@@ -168,10 +168,10 @@ impl Missing {
         sync_folder(&folder)
     }
 
-    /// Notes, before refs are published that need them, the large files that a mirror does not have yet.
+    /// Notes the large files that a mirror does not have yet, before the refs that need them are published.
     ///
     /// # Errors
-    /// [`DiskError`]; then the refs must not be published, because nothing would tell that their files are missing.
+    /// [`DiskError`]; then the refs must not be published, because nothing would show that their files are missing.
     pub fn note(mirror: &Path, pointers: &[Pointer], now: DateTime<Utc>) -> Result<(), DiskError> {
         if pointers.is_empty() {
             return Ok(());
@@ -183,7 +183,7 @@ impl Missing {
         Ok(())
     }
 
-    /// Adds those that are neither stored nor listed; says whether there are any.
+    /// Adds those that are neither stored nor listed; returns whether there are any.
     fn add(&mut self, contents: &Contents, pointers: &[Pointer], now: DateTime<Utc>) -> Result<bool, DiskError> {
         let mut has_more = false;
         for pointer in pointers {
@@ -200,7 +200,7 @@ impl Missing {
         Ok(has_more)
     }
 
-    /// Takes over what another list says of the files that this one names, too.
+    /// Takes over what another list says about files that this one also names.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -214,7 +214,7 @@ impl Missing {
         missing.write(mirror)
     }
 
-    /// Lists what is not there, by id.
+    /// Lists what is missing, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Owed> {
         self.files.values()
     }
@@ -224,12 +224,12 @@ impl Missing {
         self.files.len()
     }
 
-    /// Says whether nothing is missing.
+    /// Returns whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Counts what is missing for each reason, and what of it is accepted.
+    /// Counts what is missing for each reason, and how much of it is accepted.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for owed in self.files.values() {
@@ -246,7 +246,7 @@ impl Missing {
         self.files.get(oid)
     }
 
-    /// Notes why a large file is not there. One that was missing for the same reason keeps its date, and stays accepted.
+    /// Notes why a large file is missing. One that was missing for the same reason keeps its date, and stays accepted.
     pub fn insert(&mut self, pointer: Pointer, why: Why, now: DateTime<Utc>, said: Option<String>) {
         let before = self.files.get(&pointer.oid);
         let other_sizes = before.map(|before| before.other_sizes.clone()).unwrap_or_default();
@@ -266,13 +266,12 @@ impl Missing {
         self.files.retain(|oid, _| is_needed(oid));
     }
 
-    /// Says whether a file is missing and can be accepted, or was.
+    /// Returns whether a file is missing and can be accepted, or has been.
     pub fn can_accept(&self, oid: &LfsOid) -> bool {
         self.get(oid).is_some_and(|owed| owed.why.can_be_accepted())
     }
 
-    /// Accepts that large files are not there, where that is GitHub's last word; returns how many are accepted now that were
-    /// not before.
+    /// Accepts that large files are missing, where that is GitHub's last word; returns how many are newly accepted.
     pub fn accept(&mut self, is_meant: impl Fn(&Owed) -> bool) -> u64 {
         let mut accepted = 0;
         for owed in self.files.values_mut().filter(|owed| owed.why.can_be_accepted() && is_meant(owed)) {

@@ -1,6 +1,6 @@
-//! Restoring large files: their contents beside the packs of a restored repository, and in its working tree.
+//! Restoring large files: puts their contents beside the packs of a restored repository, and into its working tree.
 //!
-//! Blocking; reads the store, writes only to the destination. Each content is hashed on its way and once more where it was written.
+//! Blocking; reads the store, writes only to the destination. Each content is hashed on its way and again where it was written.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::missing::{Missing, Owed};
 use crate::disk::{DiskError, on_threads};
 use crate::git::pointer::{Pointer, each_file_once};
 
-/// So many are copied at once: each waits for the store.
+/// How many are copied at once: each waits for the store.
 const AT_ONCE: usize = 8;
 
 /// What was restored.
@@ -31,7 +31,7 @@ pub struct Restored {
 /// Copies the contents that some pointers name from a mirror into another repository.
 ///
 /// # Errors
-/// [`DiskError`] if they cannot be written; what cannot be read is told in what is returned.
+/// [`DiskError`] if they cannot be written; what cannot be read is part of the result.
 pub fn restore(
     mirror: &Path,
     git_dir: &Path,

@@ -1,4 +1,4 @@
-//! Retention: contents that no pointer in a mirror names any more.
+//! Retention: removes contents that no pointer in a mirror names any more.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,8 +9,8 @@ use super::missing::Missing;
 use crate::disk::{DiskError, is_missing};
 use crate::git::pointer::{LfsOid, Pointer};
 
-/// Removes the contents that none of these pointers needs; returns how many went. A content that another mirror has, too, stays
-/// there: each mirror has a name of its own for it.
+/// Removes the contents that none of these pointers needs; returns how many were removed. A content that another mirror also has
+/// stays there: each mirror has a name of its own for it.
 ///
 /// # Errors
 /// [`DiskError`]; what could not be removed is still there.
@@ -30,7 +30,7 @@ pub fn retain(mirror: &Path, needed: &[Pointer]) -> Result<u64, DiskError> {
             Err(error) if !is_missing(&error) => return Err(DiskError::io("remove", &path)(error)),
             _ => removed += 1,
         }
-        // The folders go with the last file in them.
+        // The folders are removed with the last file in them.
         for folder in path.ancestors().skip(1).take(2) {
             let _ = fs::remove_dir(folder);
         }

@@ -26,14 +26,14 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
     /// Contents that it had already.
     pub(crate) already: u64,
-    /// Whether it speaks no LFS.
+    /// Whether it does not speak LFS.
     pub(crate) has_no_lfs: bool,
 }
 
-/// Sends the contents that a repository has of some pointers, but for those that are not there.
+/// Sends the contents that some pointers of a repository name, except those that are not there.
 ///
 /// # Errors
-/// [`LfsError`] at the first that the server does not take.
+/// [`LfsError`] at the first that the server does not accept.
 pub(crate) async fn send(
     server: &LfsServer,
     endpoint: &Url,
@@ -55,7 +55,7 @@ pub(crate) async fn send(
             server.batch(endpoint, Operation::Upload, batch, &Waited::default()).await
         });
         let mut granted = match granted.await {
-            // Whoever has no LFS takes no file of it.
+            // A server without LFS takes none of its files.
             Err(LfsError::NotFound { .. }) if sent == Sent::default() => return Ok(Sent { has_no_lfs: true, ..sent }),
             granted => granted?,
         };

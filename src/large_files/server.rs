@@ -1,8 +1,8 @@
 //! The LFS server beside a git server: batch requests, downloads and uploads on the shared HTTP client.
 //!
-//! Touches the network, never the store. What a newcomer would get wrong: whom to give what. The token goes to the server
-//! that was configured and to nobody else; the address of a content belongs to another host, holds a signature, and gets
-//! exactly the headers that came with it.
+//! Touches the network, never the store. What a newcomer would get wrong: who gets what. The token goes to the server that was
+//! configured and to nobody else; the address of a content belongs to another host, holds a signature, and gets exactly the
+//! headers that came with it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -44,9 +44,9 @@ pub struct LfsServer {
     gate: Arc<Gate>,
 }
 
-/// A content that comes.
+/// A content that is arriving.
 pub(super) struct Arriving {
-    /// From which byte on.
+    /// The number of its first byte.
     pub(super) from: u64,
     pub(super) response: Response,
 }
@@ -57,7 +57,7 @@ impl LfsServer {
         Self { client, home, credentials, gate }
     }
 
-    /// Returns what every request waits for.
+    /// Returns the gate that every request waits for.
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -85,7 +85,7 @@ impl LfsServer {
             if let Some(token) = &token {
                 request = request.basic_auth(TOKEN_USER, Some(token.expose_secret()));
             }
-            // To ask twice does no harm.
+            // Asking twice does no harm.
             let response = network::send(request).await.map_err(connection)?;
             if is_redirect(response.status()) {
                 url = redirected(&url, &response)?;
@@ -121,7 +121,7 @@ impl LfsServer {
         let (mut url, mut headers) = (action.href.clone(), action.headers.clone());
         for _ in 0..=REDIRECTS_MAX {
             check_address(&url, endpoint)?;
-            // Unpacked on its way, a content could neither be measured nor resumed.
+            // If it were unpacked on its way, a content could be neither measured nor resumed.
             let request = self.client.get(url.clone()).headers(headers.clone()).header(ACCEPT_ENCODING, "identity");
             let last = pointer.size_bytes.saturating_sub(1);
             let request = if from > 0 { request.header(RANGE, format!("bytes={from}-{last}")) } else { request };
@@ -191,8 +191,8 @@ fn redirected(from: &Url, response: &Response) -> Result<Url, LfsError> {
     to.ok_or_else(|| LfsError::Protocol("a redirect without an address".to_owned()))
 }
 
-/// Refuses what no server of large files would name: an address without TLS, or inside of our own network, such as the one where
-/// an instance asks for its credentials.
+/// Refuses an address that no LFS server would name: one without TLS, or inside our own network, such as the one where an
+/// instance asks for its credentials.
 fn check_address(url: &Url, server: &Url) -> Result<(), LfsError> {
     let refused = |why: &str| {
         let host = url.host_str().unwrap_or("no host");
@@ -241,7 +241,7 @@ async fn accept(response: Response, token: Option<&SecretString>) -> Result<Resp
     let body = String::from_utf8_lossy(&body);
     let body = token.map_or_else(|| body.to_string(), |token| redact(&body, token));
     let said = said(&body);
-    // GitHub and others say it with different statuses: 403, 422, 509.
+    // GitHub and others say so with different statuses: 403, 422, 509.
     let speaks_of_quota = ["data quota", "bandwidth limit", "over quota", "exceeded its lfs budget"];
     if status.as_u16() == 509 || speaks_of_quota.iter().any(|sign| said.to_ascii_lowercase().contains(sign)) {
         return Err(LfsError::OverQuota(said));
@@ -272,7 +272,7 @@ fn said(body: &str) -> String {
     printable(message.unwrap_or(body), 400)
 }
 
-/// Words a failure of the HTTP client down to its cause.
+/// Describes a failure of the HTTP client down to its cause.
 pub(super) fn connection(error: reqwest::Error) -> LfsError {
     Trouble::from(error).into()
 }

@@ -1,4 +1,4 @@
-//! The gate: in front of every request to GitHub, it holds what is too fast or not allowed any more.
+//! The gate: every request to GitHub passes it, and it holds back what is too fast or no longer allowed.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ const JITTER: Duration = Duration::from_millis(50);
 /// GitHub: "wait for at least one minute before retrying" when it names no time.
 const UNHINTED_PAUSE: Duration = Duration::from_mins(1);
 
-/// What GitHub counts on an account of its own.
+/// What GitHub counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// The REST API.
@@ -41,15 +41,15 @@ impl fmt::Display for Resource {
 }
 
 impl Resource {
-    /// All that there are.
+    /// All of them.
     const ALL: [Self; 3] = [Self::Api, Self::Git, Self::Lfs];
 }
 
-/// GitHub allows 3,000 requests a minute, each for up to a hundred large files, and others may use the same token. Source: GitHub's
-/// documentation, "Rate limits for the REST API", "Git LFS limits".
+/// GitHub allows 3,000 requests a minute, each for up to a hundred large files, and others may use the same token. Source:
+/// GitHub's documentation, "Rate limits for the REST API", "Git LFS limits".
 const LFS_REQUESTS_PER_MINUTE: u32 = 2_000;
 
-/// Stands in front of every request to GitHub.
+/// Every request to GitHub passes it.
 #[derive(Debug)]
 pub struct Gate {
     api: DefaultDirectRateLimiter,
@@ -136,7 +136,7 @@ impl Gate {
         self.wait_out_pause(Resource::Api).await
     }
 
-    /// Waits until a request to the git server may be sent; the waiting is told to whose work it is.
+    /// Waits until a request to the git server may be sent; the wait is added to `waited`.
     ///
     /// # Errors
     /// [`LimitExhausted`] if none may be sent any more in this run.
@@ -162,10 +162,10 @@ impl Gate {
         }
     }
 
-    /// Waits until the server of large files may be asked for some of them.
+    /// Waits until a request to the LFS server may be sent.
     ///
     /// # Errors
-    /// [`LimitExhausted`] if it may not be asked any more in this run.
+    /// [`LimitExhausted`] if none may be sent any more in this run.
     pub async fn before_lfs(&self, waited: &Waited) -> Result<(), LimitExhausted> {
         let _waiting = waited.begin();
         self.wait_out_pause(Resource::Lfs).await?;
@@ -195,14 +195,14 @@ impl Gate {
         let already = pauses.of(resource).left(now);
         let asked = match refusal {
             Refusal::Wait(time) | Refusal::Spent(time) => time,
-            // Another task was refused in the same moment: one step of the ladder serves all.
+            // Another task was refused at the same moment: one step of the ladder serves all.
             Refusal::Unhinted if !already.is_zero() => already,
             Refusal::Unhinted => {
                 pauses.unhinted += 1;
                 UNHINTED_PAUSE * 2u32.saturating_pow(pauses.unhinted - 1)
             }
         };
-        // Large files come from other hosts, too, whose patience is no business of GitHub's API or git.
+        // Large files also come from other hosts, whose limits are no concern of GitHub's API or git.
         let is_for_all = !matches!(refusal, Refusal::Spent(_)) && resource != Resource::Lfs;
         let others = Resource::ALL.into_iter().filter(|other| *other != resource && is_for_all);
         let mut result = Ok(asked);
@@ -215,7 +215,7 @@ impl Gate {
         result
     }
 
-    /// Returns whether GitHub's limit outlasts the run: going on would get the token banned.
+    /// Returns whether GitHub's limit outlasts the run: continuing would get the token banned.
     pub fn is_exhausted(&self, resource: Resource) -> bool {
         self.pauses().of(resource).exhausted.is_some()
     }
@@ -288,7 +288,7 @@ impl Turn<'_> {
         self.gate.pace().answered(self.epoch, now - self.begun, now);
     }
 
-    /// Notes that the server refused because it is asked too fast, or has trouble.
+    /// Notes that the server refused because it was asked too fast, or has trouble.
     pub fn refused(&self) {
         self.gate.pace().slow_down(self.epoch, Instant::now());
     }

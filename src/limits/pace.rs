@@ -1,9 +1,9 @@
-//! How fast the git server may be asked, found out as it answers. Pure: the time is passed in.
+//! How fast the git server may be asked, learned from its answers. Pure: the time is passed in.
 //!
-//! GitHub documents no rate for git over HTTPS. So nothing is held back until it refuses or answers slowly: then half as
-//! many requests go out at once; when even one at a time is too much, half as many in a second. Both recover slowly
-//! (additive increase, multiplicative decrease, as TCP does). What a newcomer would get wrong: what was on its way when the server refused says nothing new; only a request
-//! that began after the last slowing may slow the pace again.
+//! GitHub documents no rate for git over HTTPS. So nothing is held back until it refuses or answers slowly: then half as many
+//! requests go out at once; if even one at a time is too much, half as many per second. Both recover slowly (additive increase,
+//! multiplicative decrease, as TCP does). What a newcomer would get wrong: the fate of requests that were on their way when the
+//! server refused says nothing new; only a request that began after the last slowing may slow the pace again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const AT_ONCE_FIRST: f64 = 8.0;
 const WINDOW: Duration = Duration::from_secs(1);
 /// One request more at once is tried after this many good answers for each that is allowed already.
 const ANSWERS_FOR_ONE_MORE: f64 = 16.0;
-/// A good answer raises the rate by this part of the one at which the server refused.
+/// A good answer raises the rate by this fraction of the one at which the server refused.
 const RATE_STEP: f64 = 1.0 / 400.0;
 /// At twice the rate at which the server refused, the refusal has lost its meaning.
 const FORGOTTEN: f64 = 2.0;
@@ -46,7 +46,7 @@ pub(super) struct Pace {
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     allowed: f64,
-    /// At which the server refused.
+    /// The one at which the server refused.
     refused: f64,
 }
 
@@ -55,9 +55,9 @@ struct Rate {
 pub(super) enum May {
     /// It has begun, in this epoch.
     Begin(u64),
-    /// When another has ended.
+    /// Not before another has ended.
     Later,
-    /// At this time.
+    /// Not before this time.
     At(Instant),
 }
 

@@ -1,4 +1,4 @@
-//! What GitHub says when it is asked too fast: for how long to wait, and on whose account. Pure.
+//! What GitHub says when it is asked too fast: how long to wait, and whether a budget is used up. Pure.
 //!
 //! What a newcomer would get wrong: times are read against the answer's own `Date`. The clock of this machine may be an hour
 //! off, and then ghbk would go on while it is limited, or sleep for nothing.
@@ -10,22 +10,22 @@ use http::{HeaderMap, StatusCode};
 
 use crate::network::http_date;
 
-/// A server that has trouble of its own may ask for this much patience; more would hold up everything for one repository.
+/// A server in trouble may ask for this long a wait; more would hold up everything for one repository.
 const TROUBLE_PAUSE_MAX: Duration = Duration::from_mins(5);
 
-/// Tells how GitHub wants a client to slow down.
+/// How GitHub wants a client to slow down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It names how long to wait.
     Wait(Duration),
-    /// A budget of requests is used up until then; what has another budget may go on.
+    /// A budget of requests is used up for this long; requests of another budget may continue.
     Spent(Duration),
-    /// It does not say: at least a minute, growing.
+    /// It names no time: wait at least a minute, longer each time.
     Unhinted,
 }
 
 impl Refusal {
-    /// Reads a response in the order that GitHub documents; none if it does not ask for patience.
+    /// Reads a response in the order that GitHub documents; `None` if it does not ask to wait.
     ///
     /// `now` counts only if the answer has no date of its own.
     ///
@@ -52,7 +52,7 @@ impl Refusal {
             && let Some(reset) = number("x-ratelimit-reset")
         {
             let now = u64::try_from(now.timestamp()).unwrap_or_default();
-            // A second more: `Date` has no fractions.
+            // One second more: `Date` has no fractions.
             return Some(Self::Spent(Duration::from_secs(reset.saturating_sub(now).saturating_add(1))));
         }
         let said = body.to_ascii_lowercase();
@@ -61,7 +61,7 @@ impl Refusal {
     }
 }
 
-/// Words what a status that asks for patience says of a server, to follow its name.
+/// Describes a status that asks to wait, in words that follow a server's name.
 pub(crate) fn words(status: StatusCode) -> &'static str {
     if status.is_server_error() { " has trouble and asks to wait" } else { "'s rate limit is used up" }
 }

@@ -1,7 +1,7 @@
 //! What is tried again, how often, and after how long.
 //!
-//! What a newcomer would get wrong: a refusal for being too fast is no failure like another. It does not count against
-//! `limits.retries`, and how long to wait is the gate's to say, because everybody waits.
+//! What a newcomer would get wrong: a refusal for being too fast is not a failure like others. It does not count against
+//! `limits.retries`, and the gate says how long to wait, because everybody waits.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::{Gate, Refusal, Resource};
 
-/// Tells what a failure means for trying again.
+/// What a failure means for trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// It may pass: a reset, a timeout, a 5xx.
     Transient,
     /// It may be chance; a second failure is not.
     Once,
-    /// GitHub refused for being asked too fast; the gate decides how long all wait.
+    /// GitHub refused because it was asked too fast; the gate decides how long everybody waits.
     Limited(Resource, Refusal),
     /// Trying again changes nothing.
     Never,

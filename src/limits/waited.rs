@@ -15,7 +15,7 @@ struct State {
     since: Option<Instant>,
 }
 
-/// Waiting that goes on until this is dropped.
+/// Waiting that continues until this is dropped.
 pub(super) struct Waiting<'a>(&'a Waited);
 
 impl Waited {

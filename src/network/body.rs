@@ -8,13 +8,13 @@ use tokio::io::AsyncReadExt;
 use super::Failure;
 use crate::text::{chain, printable};
 
-/// What is sent at once.
+/// How much is sent at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// How a conversation failed.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// For a reason that a person has to do something about, or that is a proxy's.
+    /// For a reason that a person has to do something about, or that lies with a proxy.
     Unreachable(Failure),
     /// In words, down to the cause and without the URL.
     Connection(String),
@@ -36,13 +36,13 @@ impl From<reqwest::Error> for Trouble {
 /// Why an answer was not read.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It did not come whole.
+    /// It did not arrive whole.
     Trouble(Trouble),
-    /// It is longer than it may be; in words.
+    /// It is longer than allowed; in words.
     TooLong(String),
 }
 
-/// Reads an answer of so many bytes at most.
+/// Reads an answer of at most `max_bytes` bytes.
 pub(crate) async fn read_bounded(response: Response, max_bytes: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     let mut chunks = response.bytes_stream();
@@ -56,7 +56,7 @@ pub(crate) async fn read_bounded(response: Response, max_bytes: usize) -> Result
     Ok(body)
 }
 
-/// Reads a file piece by piece, as a body is sent.
+/// Reads a file piece by piece, to be sent as a body.
 pub(crate) fn pieces_of(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
     futures_util::stream::unfold(file, |mut file| async move {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);

@@ -1,4 +1,4 @@
-//! A failure of the network that will not pass by itself, or that is a proxy's, told apart from all others.
+//! Failures of the network that will not pass by themselves, or that lie with a proxy, told apart from all others.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ enum Cause {
 }
 
 impl Failure {
-    /// Returns the failure in an error of the HTTP client; none if it is like any other, and may pass.
+    /// Returns the failure in an error of the HTTP client; `None` if it is an ordinary one, which may pass.
     pub(crate) fn of(error: &reqwest::Error) -> Option<Self> {
         let text = chain(error);
         if let Some((_, reason)) = text.split_once("invalid peer certificate: ") {
@@ -34,7 +34,7 @@ impl Failure {
                 reason if reason.starts_with("UnknownIssuer") => {
                     (Cause::Untrusted, "its certificate is not trusted (unknown issuer)".to_owned())
                 }
-                // An authority of the same name is trusted, with another key: made anew, or somebody else's.
+                // An authority of the same name is trusted, but with another key: it was made anew, or is somebody else's.
                 reason if reason.starts_with("BadSignature") => {
                     (Cause::Untrusted, "its certificate is not trusted (signed with another key)".to_owned())
                 }
@@ -60,7 +60,7 @@ impl Failure {
         })
     }
 
-    /// Returns the failure of a proxy that wants to know who asks (407).
+    /// Returns the failure of a proxy that asks for a login (407).
     pub(crate) fn of_proxy(url: &Url) -> Self {
         let proxy = proxy::used_for(url).unwrap_or_else(|| "on the way".to_owned());
         Self { text: format!("the proxy {proxy} asks for a user name and a password (407)"), cause: Cause::ProxyLogin }
@@ -90,7 +90,7 @@ impl Failure {
     }
 }
 
-/// Leaves out what the HTTP client says around a cause, the address of the request with it.
+/// Leaves out what the HTTP client says around a cause, including the address of the request.
 fn innermost(chain: &str) -> &str {
     chain.rsplit_once("client error (Connect): ").map_or(chain, |(_, inner)| inner)
 }

@@ -1,8 +1,8 @@
 //! What every conversation over HTTP has in common: whom it trusts, which proxies it goes through, which requests are simply
 //! sent again, and how it fails.
 //!
-//! Knows neither GitHub nor git. What a newcomer would get wrong: a server may close a kept-alive connection at any moment,
-//! also in the moment in which a request is on its way; that says nothing about the request.
+//! Knows neither GitHub nor git. What a newcomer would get wrong: a server may close a kept-alive connection at any moment, even
+//! while a request is on its way; that says nothing about the request.
 
 mod body;
 mod failure;
@@ -43,8 +43,8 @@ pub(crate) fn client(ca_file: Option<&Path>, stall_timeout: Duration) -> Result<
 /// How often a request is sent again at once because its connection died before the answer began.
 const RESENDS_MAX: u32 = 2;
 
-/// Sends a request of which one more does no harm, and sends it again at once, whatever else is retried, if its connection dies
-/// before the answer begins. One with a body that cannot be sent twice is sent once.
+/// Sends a request that is safe to repeat. If its connection dies before the answer begins, sends it again at once, whatever else
+/// is retried. A request whose body cannot be sent twice is sent once.
 ///
 /// # Errors
 /// As [`reqwest::RequestBuilder::send`].
@@ -59,12 +59,12 @@ pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Response> {
     }
 }
 
-/// A connection that was never made, and silence, say more than that it died.
+/// A connection that was never made, or that timed out, did not merely die.
 fn died_before_answer(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// Says whether an answer sends to another address; not every 3xx does.
+/// Returns whether an answer redirects to another address; not every 3xx does.
 pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }

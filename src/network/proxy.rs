@@ -1,6 +1,6 @@
 //! Proxies, as the environment names them: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case.
 //!
-//! What a newcomer would get wrong: the address of a proxy may hold a password, so only its host and port are ever told.
+//! What a newcomer would get wrong: the address of a proxy may hold a password, so only its host and port are ever shown.
 
 use reqwest::{NoProxy, Proxy};
 use url::{Host, Url};
@@ -11,7 +11,7 @@ use url::{Host, Url};
 /// The name of the variable and what is wrong with it, without its value.
 pub(super) fn proxies() -> Result<Vec<Proxy>, String> {
     let mut proxies = Vec::new();
-    // The HTTP client takes `*` for all names, and not for addresses.
+    // To the HTTP client, `*` means all names but not addresses.
     if exceptions().iter().any(|exception| exception == "*") {
         return Ok(proxies);
     }
@@ -30,7 +30,7 @@ pub(super) fn used_for(url: &Url) -> Option<String> {
     let host = url.host_str()?.trim_matches(['[', ']']);
     let is_exempt = exceptions().iter().any(|exception| {
         let domain = exception.trim_start_matches('.');
-        // Of a range of addresses it is not said whether it holds this one: better no word than a wrong one.
+        // Whether a range of addresses holds this one is not checked: better to say nothing than something wrong.
         let may_be_in_range = exception.contains('/') && !matches!(url.host(), Some(Host::Domain(_)));
         let is_below = host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         domain == "*" || may_be_in_range || (!domain.is_empty() && is_below)
@@ -47,7 +47,7 @@ fn variable(name: &str) -> Option<(String, String)> {
 }
 
 fn configured(scheme: &str) -> Result<Option<Url>, String> {
-    // In a CGI program, HTTP_PROXY is a header of whoever asks.
+    // In a CGI program, HTTP_PROXY comes from a request header.
     let is_cgi = scheme == "http" && std::env::var_os("REQUEST_METHOD").is_some();
     let own = variable(&format!("{scheme}_proxy")).filter(|_| !is_cgi);
     own.or_else(|| variable("all_proxy")).map(|(name, value)| read(&name, &value)).transpose()
@@ -66,7 +66,7 @@ fn read(name: &str, value: &str) -> Result<Url, String> {
     }
 }
 
-/// Returns what `NO_PROXY` names; some write commas between, some spaces.
+/// Returns what `NO_PROXY` names, separated by commas or spaces.
 fn exceptions() -> Vec<String> {
     let list = variable("no_proxy").map(|(_, list)| list).unwrap_or_default();
     let entries = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());

@@ -1,9 +1,9 @@
-//! Which servers are believed to be who they say: the system's certificates, and those that are configured.
+//! Which servers are trusted to be who they say: by the system's certificates, and by those that are configured.
 //!
-//! Reads files, once for each client. What a newcomer would get wrong: GitHub Enterprise Server makes a certificate for
-//! itself that is marked as an authority's. webpki takes no such certificate for a server's, whoever trusts it; git and curl
-//! do if exactly this one is trusted, and so does ghbk. Its name is still compared; its dates are not, since whoever names
-//! a certificate by itself has decided.
+//! Reads files, once for each client. What a newcomer would get wrong: GitHub Enterprise Server makes itself a certificate that
+//! is marked as an authority's. webpki accepts no such certificate from a server, whoever trusts it; git and curl do if exactly
+//! this one is trusted, and so does ghbk. Its name is still compared; its dates are not, because whoever configures a certificate
+//! by itself has decided.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Returns how to speak TLS, trusting the system's certificates (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`) and those
+/// Returns the TLS configuration: it trusts the system's certificates (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`) and those
 /// in a file.
 pub(super) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut trusted = rustls_native_certs::load_native_certs().certs;
@@ -39,11 +39,11 @@ pub(super) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// Believes what webpki believes, and a certificate that is trusted by itself.
+/// Trusts what webpki trusts, and any certificate that is itself among the trusted ones.
 #[derive(Debug)]
 struct Verifier {
     trusted: Vec<CertificateDer<'static>>,
-    /// None if no certificate is trusted at all, as on a machine without any: http still works there.
+    /// `None` if no certificate is trusted at all, as on a machine without any: http still works there.
     webpki: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }

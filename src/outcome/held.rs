@@ -1,5 +1,5 @@
-//! What is known of a mirror without opening it, and how records and the index write it: as fields of their repository that are
-//! named after the mirror (`head`, `wiki_head`, `packs`, `wiki_packs`).
+//! What is known of a mirror without opening it, and how records and the index write it: as fields of its repository, named
+//! after the mirror (`head`, `wiki_head`, `packs`, `wiki_packs`).
 
 use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::{Map, Value};
@@ -12,8 +12,7 @@ use crate::mirrors::{MirrorKind, PerMirror};
 pub struct Held {
     /// The content of HEAD, if known.
     pub head: Option<String>,
-    /// Its packs: in the index as the last run left them, if that is known; in an outcome if they are others than the index
-    /// knew.
+    /// Its packs: in the index, as the last run left them, if known; in an outcome, if they differ from those in the index.
     pub packs: Option<PackList>,
 }
 
@@ -25,7 +24,7 @@ const PACKS: &str = "packs";
 fn to_fields<E: serde::ser::Error>(held: &PerMirror<Held>) -> Result<Fields, E> {
     let mut fields = Fields::new();
     for (kind, Held { head, packs }) in held {
-        // One whose HEAD is not known is there all the same.
+        // A mirror whose HEAD is not known is there all the same.
         fields.insert(kind.field(HEAD), head.clone().unwrap_or_default().into());
         if let Some(packs) = packs {
             fields.insert(kind.field(PACKS), serde_json::to_value(packs).map_err(E::custom)?);
@@ -34,7 +33,7 @@ fn to_fields<E: serde::ser::Error>(held: &PerMirror<Held>) -> Result<Fields, E> 
     Ok(fields)
 }
 
-/// Reads what is there of one mirror; none if no HEAD is given.
+/// Reads the fields of one mirror; none if no HEAD is given.
 fn from_fields(fields: &mut Fields, kind: MirrorKind) -> Result<Option<Held>, serde_json::Error> {
     let mut take = |name| fields.remove(&kind.field(name)).filter(|value| !value.is_null());
     let packs = take(PACKS).map(serde_json::from_value).transpose()?;
@@ -50,7 +49,7 @@ fn all_from_fields<E: serde::de::Error>(mut fields: Fields) -> Result<PerMirror<
     Ok(all)
 }
 
-/// In an outcome there is a mirror if its HEAD is given.
+/// In an outcome, there is a mirror if its HEAD is given.
 pub(super) mod in_outcome {
     use super::{Deserialize, Deserializer, Fields, Held, PerMirror, Serializer, all_from_fields, to_fields};
 
@@ -63,7 +62,7 @@ pub(super) mod in_outcome {
     }
 }
 
-/// In the index the code has a mirror, also if its HEAD is not known, unless a field says that it has none.
+/// In the index, the code has a mirror even if its HEAD is not known, unless a field says that it has none.
 pub mod in_index {
     use super::{
         Deserialize, Deserializer, Fields, HEAD, Held, MirrorKind, PerMirror, Serializer, Value, all_from_fields,
@@ -91,7 +90,7 @@ pub mod in_index {
     /// Reads what [`serialize`] or an older version of ghbk wrote.
     ///
     /// # Errors
-    /// What is not as it should be.
+    /// A field that is not as it should be.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PerMirror<Held>, D::Error> {
         let mut fields = Fields::deserialize(from)?;
         let head = MirrorKind::Code.field(HEAD);
@@ -125,7 +124,7 @@ mod tests {
         held.iter().map(|(kind, held)| (kind.label(), held.head.as_deref(), held.packs.is_some())).collect()
     }
 
-    /// As every version of ghbk has written them, and as this one does.
+    /// Every version of ghbk has written the index like this, and so does this one.
     #[test]
     fn an_index_is_read_and_written_as_ever() {
         let packs = json!(["0123456789abcdef0123456789abcdef01234567 100 200"]);

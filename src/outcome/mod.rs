@@ -1,8 +1,8 @@
 //! What happened: to one repository, and in one run. Pure data, recorded by the ledger and worded by the report.
 //!
 //! The JSON of [`RunSummary`] is a contract with scripts: fields may be added, never renamed. What a newcomer would get wrong:
-//! a store may have been written by a later version of ghbk, so that each list of words is open: one that is not known is
-//! [`State::Unknown`] and the like, and the record that holds it still counts.
+//! a later version of ghbk may have written the store, so each list of words is open: an unknown word becomes
+//! [`State::Unknown`] or the like, and the record that holds it still counts.
 
 pub mod held;
 mod part;
@@ -20,10 +20,10 @@ pub use run::{
 };
 pub use sums::{Happened, RunEnd, RunHeader};
 
-/// How a failure begins that tells of a damaged mirror.
+/// How the error of a damaged mirror begins.
 pub(crate) const DAMAGED: &str = "the mirror is damaged: ";
 
-/// Says how to mend a mirror.
+/// Says how to repair a mirror.
 pub fn repair_hint(repository: &str) -> String {
     format!("`ghbk run --repair {}`", MirrorKind::split_name(repository).0)
 }

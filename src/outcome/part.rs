@@ -1,8 +1,8 @@
-//! What came of one kind of data in one mirror.
+//! The outcome of one kind of data in one mirror.
 //!
-//! A mirror holds kinds of data, each with a state and counts of its own: refs, which are what [`Outcome`](super::Outcome) tells,
-//! and what is kept beside them. Each is recorded as soon as it is done; one that fails stops no other. A new kind is a word in
-//! [`Kind`]; records, index, sums and reports go through the kinds and name none.
+//! A mirror holds kinds of data, each with a state and counts of its own: refs, which [`Outcome`](super::Outcome) describes, and
+//! what is kept beside them. Each is recorded as soon as it is done; one that fails stops no other. A new kind is a word in
+//! [`Kind`]; records, index, sums and reports go through the kinds without naming any.
 
 use std::collections::BTreeMap;
 
@@ -26,17 +26,17 @@ pub enum Kind {
     Unknown,
 }
 
-/// How a kind of data stands after a run.
+/// The state of a kind of data after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartState {
     /// It is there for the first time.
     Created,
-    /// Something of it is new.
+    /// Some of it is new.
     Updated,
-    /// It is what it was.
+    /// It has not changed.
     Unchanged,
-    /// It is left out by the configuration, or GitHub has it switched off.
+    /// The configuration leaves it out, or GitHub has it switched off.
     Disabled,
     /// The token may not read it.
     Forbidden,
@@ -44,7 +44,7 @@ pub enum PartState {
     Absent,
     /// It is left to a later run.
     Postponed,
-    /// Some of it could not be brought.
+    /// Some of it could not be fetched.
     Failed,
     /// A state that a later version of ghbk knows.
     #[serde(other)]
@@ -63,7 +63,7 @@ impl From<State> for PartState {
     }
 }
 
-/// Counts of a kind, by names that are the kind's own.
+/// Counts of a kind of data, by names of its own.
 pub type PartCounts = BTreeMap<String, u64>;
 
 /// The count of large files that are there.
@@ -79,22 +79,22 @@ pub struct PartOutcome {
     pub id: RepositoryId,
     /// Its name in this run.
     pub full_name: FullName,
-    /// In which of its mirrors.
+    /// Which of its mirrors it is in.
     pub mirror: MirrorKind,
     /// Which kind of data.
     pub part: Kind,
-    /// How it stands.
+    /// Its state.
     pub state: PartState,
     /// Whether the next run has to look at it although nothing is new on GitHub.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_owed: bool,
-    /// Whether all of the mirror was looked through for it.
+    /// Whether the whole mirror was searched for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_whole: bool,
-    /// How many of what there are now.
+    /// Counts of what there is now.
     #[serde(default)]
     pub totals: PartCounts,
-    /// How many of what came in this run.
+    /// Counts of what came in this run.
     #[serde(default)]
     pub counts: PartCounts,
     /// What failed.
@@ -120,7 +120,7 @@ pub struct PartOutcome {
 }
 
 impl PartOutcome {
-    /// Describes a kind of data of which nothing more is to be told.
+    /// Describes a kind of data with nothing more to report.
     pub fn new(
         (id, full_name): (RepositoryId, FullName),
         mirror: MirrorKind,
@@ -147,7 +147,7 @@ impl PartOutcome {
         }
     }
 
-    /// Says whether nothing that was wanted is missing, but for what has been told and cannot be had.
+    /// Says whether nothing that was wanted is missing, except what was reported before and cannot be had.
     pub fn is_complete(&self) -> bool {
         let is_good = !matches!(self.state, PartState::Failed | PartState::Postponed | PartState::Unknown);
         is_good && self.failures.is_empty() && !self.is_cut_off
@@ -157,12 +157,12 @@ impl PartOutcome {
 /// How one kind of data fared in all repositories of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartSums {
-    /// How many mirrors are in which state.
+    /// How many mirrors are in each state.
     pub states: BTreeMap<PartState, u64>,
-    /// How many of what came.
+    /// Counts of what came.
     #[serde(default)]
     pub counts: PartCounts,
-    /// How many of what there are now, in the mirrors that were looked at.
+    /// Counts of what there is now, in the mirrors that were looked at.
     #[serde(default)]
     pub totals: PartCounts,
 }

@@ -1,4 +1,4 @@
-//! What came of one repository.
+//! The outcome of one repository.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId};
 
-/// Says how a mirror stands after a run.
+/// The state of a mirror after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -31,7 +31,7 @@ pub enum State {
 pub enum Stage {
     /// Before any repository: configuration, store, secrets.
     Setup,
-    /// Tidying up after a run that came to no good end.
+    /// Cleaning up after a run that ended badly.
     Recovery,
     /// Listing what exists.
     Inventory,
@@ -55,7 +55,7 @@ pub enum Stage {
 pub struct Failure {
     /// `OWNER/NAME`, `OWNER/NAME.wiki`, or the owner whose listing failed.
     pub repository: String,
-    /// Where on its way.
+    /// Where it failed.
     pub stage: Stage,
     /// Why.
     pub error: String,
@@ -64,7 +64,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Returns whether both tell of one damaged mirror.
+    /// Returns whether both report the same damaged mirror.
     pub(crate) fn is_same_damage(&self, other: &Self) -> bool {
         let of_damage = |failure: &Self| failure.error.starts_with(DAMAGED);
         self.repository == other.repository && of_damage(self) && of_damage(other)
@@ -79,46 +79,49 @@ pub struct Outcome {
     pub id: RepositoryId,
     /// Its name in this run.
     pub full_name: FullName,
-    /// How its mirror stands.
+    /// The state of its mirror.
     pub state: State,
     /// Its name before, if it was renamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<FullName>,
-    /// Branches and tags whose old tip is no ancestor of the new one.
+    /// Branches and tags whose old tip is not an ancestor of the new one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub force_pushed: Vec<String>,
-    /// Branches and tags that are gone on GitHub.
+    /// Branches and tags that were deleted on GitHub.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted_refs: Vec<String>,
-    /// Tips that GitHub has dropped and that are kept here since this run.
+    /// Tips that GitHub has dropped and the mirror keeps since this run.
     #[serde(default)]
     pub tips_kept: u64,
     /// Packs that were merged into one.
     #[serde(default)]
     pub packs_merged: u64,
-    /// Whether packs that are too many could not be merged; some may be left half-way.
+    /// Whether there are too many packs and they could not be merged; some may be left half-way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unmerged: bool,
-    /// What retention gave up.
+    /// What retention has dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
-    /// Whether the run was told to stop before it was done with it: this is what it had done by then.
+    /// Whether the run was told to stop before it was done with the repository: this is what it had done by then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut_off: bool,
-    /// Whether it was left out, because a run ended without a word while it fetched nothing else.
+    /// Whether it was left out, because a run died while it was fetching only this repository.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left_out: bool,
-    /// Whether its mirror was fetched afresh because it was damaged.
+    /// Whether its mirror was fetched anew because it was damaged.
     #[serde(default)]
     pub repaired: bool,
-    /// The clone of another tool that its mirror was made of.
+    /// Whether its mirror was missing, and a new one was made without the history of the old one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced_missing: bool,
+    /// The clone of another tool that its mirror was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<AdoptedClone>,
     /// Bytes received from the git server.
     pub bytes_received: u64,
     /// How long it took.
     pub duration_milliseconds: u64,
-    /// What failed; of code and wiki each may.
+    /// What failed; the code and the wiki may each have failures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
     /// Whether something failed that may pass by itself.
@@ -130,7 +133,7 @@ pub struct Outcome {
     /// The mirrors that are there and equal GitHub, for the index.
     #[serde(flatten, with = "super::held::in_outcome")]
     pub held: PerMirror<Held>,
-    /// The mirrors of which all pointers to large files are known, because all of their objects were looked at.
+    /// The mirrors whose pointers to large files are all known, because all their objects were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_mirrors")]
     pub pointers_known: Vec<MirrorKind>,
     /// When it was over.
@@ -138,7 +141,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Describes a repository of which nothing more is to be told.
+    /// Describes a repository with nothing more to report.
     pub fn new(id: RepositoryId, full_name: FullName, state: State, finished_at: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -154,6 +157,7 @@ impl Outcome {
             is_cut_off: false,
             left_out: false,
             repaired: false,
+            replaced_missing: false,
             adopted: None,
             bytes_received: 0,
             duration_milliseconds: 0,
@@ -173,7 +177,7 @@ impl Outcome {
         self.failures.iter().any(|failure| failure.stage == Stage::Publish && failure.repository == name)
     }
 
-    /// Takes over how one of its mirrors stands: the code's counts, and of the others that something is new.
+    /// Adds the state of one of its mirrors: the code's decides; another's only adds that something is new.
     pub fn note_state(&mut self, mirror: MirrorKind, state: State) {
         if mirror == MirrorKind::Code {
             self.state = state;
@@ -199,7 +203,7 @@ fn known_mirrors<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<MirrorKind>, 
     Ok(MirrorKind::ALL.into_iter().filter(|kind| names.iter().any(|name| name == kind.label())).collect())
 }
 
-/// Says where a clone lay that became a mirror, and where it was set aside; both below the root.
+/// Says where a clone that became a mirror was, and where it was set aside; both below the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedClone {
     /// Before.
@@ -208,7 +212,7 @@ pub struct AdoptedClone {
     pub set_aside_in: String,
 }
 
-/// Counts what retention gave up.
+/// Counts what retention has dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Points in time that can no longer be restored.

@@ -1,4 +1,4 @@
-//! What came of a run: its summary, which is the contract of `--json` and of the records.
+//! The outcome of a run: its summary, which is the contract of `--json` and of the records.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::part::{Kind, PartSums};
 use super::repository::{AdoptedClone, Dropped, Failure, Stage};
 use crate::names::{FullName, RunId};
 
-/// Names a repository whose mirror was made of a clone.
+/// Names a repository whose mirror was made from a clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// The repository.
@@ -20,7 +20,7 @@ pub struct Adopted {
     pub clone: AdoptedClone,
 }
 
-/// Names a repository of which retention gave something up.
+/// Names a repository from which retention has dropped something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedFrom {
     /// The repository.
@@ -33,7 +33,7 @@ pub struct DroppedFrom {
 /// Says what a run proved of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Mirrors of which every object was read and hashed.
+    /// Mirrors whose objects were all read and hashed.
     pub mirrors_verified: u64,
     /// Objects hashed.
     pub objects_verified: u64,
@@ -110,10 +110,10 @@ pub struct Counts {
     pub gone: u64,
     /// Listed repositories that could not be brought to equal GitHub, for whatever reasons.
     pub failed: u64,
-    /// Failures of any kind: as many as `failures` lists. A repository may have several, and some are of none.
+    /// Failures of any kind: as many as `failures` lists. A repository may have several, and some belong to none.
     #[serde(default)]
     pub failures: u64,
-    /// Listed repositories that a run which was stopped did not come to, or not to their end.
+    /// Listed repositories that a stopped run did not reach, or did not finish.
     #[serde(default)]
     pub not_reached: u64,
 }
@@ -127,7 +127,7 @@ pub struct Renamed {
     pub to: FullName,
 }
 
-/// Names the refs of a repository that lost their old tip.
+/// Names the refs of a repository that were pushed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForcePushed {
     /// The repository.
@@ -152,16 +152,16 @@ pub enum Trigger {
     Adoption,
     /// A verification that found damage, and records it.
     Verification,
-    /// A person who says that a mirror is meant to be gone.
+    /// A person who says that a mirror is missing on purpose.
     Forget,
-    /// A person who says that large files are known to be gone.
+    /// A person who accepts that large files are gone.
     Acceptance,
     /// Something that a later version of ghbk wrote.
     #[serde(other)]
     Unknown,
 }
 
-/// The version of the contract that [`RunSummary`] is now.
+/// The present version of the contract of [`RunSummary`].
 pub(super) const SCHEMA: u32 = 2;
 
 fn first_schema() -> u32 {
@@ -180,7 +180,7 @@ pub struct Holdings {
 /// Sums up one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// The version of this contract: 1, in which it was not told, has no `parts`.
+    /// The version of this contract. Version 1, which did not say so, has no `parts`.
     #[serde(default = "first_schema")]
     pub schema: u32,
     /// The run.
@@ -199,7 +199,7 @@ pub struct RunSummary {
     pub finished_at: DateTime<Utc>,
     /// How it ended.
     pub status: RunStatus,
-    /// How many of what.
+    /// Its counts.
     pub counts: Counts,
     /// How each kind of data fared.
     #[serde(default)]
@@ -222,7 +222,7 @@ pub struct RunSummary {
     /// Mirrors of repositories that GitHub no longer has.
     #[serde(default)]
     pub gone: Vec<FullName>,
-    /// Those among them that GitHub still had at the run before.
+    /// Those among them that GitHub still had at the previous run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub newly_gone: Vec<FullName>,
     /// What the store holds after the run.
@@ -231,16 +231,16 @@ pub struct RunSummary {
     /// Mirrors of repositories that were transferred to an owner who is not backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved_away: Vec<Renamed>,
-    /// Refs that lost their old tip.
+    /// Refs that were pushed over.
     #[serde(default)]
     pub force_pushed: Vec<ForcePushed>,
     /// Clones of another tool that became mirrors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopted: Vec<Adopted>,
-    /// What retention gave up.
+    /// What retention has dropped.
     #[serde(default)]
     pub dropped: Vec<DroppedFrom>,
-    /// Mirrors whose packs are too many and could not be merged, or were not looked at; some may be left half-way.
+    /// Mirrors with too many packs that could not be merged, or were not looked at; some may be left half-way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmerged: Vec<String>,
     /// What was proven.
@@ -255,8 +255,8 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Says whether something may be on the store that no outcome tells of, or may lie half-way to its place: after an end
-    /// before its time, or when writing to a mirror or moving one failed.
+    /// Says whether something may be on the store that no outcome mentions, or may lie half-way to its place: after a run that
+    /// ended early, or when writing to a mirror or moving one failed.
     pub fn may_leave_work(&self) -> bool {
         let on_store = |failure: &Failure| matches!(failure.stage, Stage::Publish | Stage::Move | Stage::Recovery);
         let ended_early = !matches!(self.status, RunStatus::Ok | RunStatus::Partial);

@@ -1,7 +1,7 @@
 //! How a run adds up: the one place where a [`RunSummary`] is made.
 //!
-//! Pure. Every listed repository is counted once, in one state; failures are counted apart, because one repository may have
-//! several, and some are of no repository. What a newcomer would get wrong: a run is not `ok` because nothing failed, but
+//! Pure. Every listed repository is counted once, in one state; failures are counted separately, because one repository may
+//! have several, and some belong to none. What a newcomer would get wrong: a run is not `ok` because nothing failed, but
 //! because every repository that was listed is known to be stored.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub struct RunHeader {
     pub started_at: DateTime<Utc>,
 }
 
-/// Tells whether a run went through everything that it had planned.
+/// Whether a run went through everything that it had planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
     /// It did, whatever failed on the way.
@@ -48,11 +48,11 @@ pub struct Happened {
     pub listed: BTreeMap<RepositoryId, FullName>,
     /// Repositories that were asked for by name and that GitHub does not know; a failure says so.
     pub not_found: u64,
-    /// Those among them that could not be planned; a failure says why.
+    /// Listed repositories that could not be planned; a failure says why.
     pub refused: BTreeSet<RepositoryId>,
-    /// What came of the others. A repository may have two: one of its code, one of its wiki.
+    /// The outcomes of the others. A repository may have two: one for its code, one for its wiki.
     pub outcomes: Vec<Outcome>,
-    /// What came of the kinds of data beside their refs.
+    /// The outcomes of the kinds of data beside their refs.
     pub parts: Vec<PartOutcome>,
     /// Everything that failed, the outcomes' and the parts' failures included.
     pub failures: Vec<Failure>,
@@ -110,7 +110,7 @@ impl Happened {
         states
     }
 
-    /// Turns repositories that a finished run did not reach into failures: nobody may take them for stored.
+    /// Turns repositories that a finished run did not reach into failures: they must not pass for stored.
     fn fail_the_unreached(&mut self, states: &mut BTreeMap<RepositoryId, Counted>) {
         for (id, state) in states.iter_mut().filter(|(_, state)| **state == Counted::NotReached) {
             *state = Counted::Failed;
@@ -126,7 +126,7 @@ impl Happened {
 }
 
 impl RunSummary {
-    /// Adds up a run. What is told beside the sums (warnings, moves, proof) is the caller's to fill in.
+    /// Adds up a run. The caller fills in what comes beside the sums (warnings, moves, proof).
     pub fn new(run: RunHeader, end: RunEnd, finished_at: DateTime<Utc>, mut happened: Happened) -> Self {
         let mut each = happened.states();
         if end == RunEnd::Finished {
@@ -266,7 +266,7 @@ mod tests {
         ]
     }
 
-    /// What may come of one listed repository: so many outcomes, so many failures beside, refused or not.
+    /// What may happen to one listed repository: its outcomes, further failures, and whether it is refused.
     fn fate() -> impl Strategy<Value = (Vec<(State, bool)>, Vec<Stage>, bool)> {
         let state =
             prop_oneof![Just(State::Created), Just(State::Updated), Just(State::Unchanged), Just(State::Failed),];

@@ -31,7 +31,7 @@ pub struct Diff {
 /// One of the two points.
 #[derive(Debug, Serialize)]
 pub struct PointOf {
-    /// The run that made the snapshot which holds then.
+    /// The run that made the last snapshot by then.
     pub run_id: RunId,
     /// When GitHub was asked.
     pub time: DateTime<Utc>,
@@ -39,12 +39,12 @@ pub struct PointOf {
     pub head: String,
 }
 
-/// So many commits of each side of a ref are shown; `--json` has some more.
+/// How many commits of each side of a ref are shown; `--json` has some more.
 const COMMITS_SHOWN: usize = 5;
-/// A subject is cut to so many characters.
+/// A subject is cut to this many characters.
 const SUBJECT_CHARS: usize = 72;
 
-/// Words a difference for a terminal.
+/// Formats a difference for a terminal.
 pub fn text(diff: &Diff) -> String {
     let mut out = String::new();
     let at = |point: &PointOf| format!("{} (run {})", shown_to_the_second(point.time), point.run_id);

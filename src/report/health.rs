@@ -14,7 +14,7 @@ use crate::text::some_of;
 /// How old the last complete backup may be unless told otherwise: a week, and a day for it to be noticed.
 pub const DEFAULT_AGE_MAX: Duration = Duration::from_hours(8 * 24);
 
-/// So many are named; the rest are counted.
+/// How many are named; the rest are counted.
 const NAMED_MAX: usize = 3;
 
 /// What `ghbk status --check` says; part of `ghbk status --json`, a contract with scripts.
@@ -57,12 +57,12 @@ impl Health {
         if lost > 0 {
             problems.push(format!("{} missing from the store", count(lost, "mirror is", "mirrors are")));
         }
-        // An end that only a later version knows may be any.
+        // A status that only a later version knows may mean anything.
         let is_bad = |run: &RunSummary| !matches!(run.status, RunStatus::Ok | RunStatus::Cancelled);
-        // What failed may have been mended by runs of those repositories alone.
+        // Runs of the failed repositories alone may have fixed what failed.
         let mended = last_full_run.filter(|run| run.status == RunStatus::Partial && standing.is_empty());
         let last_success = index.last_success.max(mended.map(|run| run.finished_at));
-        // A clock that was ahead says nothing.
+        // A time in the future, from a clock that was ahead, says nothing.
         let last_success = last_success.filter(|at| *at <= now);
         match last_success {
             None => problems.push("no run over everything has completed yet".to_owned()),
@@ -90,7 +90,7 @@ impl Health {
     }
 }
 
-/// Says what was wrong with a run and still is, with the reason if there is one alone and it is wanted.
+/// Says what was wrong with a run and still is, with the reason if there is only one failure and `has_reason` asks for it.
 fn problem_of(run: &RunSummary, standing: &[String], has_reason: bool) -> String {
     let what = if run.status == RunStatus::Failed { "failed" } else { "was incomplete" };
     let of = match standing {
@@ -143,7 +143,7 @@ mod tests {
         damaged.mirrors.insert(crate::names::RepositoryId(7), mirror);
         damaged.lost.insert(crate::names::RepositoryId(8), crate::mirrors::MirrorSet::all());
         insta::assert_snapshot!(standing(&damaged, Some(&eventful()), &["acme/a", "acme/b", "acme/c", "acme/d"]));
-        // All that failed in it was mended since.
+        // Everything that failed in it was fixed since.
         assert_eq!(line(&old, Some(&eventful())), "healthy: everything was backed up 11 h 26 min ago");
     }
 }

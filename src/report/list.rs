@@ -54,7 +54,7 @@ pub fn entries(plan: &Plan, index: &Index) -> Vec<ListedRepository> {
     entries
 }
 
-/// Words a plan for a terminal.
+/// Formats a plan for a terminal.
 pub fn text(entries: &[ListedRepository]) -> String {
     let width = entries.iter().map(|entry| entry.full_name.to_string().len()).max().unwrap_or_default();
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Outcomes into words: for the terminal, for scripts, for Slack. Pure but for the progress bars.
+//! Turns outcomes into words: for the terminal, for scripts, for Slack. Pure except for the progress bars.
 
 pub mod diff;
 pub mod health;
@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use crate::text::{count, size};
 
-/// Says a length of time to the two units that matter.
+/// Formats a length of time in the two units that matter.
 fn duration(time: TimeDelta) -> String {
     let seconds = time.num_seconds().max(0);
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
@@ -31,7 +31,7 @@ fn duration(time: TimeDelta) -> String {
     }
 }
 
-/// Counts hours between two times to a tenth; none pass when the clock was set back.
+/// Counts the hours between two times, to a tenth; 0 if the clock was set back.
 pub(crate) fn hours_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "minutes since a backup fit")]
     let minutes = (later - earlier).num_minutes().max(0) as f64;
@@ -144,7 +144,7 @@ pub(crate) mod samples {
         }
     }
 
-    /// A run that was told to stop on its way.
+    /// A run that was told to stop midway.
     pub(crate) fn cut_off() -> RunSummary {
         RunSummary {
             status: RunStatus::Cancelled,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::{count, size};
 use crate::outcome::{Kind, PartCounts, PartSums, RunSummary, STORED, STORED_BYTES};
 
-/// Words all kinds of which there is something to say.
+/// Describes every kind that has something to report.
 pub(super) fn lines(summary: &RunSummary) -> Vec<String> {
     let words = summary.parts.iter().filter_map(|(kind, sums)| {
         let words = match kind {
             Kind::LargeFiles => large_files(sums),
-            // The run's own counts tell of refs.
+            // The run's own counts cover refs.
             Kind::Refs | Kind::Unknown => return None,
         };
         (!words.is_empty()).then(|| format!("{}: {}", label(*kind), words.join(", ")))
@@ -44,14 +44,14 @@ fn large_files(sums: &PartSums) -> Vec<String> {
     words
 }
 
-/// Words what there is of each kind in the whole store.
+/// Describes what there is of each kind in the whole store.
 pub(super) fn stored(parts: &BTreeMap<Kind, PartSums>) -> Vec<String> {
     let words = parts.get(&Kind::LargeFiles).map(|sums| stored_of(&sums.totals)).unwrap_or_default();
     let line = || format!("{}: {}", label(Kind::LargeFiles), words.join(", "));
     if words.is_empty() { Vec::new() } else { vec![line()] }
 }
 
-/// Words what there is and what is missing; nothing if there is neither.
+/// Describes what there is and what is missing; nothing if there is neither.
 pub(super) fn stored_of(totals: &PartCounts) -> Vec<String> {
     let of = |name: &str| totals.get(name).copied().unwrap_or_default();
     let mut words = missing(totals);
@@ -61,7 +61,7 @@ pub(super) fn stored_of(totals: &PartCounts) -> Vec<String> {
     words
 }
 
-/// Words what is not there, and why.
+/// Describes what is not there, and why.
 pub(super) fn missing(totals: &PartCounts) -> Vec<String> {
     let mut words = Vec::new();
     for (name, what) in [

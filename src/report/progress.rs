@@ -1,4 +1,4 @@
-//! How a run looks while it goes: bars on a terminal, log lines elsewhere.
+//! How a run looks while it is under way: bars on a terminal, log lines elsewhere.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,7 @@ use crate::names::FullName;
 use crate::outcome::{Outcome, PartOutcome, PartState, State};
 use crate::run::Progress;
 
-/// How often bars are drawn anew.
+/// How often bars are redrawn.
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// Draws one bar for the run and one for each repository at work.
@@ -23,7 +23,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 pub struct Bars {
     all: MultiProgress,
     whole: ProgressBar,
-    /// Bytes of what is done, and failures.
+    /// The bytes of what is done, and its failures.
     done: Mutex<Done>,
     active: Mutex<HashMap<String, Active>>,
 }
@@ -112,7 +112,7 @@ impl Bars {
     }
 }
 
-/// What is copied, as far as it is known.
+/// How much is copied, as far as that is known.
 #[derive(Debug, Default)]
 pub struct Copied {
     /// Bytes so far.
@@ -159,7 +159,7 @@ impl Copying {
         Self { bar, counts }
     }
 
-    /// Returns the counts, for whoever copies.
+    /// Returns the counts, for the copying code to update.
     pub fn counts(&self) -> Arc<Copied> {
         Arc::clone(&self.counts)
     }
@@ -224,7 +224,7 @@ impl Progress for Bars {
     }
 }
 
-/// Names what is under way of a mirror beside its refs.
+/// Names the work on a mirror beside its refs.
 fn part_of(name: &str) -> String {
     format!("{name} (large files)")
 }
@@ -276,7 +276,7 @@ impl Progress for Lines {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         log(outcome);
         let planned = self.planned.load(Ordering::Relaxed);
-        // Unchanged repositories are not worth a line each; that the run is alive is.
+        // Unchanged repositories are not worth a line each, but a sign of life is.
         if done.is_multiple_of(100) {
             tracing::info!(done, planned, "repositories done");
         }

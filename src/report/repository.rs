@@ -34,6 +34,9 @@ pub struct RepositoryStatus {
     last_success: Option<DateTime<Utc>>,
     verified_at: Option<DateTime<Utc>>,
     restored_at: Option<DateTime<Utc>>,
+    /// When a mirror that was missing was last replaced: the history before was lost with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_missing_at: Option<DateTime<Utc>>,
     /// What is wrong with it, if it is damaged.
     damage: Option<String>,
     /// What failed when a run last looked at it.
@@ -123,13 +126,14 @@ impl RepositoryStatus {
             last_success: mirror.last_success,
             verified_at: mirror.verified_at,
             restored_at: mirror.restored_at,
+            replaced_missing_at: mirror.replaced_missing_at,
             damage: mirror.damage.clone(),
             failures,
             parts: mirror.parts.clone(),
         }
     }
 
-    /// Words it for a terminal.
+    /// Formats it for a terminal.
     pub fn text(&self, now: DateTime<Utc>) -> String {
         let name = &self.full_name;
         let at = |time: DateTime<Utc>| format!("{} ({} ago)", shown(time), duration(now - time));
@@ -142,6 +146,9 @@ impl RepositoryStatus {
             let _ = writeln!(out, "failed: {}\n  hint: {}", failure.error, failure.hint);
         }
         let _ = writeln!(out, "backed up: {}", or_never(self.last_success));
+        if let Some(at) = self.replaced_missing_at {
+            let _ = writeln!(out, "warning: older history is lost: its mirror was missing on {}", shown(at));
+        }
         for mirror in &self.mirrors {
             let bytes = mirror.size_bytes.map_or_else(|| "size not known".to_owned(), size);
             let packs = mirror.packs.map_or_else(String::new, |packs| format!(" in {}", count(packs, "pack", "packs")));

@@ -47,11 +47,11 @@ pub struct Report {
     pub lost: Vec<LostRef>,
     /// Why no files are checked out, if they were asked for.
     pub not_checked_out: Option<String>,
-    /// Whether that is a failure, and not what `git clone` does, too.
+    /// Whether that is a failure, and not something that `git clone` does, too.
     pub has_checkout_failed: bool,
     /// Files that `git checkout` would write in another encoding.
     pub checked_out_otherwise: Vec<String>,
-    /// The files, if those at some paths were asked for and not the repository.
+    /// The files, if some paths were asked for and not the repository.
     pub files: Option<Extracted>,
     /// The contents of its large files; none if it has no pointers.
     pub large_files: Option<LargeFiles>,
@@ -92,7 +92,7 @@ pub struct LargeFiles {
 }
 
 impl LargeFiles {
-    /// Lists the contents that are not there, whyever.
+    /// Lists the contents that are not there, for whatever reason.
     pub fn not_there(&self) -> impl Iterator<Item = LfsOid> {
         self.missing.iter().chain(&self.lost).map(|file| file.oid)
     }
@@ -109,7 +109,7 @@ pub struct MissingFile {
     pub why: String,
 }
 
-/// Describes a push of which the server says that it has everything.
+/// Describes a push; the server says that it has everything.
 #[derive(Debug, Serialize)]
 pub struct Pushed {
     /// The new repository.
@@ -125,7 +125,7 @@ pub struct Pushed {
 /// How many refs or files are named one by one.
 const SHOWN_MAX: usize = 20;
 
-/// Words a restore for a terminal.
+/// Formats a restore for a terminal.
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
     let attic = if report.set_aside { format!(" (id {}, from the attic)", report.id) } else { String::new() };

@@ -1,4 +1,4 @@
-//! What came of restoring everything, for people and for scripts.
+//! The result of restoring everything, for people and for scripts.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,13 +16,13 @@ use crate::text::{quoted, some_of};
 pub struct RestoredAll {
     /// The new folder.
     pub destination: PathBuf,
-    /// What is there; each is whole but for what it says is lost.
+    /// What was restored; each is whole except for what it says is lost.
     pub restored: Vec<Report>,
     /// Repositories that did not exist yet at that time.
     pub not_yet: Vec<String>,
-    /// What is not there.
+    /// What was not restored.
     pub failed: Vec<NotRestored>,
-    /// What was not begun, because somebody stopped it.
+    /// How many were not begun, because somebody stopped the restore.
     pub not_reached: u64,
     /// How long it took.
     pub duration_milliseconds: u64,
@@ -39,7 +39,7 @@ pub struct NotRestored {
     pub hint: String,
 }
 
-/// So many names are listed in one line.
+/// How many names are listed in one line.
 const NAMES_MAX: usize = 10;
 
 impl RestoredAll {
@@ -70,7 +70,7 @@ impl RestoredAll {
         self.failed.is_empty() && self.not_reached == 0 && self.restored.iter().all(Report::is_complete)
     }
 
-    /// Words it for a terminal.
+    /// Formats it for a terminal.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let incomplete: Vec<&Report> = self.restored.iter().filter(|report| !report.is_complete()).collect();

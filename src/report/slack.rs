@@ -15,7 +15,7 @@ use crate::text::some_of;
 const HEADER_MAX_CHARS: usize = 150;
 /// Slack's limit for a section is 3,000; less keeps the whole message under 10,000.
 const SECTION_MAX_CHARS: usize = 2_000;
-/// More failures than this are one cause, and the rest is in `ghbk status`.
+/// More failures than this have one cause, and the rest is in `ghbk status`.
 const FAILURES_SHOWN: usize = 8;
 
 /// Builds the message of a run.
@@ -56,7 +56,7 @@ pub fn test_message() -> Value {
     json!({"text": text, "blocks": [section(text)]})
 }
 
-/// Makes the message for a unit that systemd gave up.
+/// Makes the message for a unit that systemd gave up on.
 pub fn unit_failed_message(unit: &str, how: &str) -> Value {
     let title = format!("\u{1f534} ghbk: {unit} has failed");
     let what = if unit.starts_with("ghbk-now") {
@@ -111,7 +111,7 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Cuts to so many characters, never within an escape.
+/// Cuts to this many characters, never within an escape.
 fn cut(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {
         return text.to_owned();

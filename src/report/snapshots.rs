@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use chrono::{DateTime, Utc};
 use git2::Oid;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use crate::git::mirror::snapshot::Snapshot;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 use crate::text::command;
-use crate::zone::shown_to_the_second;
+use crate::zone::{shown, shown_to_the_second};
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,9 @@ pub struct Repository {
     pub set_aside: bool,
     /// Whether GitHub no longer lists it.
     pub gone: bool,
+    /// When a mirror that was missing was last replaced: the history before was lost with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_missing_at: Option<DateTime<Utc>>,
     /// Newest first.
     pub snapshots: Vec<Snapshot>,
     /// The tips that only the store has, because GitHub has dropped them; none if they could not be read.
@@ -35,7 +39,7 @@ pub struct Repository {
 /// More losses than this in one snapshot are one event.
 const LOSSES_SHOWN: usize = 10;
 
-/// Words the points in time for a terminal.
+/// Formats the points in time for a terminal.
 pub fn text(repositories: &[Repository]) -> String {
     let mut out = String::new();
     for one in repositories {
@@ -50,7 +54,7 @@ pub fn text(repositories: &[Repository]) -> String {
             (name, MirrorKind::Wiki) => (name, " --wiki"),
             (name, MirrorKind::Code) => (name, ""),
         };
-        // Of two that had the name, the name leads to the first.
+        // If two had the name, it leads to the first.
         let called = if one.set_aside { one.id.0.to_string() } else { name.to_owned() };
         for (number, snapshot) in one.snapshots.iter().enumerate() {
             let is_lost = |change: &RefChange| change.is_loss_but_for(one.kept.as_ref());
@@ -72,6 +76,9 @@ pub fn text(repositories: &[Repository]) -> String {
                 let restore = command(&format!("restore {called} DEST{wiki} --run {}", before.run_id));
                 let _ = writeln!(out, "      as it was before: {restore}");
             }
+        }
+        if let Some(at) = one.replaced_missing_at {
+            let _ = writeln!(out, "warning: older history is lost: its mirror was missing on {}", shown(at));
         }
         if let Some(newest) = one.snapshots.first() {
             let restore = command(&format!("restore {called} DEST{wiki} --run {}", newest.run_id));
@@ -135,6 +142,7 @@ mod tests {
             id: RepositoryId(id),
             set_aside,
             gone: set_aside,
+            replaced_missing_at: None,
             snapshots,
             // The second branch was merged before it was deleted.
             kept: Some(["1", "3", "4"].map(oid).into()),

@@ -31,7 +31,7 @@ pub struct Status {
     last_full_run: Option<RunSummary>,
     /// The run under way.
     running: Option<Running>,
-    /// When the schedule comes due; none if no daemon keeps it.
+    /// When the next run is due; none if no daemon keeps the schedule.
     next_run: Option<DateTime<Utc>>,
     /// Hours since a run over everything found all well.
     hours_since_success: Option<f64>,
@@ -41,7 +41,7 @@ pub struct Status {
     runs: Vec<PastRun>,
     /// How each kind of data beside refs stands, in all mirrors.
     parts: BTreeMap<Kind, PartSums>,
-    /// Mirrors that were made before ghbk fetched large files and have not been looked through yet.
+    /// Mirrors that were made before ghbk fetched large files and have not been searched for pointers yet.
     not_looked_through: u64,
 }
 
@@ -66,7 +66,7 @@ struct MirrorStatus {
     /// What is wrong with it, if it is damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<String>,
-    /// What its packs take, and its large files, in bytes; none if the packs are not known.
+    /// What its packs and large files take, in bytes; none if the packs are not known.
     size_bytes: Option<u64>,
     /// How the kinds of data beside refs stand.
     #[serde(skip_serializing_if = "Marks::is_empty")]
@@ -92,7 +92,7 @@ struct PastRun {
 /// Chooses the mirrors that are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// Those with which something is wrong.
+    /// Those with something wrong.
     Problems,
     /// All, by name.
     All,
@@ -100,7 +100,7 @@ pub enum Listed {
     BySize,
 }
 
-/// Lists what a run found wrong; of one over everything, what nothing has mended since.
+/// Lists what a run found wrong; for one over everything, what nothing has fixed since.
 fn tell(out: &mut String, run: &RunSummary, standing: &[String]) {
     let stands = |failure: &&Failure| {
         !run.is_full() || standing.iter().any(|name| name == MirrorKind::split_name(&failure.repository).0)
@@ -118,7 +118,7 @@ fn tell(out: &mut String, run: &RunSummary, standing: &[String]) {
     }
 }
 
-/// What a status is made of.
+/// What a status is made from.
 pub struct Facts<'a> {
     /// The newest runs, newest first.
     pub records: &'a [RunRecord],
@@ -126,19 +126,19 @@ pub struct Facts<'a> {
     pub last_full_run: Option<RunSummary>,
     /// What failed in it and in all runs since.
     pub standing: Vec<String>,
-    /// What there is.
+    /// What the store holds.
     pub index: &'a Index,
     /// Whether a run is under way.
     pub is_locked: bool,
     /// Whether a daemon keeps the schedule.
     pub has_daemon: bool,
-    /// When the schedule comes due.
+    /// When the next run is due.
     pub next_run: Option<DateTime<Utc>>,
     /// How old the last complete backup may be.
     pub age_max: Duration,
 }
 
-/// Says in one word how a repository stands.
+/// Returns the state of a repository in one word.
 pub(super) fn state_of(mirror: &IndexedMirror) -> &'static str {
     match (mirror.is_set_aside(), mirror.gone, mirror.last_state) {
         (true, _, _) => "attic",
@@ -208,7 +208,7 @@ impl Status {
         &self.health
     }
 
-    /// Words the state for a terminal. Times are shown relative to `now`.
+    /// Formats the state for a terminal. Times are shown relative to `now`.
     pub fn text(&self, now: DateTime<Utc>, listed: Listed) -> String {
         let mut out = format!("{}\n", self.health.headline);
         self.write_running(&mut out, now);
@@ -327,7 +327,7 @@ impl Status {
     }
 }
 
-/// Words a state in a sum.
+/// Returns how a sum calls a state.
 fn worded(state: &str) -> &str {
     match state {
         "gone" => "no longer on GitHub",
@@ -337,7 +337,7 @@ fn worded(state: &str) -> &str {
     }
 }
 
-/// Words which large files a repository lacks.
+/// Describes which large files a repository lacks.
 fn missing(mirror: &MirrorStatus) -> Vec<String> {
     mirror.parts.iter().flat_map(|(_, _, mark)| super::parts::missing(&mark.totals)).collect()
 }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::outcome::{Counts, Holdings, RunStatus, RunSummary, Trigger};
 use crate::text::some_of;
 
-/// Words a run for a terminal.
+/// Formats a run for a terminal.
 pub fn text(summary: &RunSummary) -> String {
     let counts = &summary.counts;
     let mut out = headline(summary);
@@ -44,7 +44,7 @@ pub fn text(summary: &RunSummary) -> String {
     out
 }
 
-/// Lists how many repositories came out how, without those of which there are none.
+/// Lists how many repositories there are of each outcome, without the zeros.
 pub(super) fn tallies(counts: &Counts) -> impl Iterator<Item = (u64, &'static str)> {
     let all = [
         (counts.created, "new"),
@@ -56,7 +56,7 @@ pub(super) fn tallies(counts: &Counts) -> impl Iterator<Item = (u64, &'static st
     all.into_iter().filter(|(number, _)| *number > 0)
 }
 
-/// Says what the filters leave out; nothing if that is nothing.
+/// Says what the filters leave out; nothing if they leave out nothing.
 pub(super) fn excluded(summary: &RunSummary) -> Option<String> {
     let what = count(summary.excluded, "repository", "repositories");
     (summary.excluded > 0).then(|| format!("left out by the configuration: {what}"))
@@ -73,7 +73,7 @@ pub(super) fn stored(summary: &RunSummary) -> Option<String> {
     (repositories > 0).then(stored)
 }
 
-/// How a run ended whose record is of a later version.
+/// How a run ended, if its record is of a later version.
 const UNKNOWN_END: &str = "ended in a way that this version of ghbk does not know; a later version wrote its record";
 
 /// Says in one line how the run ended.
@@ -154,7 +154,7 @@ pub(super) fn proof(summary: &RunSummary) -> Vec<String> {
     lines
 }
 
-/// Lists what people want to know by name.
+/// Lists what people want to see by name.
 pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> {
     let names = |list: &[crate::names::FullName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let renamed = summary.renamed.iter().map(|renamed| format!("{} → {}", renamed.from, renamed.to)).collect();

@@ -37,7 +37,7 @@ pub struct Verified {
     pub not_verified: Option<NotVerified>,
 }
 
-/// Tells what there is of a mirror's large files.
+/// What there is of a mirror's large files.
 #[derive(Clone, Debug, Serialize)]
 pub struct LargeFiles {
     /// How many its pointers name.
@@ -53,8 +53,8 @@ pub struct LargeFiles {
 }
 
 impl LargeFiles {
-    /// Tells what a check found; none if there was nothing to check. Of a mirror whose pointers were all known before, what nobody
-    /// has looked for is lost, and told as damage.
+    /// Sums up what a check found; none if there was nothing to check. If all pointers of the mirror were known before, what
+    /// nobody has looked for is lost, and reported as damage.
     pub fn of(checked: &Checked, were_known: bool) -> Option<Self> {
         (checked.known > 0).then(|| Self {
             known: checked.known,
@@ -83,7 +83,7 @@ impl LargeFiles {
     }
 }
 
-/// Tells why a mirror could not be verified.
+/// Why a mirror could not be verified.
 #[derive(Clone, Debug, Serialize)]
 pub struct NotVerified {
     /// Why.
@@ -116,9 +116,9 @@ impl Verified {
     }
 }
 
-/// Words a verification for a terminal.
+/// Formats a verification for a terminal.
 ///
-/// `unread` mirrors beside could not be read at all. Those that are good are left out if only `problems` are wanted.
+/// `unread` further mirrors could not be read at all. Good ones are left out if only `problems` are wanted.
 pub fn text(verified: &[Verified], unread: u64, problems: bool) -> String {
     let mut out = String::new();
     let name = |verified: &Verified| {

@@ -1,7 +1,7 @@
-//! Large files that a person knows to be gone for good: noted in the mirror and recorded, so that no run warns of them any more.
+//! Large files that a person accepts as gone for good: noted in the mirror and recorded, so no run warns about them any more.
 //!
-//! Writes the mirror's list of what is missing, the record and the index. Nothing that GitHub still has, or may have again, can be
-//! accepted: every run goes on asking for it.
+//! Writes the mirror's list of missing files, the record and the index. A file that GitHub still has, or may have again, cannot
+//! be accepted: every run goes on asking for it.
 
 use super::Session;
 use crate::git::pointer::LfsOid;
@@ -11,21 +11,21 @@ use crate::names::RepositoryId;
 use crate::outcome::{Kind, PartCounts, PartOutcome, RunEnd, RunSummary, STORED, STORED_BYTES};
 use crate::store::{Record, StoreError};
 
-/// What came of accepting.
+/// The result of accepting.
 #[derive(Debug)]
 pub enum Acceptance {
     /// Some are accepted, or were before.
     Done(Accepted),
     /// One cannot be accepted, so none is.
     Refused {
-        /// That one.
+        /// The file that cannot be accepted.
         oid: LfsOid,
         /// Whether it is missing at all.
         is_missing: bool,
     },
 }
 
-/// Tells which large files are accepted.
+/// Which large files are accepted.
 #[derive(Debug)]
 pub struct Accepted {
     /// What is accepted now and was not before.
@@ -39,7 +39,7 @@ pub struct Accepted {
 }
 
 impl Session {
-    /// Accepts that large files of a repository are not there: these, or all that can be accepted if none are named.
+    /// Accepts that large files of a repository are missing: those named, or all that can be accepted if none are.
     ///
     /// # Errors
     /// [`StoreError`] if the mirror cannot be read or written, or the record cannot be written.
@@ -87,7 +87,7 @@ impl Session {
         Ok(Acceptance::Done(Accepted { accepted, left, before, summary }))
     }
 
-    /// Describes how the large files of a mirror stand now.
+    /// Describes the present state of a mirror's large files.
     fn part_of(&self, (id, kind): (RepositoryId, MirrorKind), missing: &Missing) -> PartOutcome {
         let mirror = &self.index.mirrors[&id];
         let mark = mirror.parts.get(kind, Kind::LargeFiles);

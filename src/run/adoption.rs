@@ -1,6 +1,6 @@
 //! Adoption: clones that another tool made on the store become mirrors, one after the other, in a run of their own.
 //!
-//! GitHub has said whose they are; nothing is fetched. The next run brings them up to date.
+//! GitHub has said which repository each belongs to; nothing is fetched. The next run brings them up to date.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,14 +30,14 @@ use crate::outcome::{
 use crate::scratch::Scratch;
 use crate::store::{Lock, Mirror, Record, Store, StoreError, layout};
 
-/// A clone, and the repository on GitHub that it is of.
+/// A clone, and its repository on GitHub.
 #[derive(Clone, Debug)]
 pub struct Adoption {
     /// The clone.
     pub clone: ForeignClone,
-    /// Whose it is.
+    /// The repository that it is a clone of.
     pub repository: Repository,
-    /// Whether it is of the repository itself or of its wiki.
+    /// Whether it is a clone of the repository itself or of its wiki.
     pub kind: MirrorKind,
 }
 
@@ -52,7 +52,7 @@ impl Session {
         cancel: &CancellationToken,
         progress: &dyn Progress,
     ) -> Result<RunSummary, StoreError> {
-        // A clone that lies where an owner's folder is to be goes first, before there are mirrors in it.
+        // A clone that lies where an owner's folder belongs goes first, before mirrors are put there.
         let targets: Vec<PathBuf> = adoptions.iter().map(|adoption| self.target(adoption)).collect();
         let is_in_the_way = |clone: &ForeignClone| {
             targets.iter().any(|target| target.starts_with(&clone.folder) && *target != clone.folder)
@@ -159,18 +159,18 @@ impl Session {
     }
 }
 
-/// What came of one clone.
+/// The result for one clone.
 struct Adopted {
     outcome: Outcome,
     part: Option<PartOutcome>,
-    /// Whether the store takes no more.
+    /// Whether the store takes no more writes.
     is_fatal: bool,
 }
 
 /// What adopting one clone needs, on a thread of its own.
 struct Work {
     store: Store,
-    /// Held as long as something is written.
+    /// Held while something is being written.
     lock: Arc<Lock>,
     scratch: Arc<Scratch>,
     occasion: Occasion,
@@ -226,7 +226,7 @@ impl Work {
         Ok(Done { head, kept: staged.kept, clone, packs: PackList::of(&staged.packs).ok(), large_files })
     }
 
-    /// Takes over the large files that the clone has, each proven by its hash; the next run fetches the others.
+    /// Copies the large files that the clone has, each proven by its hash; the next run fetches the others.
     fn take_large_files(
         &self,
         mirror: &Mirror,
@@ -250,7 +250,7 @@ impl Work {
                     adopted_bytes += pointer.size_bytes;
                 }
                 Ok(false) => {}
-                // It is fetched, then.
+                // The next run fetches it.
                 Err(error) => tracing::warn!(oid = %pointer.oid, %error, "a large file is not taken over"),
             }
         }

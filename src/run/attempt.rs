@@ -1,4 +1,4 @@
-//! One attempt at a mirror: what GitHub and the store say of it, compared; what is new is downloaded.
+//! One attempt at a mirror: compares what GitHub and the store have, and downloads what is new.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::mirrors::MirrorKind;
 use crate::outcome::Held;
 use crate::store::{Look, Mirror, Store};
 
-/// Smaller repositories are fetched without asking for room, in bytes.
+/// Repositories smaller than this, in bytes, are fetched without a check for free space.
 const LARGE_BYTES: u64 = 256 << 20;
 
 /// The outcome of asking and downloading.
@@ -34,7 +34,7 @@ pub(super) enum Attempt {
 pub(super) struct Stored {
     pub(super) refs: Refs,
     pub(super) head: Option<String>,
-    /// What a look at it told, if the index knew what there should be.
+    /// What a look at it found, if the index knew what to expect.
     pub(super) look: Option<Look>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Stored {
 pub(super) struct Inspected {
     pub(super) problems: Vec<String>,
     pub(super) is_head_lost: bool,
-    /// Its packs, if they are others than the index knew.
+    /// Its packs, if they differ from those in the index.
     pub(super) packs: Option<PackList>,
 }
 
@@ -53,16 +53,16 @@ pub(super) struct Change {
     pub(super) is_repair: bool,
     pub(super) staged: Staged,
     pub(super) head: String,
-    /// Whether the mirror says so already.
+    /// Whether the mirror has this HEAD already.
     pub(super) keeps_head: bool,
     pub(super) remarks: Remarks,
-    /// The packs that the mirror has before.
+    /// The packs that the mirror had before.
     pub(super) packs: Option<PackList>,
     pub(super) scratch: tempfile::TempDir,
 }
 
 impl Worker {
-    /// Refuses a large first fetch that scratch or store has no room for, before it fills them.
+    /// Refuses a large first fetch that scratch or the store has no room for, before it fills them.
     async fn refuse_without_room(&self, step: &MirrorStep<'_>) -> Result<(), GitError> {
         let needed = step.expected_bytes;
         if needed < LARGE_BYTES {
@@ -71,7 +71,7 @@ impl Worker {
         let folders = [self.scratch.clone(), self.store.root().to_owned()];
         blocking(move || {
             for folder in folders {
-                // What cannot be asked is found out by writing.
+                // If the free space cannot be read, writing will tell.
                 let free = free_bytes(&folder).unwrap_or(u64::MAX);
                 if free < needed {
                     return Err(GitError::NoRoom { needed: ByteSize::b(needed), free: ByteSize::b(free), folder });
@@ -82,7 +82,7 @@ impl Worker {
         .await
     }
 
-    /// Asks what there is; downloads what is new.
+    /// Asks the server what there is, and downloads what is new.
     pub(super) async fn attempt(
         &self,
         step: &MirrorStep<'_>,
@@ -99,11 +99,11 @@ impl Worker {
         let ((advertisement, repository_url), stored) = if damaged.is_some() {
             (advertise.await?, None)
         } else if step.held.is_some() {
-            // Both answer in milliseconds; to ask one after the other would double them.
+            // Both take milliseconds to answer; asking one after the other would double the wait.
             let stored =
                 ahead.unwrap_or_else(|| tokio::task::spawn_blocking(read_stored(step, &self.store, mirror.clone())));
             let (advertised, stored) = tokio::join!(advertise, joined(stored));
-            // What the store says counts whatever GitHub says: of what GitHub no longer has, it is all there is.
+            // The store's answer counts whatever GitHub says: if GitHub no longer has the repository, the mirror is all there is.
             let stored = stored?;
             match advertised {
                 Err(WireError::NotFound) if step.kind != MirrorKind::Code => {
@@ -112,7 +112,7 @@ impl Worker {
                 advertised => (advertised?, stored),
             }
         } else {
-            // The server first: most wikis do not exist, and then the store need not be asked.
+            // Ask the server first: most wikis do not exist, and then the store need not be asked.
             (advertise.await?, blocking(read_stored(step, &self.store, mirror.clone())).await?)
         };
         let stored_head = stored.as_ref().and_then(|stored| stored.head.as_deref());
@@ -124,7 +124,7 @@ impl Worker {
         let known_packs = inspected.packs.take();
         if let Some(stored) = &stored {
             let of_remote = stored.refs.of_remote();
-            // To begin a new history beside the one that is only out of sight would lose it.
+            // Starting a new history would lose the old one, which is only out of sight.
             if stored.refs.get(SNAPSHOTS_REF).is_none() {
                 return Err(GitError::Damaged(format!("it has no {SNAPSHOTS_REF}")));
             }
@@ -150,7 +150,7 @@ impl Worker {
         let (expected, asked) = (head.clone(), mirror.clone());
         let is_same = stored_head == Some(&head);
         let packs = known_packs.or_else(|| step.known_packs().cloned());
-        // What the index knows may be gone from the mirror, and without HEAD git takes it for no repository.
+        // The HEAD that the index knows may be missing from the mirror, and git recognises no repository without one.
         let keeps_head = blocking(move || Ok(is_same && asked.may_have_head(&expected)?));
         let change = blocking(move || {
             let nothing = Refs::default();
@@ -182,7 +182,7 @@ impl Worker {
         Ok(Attempt::Changed(Box::new(Change { keeps_head: keeps_head?, ..change })))
     }
 
-    /// Looks at a mirror beside that of the code which GitHub no longer has.
+    /// Looks at a mirror beside the code's, such as a wiki's, that GitHub no longer has.
     pub(super) async fn gone_companion(
         &self,
         step: &MirrorStep<'_>,
@@ -200,8 +200,8 @@ impl Worker {
         Ok(Attempt::Unchanged { head: stored.head.unwrap_or_default(), remarks, packs })
     }
 
-    /// Follows up what a look at a mirror told: packs that are others than the last run left are right if the mirror is whole
-    /// with them, as after a `git gc` by hand or a run that was cut off. So are those of which no record is left.
+    /// Follows up on a look at a mirror. Packs that differ from those that the last run left are fine if the mirror is whole
+    /// with them, as after a manual `git gc` or an interrupted run. So are packs of which no record is left.
     pub(super) async fn inspect(
         &self,
         step: &MirrorStep<'_>,
@@ -224,20 +224,20 @@ impl Worker {
             "its packs are not known to be those that the last run left; verifying it"
         );
         self.note_under_way(step).await;
-        // Each takes the room of a pack in scratch, and after the loss of all records every mirror has its turn.
+        // Each verification takes the space of a pack in scratch, and once all records are lost, every mirror needs one.
         let _alone = self.inspecting.lock().await;
         let (mirror, scratch, cancel) = (mirror.clone(), self.scratch.clone(), cancel.clone());
         let id = step.id;
         let (store, held_lock, name) = (self.store.clone(), Arc::clone(&self.lock), step.name());
         let (verified, packs) = blocking(move || {
-            // Two that were swapped by hand would get each other's history.
+            // Two mirrors that were swapped by hand would get each other's history.
             if mirror.identity()?.is_some_and(|(owner, _)| owner != id) {
                 return Err(GitError::InTheWay(mirror.path().to_owned()));
             }
             let verified = verify(mirror.path(), &scratch, Thoroughness::Connected, &cancel)?;
             store.refuse_links_on_the_way(&mirror.path().join("config"))?;
             held_lock.confirm()?;
-            // Mirrors of older versions of ghbk come by here once.
+            // Mirrors made by older versions of ghbk pass through here once.
             if verified.damage.is_empty()
                 && let Err(error) = mirror.refuse_pushes()
             {
@@ -250,17 +250,17 @@ impl Worker {
             let more = verified.damage.len() - 1;
             let more = if more == 0 { String::new() } else { format!(", and {more} more") };
             let damage = damage.to_string();
-            // Both may tell of the same pack.
+            // Both may name the same pack.
             let damage = if damage.contains(&reason) { damage } else { format!("{reason}; {damage}") };
             problems.push(format!("{damage}{more}"));
         }
-        // What is damaged is looked at again by every run.
+        // Every run looks at a damaged mirror again.
         let packs = packs.filter(|_| verified.damage.is_empty());
         Ok(Inspected { problems, is_head_lost, packs })
     }
 }
 
-/// Returns what reads a mirror; that returns none if there is no mirror.
+/// Returns a function that reads a mirror, or returns none if there is no mirror.
 pub(super) fn read_stored(
     step: &MirrorStep<'_>,
     store: &Store,
@@ -269,7 +269,7 @@ pub(super) fn read_stored(
     let (id, store) = (step.id, store.clone());
     let known = step.held.filter(|held| !step.is_unconfirmed && (held.head.is_some() || held.packs.is_some())).cloned();
     move || {
-        // Most that the index does not know are not there.
+        // Most mirrors that the index does not know do not exist.
         if known.is_none() && !mirror.exists().map_err(GitError::io("examine", mirror.path()))? {
             return Ok(None);
         }
@@ -279,12 +279,12 @@ pub(super) fn read_stored(
         }
         if let Some(Held { head, packs }) = known {
             let Some(refs) = refs? else { return Ok(None) };
-            // A lost HEAD is nothing that the index knows.
+            // The index knows no HEAD if it was lost.
             let head = head.map_or_else(|| mirror.head(), |head| Ok(Some(head)))?;
             let look = packs.map(|packs| mirror.look(&packs, head.as_deref().unwrap_or_default())).transpose()?;
             return Ok(Some(Stored { refs, head, look }));
         }
-        // Only a mirror that the index does not know can belong to somebody else.
+        // Only a mirror that the index does not know can belong to another repository.
         let identity = mirror.identity()?;
         if identity.is_none() && matches!(&refs, Ok(Some(refs)) if refs.get(SNAPSHOTS_REF).is_some()) {
             return Err(GitError::Damaged("its config does not say whose it is".to_owned()));

@@ -1,5 +1,5 @@
-//! What a verification has told of a mirror's large files: those that nobody has looked for yet are owed, or lost with their
-//! repository.
+//! What a verification found out about a mirror's large files: those that nobody has looked for yet are owed, or lost with
+//! their repository.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::text::count;
 const GONE: &str = "the repository is no longer on GitHub";
 
 impl Prover<'_> {
-    /// Takes over what is known now of a mirror's large files.
+    /// Notes what is now known of a mirror's large files.
     pub(super) async fn take_checked(
         &self,
         (id, indexed): (RepositoryId, &IndexedMirror),
@@ -32,7 +32,7 @@ impl Prover<'_> {
     ) -> Result<(), GitError> {
         let mark = indexed.parts.get(kind, Kind::LargeFiles);
         let is_on_github = !indexed.gone && !indexed.is_set_aside();
-        // Where all pointers were known, a content that is not there is damage, and stays that.
+        // If all pointers were known, a missing large file is damage, and stays damage.
         let was_searched = mark.is_some_and(|mark| mark.is_whole);
         let unknown = std::mem::take(&mut checked.unknown);
         let is_lost = !is_on_github && !was_searched && !unknown.is_empty();
@@ -65,14 +65,14 @@ impl Prover<'_> {
         let is_left_out = mark.is_some_and(|mark| mark.state == PartState::Disabled);
         let is_missing = is_on_github && !is_left_out && !checked.missing.is_empty();
         let mut part = PartOutcome {
-            // Should the repository come back, it is asked for them.
+            // If the repository comes back, it is asked for them.
             is_owed: mark.is_some_and(|mark| mark.is_owed) || is_looked_for || is_missing || is_lost,
             is_whole: true,
             totals,
             state: mark.map_or(PartState::Unchanged, |mark| mark.state),
             ..PartOutcome::new((id, indexed.full_name.clone()), kind, Kind::LargeFiles, self.clock.now())
         };
-        // A run that was killed after it had listed them told nobody; it left no mark either.
+        // A run that was killed after listing them reported nothing, but it left no mark either.
         let lost = checked.missing.get(&Why::Absent).copied().unwrap_or_default();
         if !is_on_github && mark.is_none_or(|mark| !mark.is_whole) && lost > 0 {
             part.state = PartState::Absent;
@@ -82,7 +82,7 @@ impl Prover<'_> {
         Ok(())
     }
 
-    /// Notes on the store that some files are missing, and for good if nobody can be asked for them.
+    /// Notes on the store that some files are missing, for good if nobody can be asked for them.
     async fn note_unknown(&self, mirror: &Path, unknown: Vec<Pointer>, is_on_github: bool) -> Result<(), GitError> {
         let (path, lock, now) = (mirror.to_owned(), Arc::clone(self.lock), self.clock.now());
         blocking(move || {
@@ -100,7 +100,7 @@ impl Prover<'_> {
     }
 }
 
-/// Words that large files were never fetched, and can no longer be.
+/// Makes the failure for large files that were never fetched, and no longer can be.
 fn lost_with_it(repository: &str, lost: u64) -> Failure {
     Failure {
         repository: repository.to_owned(),

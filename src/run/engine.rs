@@ -43,7 +43,7 @@ impl Session {
             inventory = take_inventory(&self.config, outside, &self.request.selection, &known) => Some(inventory),
             () = cancel.cancelled() => None,
         };
-        // Nothing else is written before.
+        // Nothing else may be written before this.
         proven.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let Some(inventory) = inventory else { return self.close_apart(tally, RunEnd::Cancelled).await };
         let schedule = &self.config.schedule;
@@ -89,8 +89,7 @@ impl Session {
         this.close_apart(tally, end).await
     }
 
-    /// Records that a repository is not touched in this run, because the last one ended without a word while it fetched nothing
-    /// else.
+    /// Records that this run skips a repository, because the last run died while it was fetching only this one.
     pub(super) async fn leave_out(&self, step: &Step, tally: &mut Tally) -> Result<(), StoreError> {
         let Repository { id, full_name, .. } = &step.repository;
         let mut outcome = Outcome::new(*id, full_name.clone(), State::Failed, self.clock.now());
@@ -123,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Says that what is about to be fetched may be there already, as a clone of another tool.
+    /// Warns that what is about to be fetched may be there already, as a clone of another tool.
     pub(super) fn warn_of_clones(&self, plan: &Plan, tally: &mut Tally) {
         if !plan.steps.iter().any(|step| step.action == Action::Create) {
             return;
@@ -161,7 +160,7 @@ impl Session {
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();
         let outcomes = futures_util::stream::iter(steps)
-            // Begun as soon as the step is taken from the list: a future would wait until somebody polls it.
+            // Started as soon as the step is taken from the list; a future would wait until it is polled.
             .map(|step| std::future::ready(worker.read_ahead(step)))
             .buffered(at_most.max(READ_AHEAD_MIN))
             .take_until(stop.cancelled())
@@ -169,7 +168,7 @@ impl Session {
             .buffer_unordered(at_most);
         let outcomes = outcomes.fuse();
         tokio::pin!(outcomes);
-        // Refs do not wait for them.
+        // Refs do not wait for these.
         let mut beside = FuturesUnordered::new();
         loop {
             let record = tokio::select! {
@@ -193,7 +192,7 @@ impl Session {
                 else => break,
             };
             if let Err(error) = self.ledger.write_apart(record).await {
-                // What is being published is finished before the lock is given back.
+                // Publications under way finish before the lock is given back.
                 unrecorded.get_or_insert(error);
                 stop.cancel();
             }
@@ -232,14 +231,14 @@ impl Session {
             Arc::clone(&self.lock) as Arc<dyn std::any::Any + Send + Sync>,
         );
         let LargeFilesConfig { include, exclude, .. } = &self.config.large_files;
-        // The configuration's check has built these globs once.
+        // The configuration check has already built these globs.
         let globs = Globs::new(include, exclude).unwrap_or_else(|_| Globs::nothing());
         large_files::Shared::new(fetcher, globs, &self.store, &self.index)
     }
 
     /// Proves a share of the store, and that a repository can be restored.
     ///
-    /// Returns what it found that there is to do.
+    /// Returns the tasks that it found.
     pub(super) async fn prove(
         &mut self,
         cancel: &CancellationToken,
@@ -270,7 +269,7 @@ impl Session {
         } else {
             tally.outcomes.iter().filter(|outcome| outcome.is_complete()).map(|outcome| outcome.id).collect()
         };
-        // What may have ended an earlier run by itself has its rest from proof, too.
+        // A repository that may have killed an earlier run by itself is not proven either.
         let mut left_out: HashSet<RepositoryId> =
             tally.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| outcome.id).collect();
         for (id, _) in self.suspected.iter().filter(|(id, was_alone)| **was_alone && is_full && !seen.contains(id)) {
@@ -304,14 +303,14 @@ impl Session {
             self.tell_missing(&seen, tally).await?;
         }
         unlisted::note_packs(&self.store, &mut self.index, &changed, now).await;
-        // Of one that vanished nothing is kept.
+        // A mirror that vanished is no longer kept.
         let kept: HashSet<&FullName> = self.index.mirrors.values().map(|mirror| &mirror.full_name).collect();
         tally.gone.retain(|name| kept.contains(name));
         tally.newly_gone.retain(|name| kept.contains(name));
         Ok(tasks)
     }
 
-    /// Does what the proof found that there is to do: mirrors may have been made before a kind of data was backed up.
+    /// Carries out the tasks that the proof found: mirrors may have been made before a kind of data was backed up.
     async fn carry_out(
         &mut self,
         tasks: Vec<Task>,
@@ -341,7 +340,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tells of mirrors that are not there any more and of which no repository is listed, until they are back or forgotten.
+    /// Reports missing mirrors whose repository is not listed, until they are back or forgotten.
     pub(super) async fn tell_missing(&self, seen: &HashSet<RepositoryId>, tally: &mut Tally) -> Result<(), StoreError> {
         let missing: Vec<RepositoryId> = self.index.lost.keys().filter(|id| !seen.contains(id)).copied().collect();
         if missing.is_empty() {
@@ -368,7 +367,7 @@ impl Session {
         Ok(())
     }
 
-    /// Brings the index up to what happened.
+    /// Updates the index with what happened.
     pub(super) fn settle(&mut self, plan: &Plan, tally: &mut Tally) {
         for outcome in &tally.outcomes {
             self.index.record(outcome, &layout::place(&outcome.full_name));

@@ -1,4 +1,4 @@
-//! A mirror that is meant to be gone: recorded, so that neither the index nor a later run misses it.
+//! A mirror that is missing on purpose: recorded, so neither the index nor a later run misses it.
 //!
 //! Writes the record and the index, and never touches a mirror.
 
@@ -9,7 +9,7 @@ use super::Session;
 use crate::outcome::{RunEnd, RunSummary};
 use crate::store::{Forgotten, Record, StoreError, layout};
 
-/// Tells what came of forgetting a mirror.
+/// The result of forgetting a mirror.
 #[derive(Debug)]
 pub enum Forgetting {
     /// It is recorded.
@@ -19,7 +19,7 @@ pub enum Forgetting {
 }
 
 impl Session {
-    /// Records that mirrors are meant to be gone, unless they are still there.
+    /// Records that mirrors are missing on purpose, unless they are still there.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read or the record cannot be written.
@@ -38,7 +38,7 @@ impl Session {
         self.close(tally, RunEnd::Finished).map(|summary| Forgetting::Done(Box::new(summary)))
     }
 
-    /// Finds the folders of these mirrors, also where the index does not know them: a person may have moved one within the store.
+    /// Finds the folders of these mirrors, even where the index does not know them: a person may have moved one within the store.
     fn in_place(&self, forgotten: &Forgotten) -> Result<Vec<PathBuf>, StoreError> {
         let (id, home) = (forgotten.id, layout::place(&forgotten.full_name));
         let scan = self.store.scan()?;

@@ -1,4 +1,4 @@
-//! The kinds of data beside refs: what each has to do in a run, and who does it. The one list of them that the run goes through.
+//! The kinds of data beside refs: what each has to do in a run, and who does it. A run goes through this one list of them.
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ impl Task {
         large_files.into_iter().collect()
     }
 
-    /// Does it. Refs of other repositories go on meanwhile.
+    /// Carries out the task, while refs of other repositories go on.
     pub(super) async fn carry_out(
         self,
         worker: &Worker,

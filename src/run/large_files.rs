@@ -1,8 +1,8 @@
-//! The large files of one mirror: what it owes is fetched, what came of it is noted on the store and summed up.
+//! The large files of one mirror: fetches what it owes, notes the result on the store, and sums it up.
 //!
-//! Comes after refs, and beside those of other repositories. What a newcomer would get wrong: what is wanted is not handed from
-//! the refs to here, but read from the mirror's own list of what is missing, so that a run that was killed owes nothing that
-//! the next one does not know.
+//! This comes after the mirror's refs, and beside those of other repositories. What a newcomer would get wrong: the refs do not
+//! hand over what is wanted. It is read from the mirror's own list of missing files, so the next run knows everything that a
+//! killed run still owed.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,9 +34,9 @@ use crate::plan::Step;
 use crate::store::{Index, Mirror, Store, layout};
 use crate::text::{printable, size};
 
-/// So many mirrors of an owner are looked into for what a new one needs.
+/// How many mirrors of an owner are searched for what a new one needs.
 const RELATIVES_MAX: usize = 16;
-/// So many mirrors have their turn at once; how many files are fetched at once has a limit of its own.
+/// How many mirrors have their turn at once; files fetched at once have a limit of their own.
 pub(super) const MIRRORS_AT_ONCE: usize = 16;
 
 /// A mirror whose large files have to be looked at.
@@ -51,11 +51,11 @@ pub(super) struct Due {
     pub(super) is_new: bool,
     /// Whether its refs came in this run.
     pub(super) refs_came: bool,
-    /// What was there before.
+    /// The counts before this run.
     pub(super) totals: PartCounts,
 }
 
-/// Says whether the large files of a mirror have to be looked at, whatever became of its refs.
+/// Returns what is due if the large files of a mirror have to be looked at, whatever became of its refs.
 pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option<&Synced>) -> Option<Due> {
     let Repository { id, full_name, .. } = &step.repository;
     let stored = step.stored.as_ref();
@@ -64,7 +64,7 @@ pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option
     let head = synced.map(|synced| synced.head.as_str()).or(stored_head)?;
     let mark = stored.and_then(|stored| stored.parts.get(kind, Kind::LargeFiles));
     let is_taken = worker.config.large_files.enabled && worker.large_files.globs.take(full_name);
-    // What was left out is looked at again when it no longer is.
+    // Files that were left out are looked at again once they no longer are.
     let is_owed = mark.is_some_and(|mark| mark.is_owed || (mark.state == PartState::Disabled && is_taken));
     if !is_owed && !synced.is_some_and(|synced| synced.has_pointers) {
         return None;
@@ -80,7 +80,7 @@ pub(super) fn due(worker: &Worker, step: &Step, kind: MirrorKind, synced: Option
     })
 }
 
-/// What the large files of all mirrors have in common.
+/// What the work on all mirrors' large files shares.
 pub(super) struct Shared {
     pub(super) fetcher: Fetcher,
     pub(super) turns: tokio::sync::Semaphore,
@@ -108,7 +108,7 @@ impl Shared {
     }
 }
 
-/// What the store says of what a mirror owes.
+/// What a mirror owes, according to the store.
 struct Owing {
     missing: Missing,
     choice: Choice,
@@ -120,7 +120,7 @@ struct Owing {
 }
 
 impl Worker {
-    /// Brings the large files that a mirror owes.
+    /// Fetches the large files that a mirror owes.
     pub(super) async fn large_files(
         &self,
         due: Due,
@@ -156,7 +156,7 @@ impl Worker {
         outcome
     }
 
-    /// Reads what a mirror owes, without what has come in the meantime.
+    /// Reads what a mirror owes, without what has arrived in the meantime.
     async fn owing(&self, due: &Due, mirror: &Mirror, cancel: &CancellationToken) -> Result<Owing, GitError> {
         let (path, scratch, head) = (mirror.path().to_owned(), self.scratch.clone(), due.head.clone());
         let (is_repair, run_id, mirror) = (self.repair, self.run_id.clone(), mirror.clone());
@@ -168,12 +168,12 @@ impl Worker {
             let (mut lacking, mut broken) = (Vec::new(), 0);
             let owed: Vec<Pointer> = missing.iter().map(pointer_of).collect();
             for pointer in owed {
-                // A repair believes nothing that it has not read.
+                // A repair trusts nothing that it has not read.
                 let is_there = if is_repair && !pointer.is_of_nothing() {
                     match contents.prove(&pointer.oid, &cancel) {
                         Ok(there) => there.is_some(),
                         Err(_) if cancel.is_cancelled() => return Err(GitError::Cancelled),
-                        // What cannot be read now may be readable later; only what is wrong is wrong.
+                        // What cannot be read now may be readable later; only wrong content is moved aside.
                         Err(ContentError::Disk(error)) => return Err(error.into()),
                         Err(error) => {
                             tracing::warn!(oid = %pointer.oid, %error, "moving a broken large file aside");
@@ -194,7 +194,7 @@ impl Worker {
             let room_bytes = free_bytes(&path).map_err(GitError::io("examine", &path))?;
             let is_absent = |it: &Pointer| missing.get(&it.oid).is_some_and(|owed| owed.why.can_be_accepted());
             let choice = Choice::among(lacking, size_max, room_bytes, is_absent);
-            // A mirror of which only what is left out is missing is not opened in each run.
+            // A mirror that lacks only files that are left out is not opened in every run.
             let refs = if choice.wanted.is_empty() { None } else { mirror.refs()? };
             let lfs_url = refs.map(|refs| lfs_url(&path, &refs, &head, &scratch)).transpose()?.flatten();
             Ok(Owing { missing, choice, broken, room_bytes, lfs_url })
@@ -284,7 +284,7 @@ impl Worker {
                     let before = missing.get(&pointer.oid).filter(|before| before.why == why);
                     let seen = before.map(|before| Seen { since: before.since, is_accepted: before.is_accepted });
                     report.did_not_come(pointer, why, (&said, hint), is_transient, seen);
-                    // A server in trouble takes nothing back of what GitHub has said of it.
+                    // An error of a server does not take back what GitHub has said about a file.
                     let is_settled = missing.get(&pointer.oid).is_some_and(|owed| owed.why.can_be_accepted());
                     if !is_settled || why.can_be_accepted() {
                         missing.insert(pointer, why, now, Some(said));
@@ -318,7 +318,7 @@ impl Worker {
         Ok(url)
     }
 
-    /// Makes what came durable, and then notes what is still missing.
+    /// Makes new files durable, then notes what is still missing.
     async fn note(&self, mirror: &Mirror, missing: Missing, has_come: bool) -> Result<(), GitError> {
         let (path, lock) = (mirror.path().to_owned(), Arc::clone(&self.lock));
         blocking(move || {
@@ -339,7 +339,7 @@ fn pointer_of(owed: &Owed) -> Pointer {
     Pointer { oid: owed.oid, size_bytes: owed.size_bytes }
 }
 
-/// Says the same of files for which nobody was asked.
+/// Gives one answer for files for which nobody was asked.
 fn nobody(wanted: Vec<Pointer>, why: Why, said: &str, hint: &'static str) -> Vec<(Pointer, Brought)> {
     let brought = |pointer| (pointer, Brought::Not { why, said: said.to_owned(), is_transient: false, hint });
     wanted.into_iter().map(brought).collect()

@@ -1,4 +1,4 @@
-//! One mirror of a repository that a run goes through, and how it stands afterwards.
+//! One mirror of a repository that a run goes through, and its state afterwards.
 
 use super::remarks::{Changed, Remarks};
 use crate::config::Config;
@@ -18,9 +18,9 @@ pub(super) struct MirrorStep<'a> {
     pub(super) held: Option<&'a Held>,
     /// Whether nothing else is under way.
     pub(super) is_alone: bool,
-    /// Whether a record says that there was a mirror of it, and it is not known any more.
+    /// Whether a record says that it had a mirror, and that mirror is missing now.
     pub(super) was_lost: bool,
-    /// Whether the mirror could not be asked whose it is.
+    /// Whether the mirror could not be asked which repository it belongs to.
     pub(super) is_unconfirmed: bool,
     /// How large GitHub says it is, in bytes; 0 if it does not.
     pub(super) expected_bytes: u64,
@@ -48,7 +48,7 @@ impl<'a> MirrorStep<'a> {
             is_alone: *is_alone,
             was_lost: lost.contains(kind),
             is_unconfirmed: stored.as_ref().is_some_and(|stored| stored.is_unconfirmed),
-            // It counts the code alone.
+            // GitHub's size counts the code alone.
             expected_bytes: if kind == MirrorKind::Code { repository.size_kib.saturating_mul(1024) } else { 0 },
             default_branch: repository.default_branch.as_deref().filter(|_| kind == MirrorKind::Code),
         }
@@ -65,15 +65,15 @@ impl<'a> MirrorStep<'a> {
     }
 }
 
-/// How a mirror stands now.
+/// The state of a mirror after its turn.
 pub(super) struct Synced {
     pub(super) state: State,
     pub(super) head: String,
     pub(super) remarks: Remarks,
-    /// Its packs, if they are others than the index knew.
+    /// Its packs, if they differ from those in the index.
     pub(super) packs: Option<PackList>,
     pub(super) changed: Changed,
-    /// Whether blobs among what is new stand for large files.
+    /// Whether any of the new blobs are pointers to large files.
     pub(super) has_pointers: bool,
 }
 

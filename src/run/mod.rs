@@ -41,7 +41,7 @@ pub use forgetting::Forgetting;
 pub use session::Session;
 pub use standing::standing_failures;
 
-/// How many mirrors are being read ahead at least: a store that answers in milliseconds answers many questions at once. Their refs
+/// At least this many mirrors are read ahead: a store that answers in milliseconds answers many questions at once. Their refs
 /// are in memory until their turn comes.
 const READ_AHEAD_MIN: usize = 16;
 
@@ -54,19 +54,19 @@ pub struct Request {
     pub selection: Vec<FullName>,
     /// Whether their mirrors are made anew from GitHub and from what can be read of the old ones.
     pub repair: bool,
-    /// Whether mirrors that were made before ghbk fetched large files are looked through for pointers at once.
+    /// Whether mirrors that were made before ghbk fetched large files are searched for pointers at once.
     pub large_files: bool,
 }
 
-/// Hears how a run goes, to show it.
+/// Follows a run, to show its progress.
 pub trait Progress: Send + Sync {
-    /// The run will go through so many repositories.
+    /// The run will go through this many repositories.
     fn planned(&self, repositories: usize);
-    /// Work on a repository began; the transfer counts what it brings.
+    /// Work on a repository began; the transfer counts what it receives.
     fn started(&self, name: &FullName, transfer: &Arc<Transfer>);
     /// A repository's refs are done.
     fn finished(&self, outcome: &Outcome);
-    /// Work on another kind of data began, of a mirror that is named as in reports.
+    /// Work began on another kind of data in a mirror, which is named as in reports.
     fn started_part(&self, name: &str, transfer: &Arc<Transfer>);
     /// Another kind of data is done.
     fn finished_part(&self, outcome: &PartOutcome);
@@ -82,13 +82,13 @@ fn no_scratch(parent: &Path, stage: Stage, error: &std::io::Error) -> Failure {
     }
 }
 
-/// Does what may wait for the store on a thread of its own.
+/// Runs work that may wait for the store on a thread of its own.
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    // As every other panic, it is the run's end.
+    // Like every other panic, it ends the run.
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Says whether an error of a mirror means that no other can be written either.
+/// Says whether an error in one mirror means that no other can be written either.
 fn is_fatal(error: &GitError, root: &Path) -> bool {
     match error {
         GitError::LockLost(_) => true,

@@ -49,7 +49,7 @@ impl Session {
             }
         }
         plan.steps.retain(|step| !failed.contains(&step.repository.id));
-        // What a step knows of its mirror is where it lies now.
+        // Each step must know where its mirror lies now.
         for step in &mut plan.steps {
             step.stored = self.index.mirrors.get(&step.repository.id).cloned().filter(|_| step.stored.is_some());
         }

@@ -1,7 +1,7 @@
 //! Proof: a share of the store read and hashed, and one repository restored into scratch and compared.
 //!
-//! One after the other: each verification uses all processors and bounded memory. What a newcomer would get wrong:
-//! damage is no reason to stop, and what could not be proven is a failure, never a silence.
+//! Mirrors are read one after the other: each verification uses all processors and bounded memory. What a newcomer would
+//! get wrong: damage is no reason to stop, and what could not be proven is a failure, never passed over in silence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,21 +31,21 @@ pub(super) struct Prover<'a> {
     pub(super) clock: &'a Clock,
     pub(super) ledger: &'a Ledger,
     pub(super) lock: &'a Arc<Lock>,
-    /// What may have ended earlier runs by itself.
+    /// Repositories that may have killed earlier runs by themselves.
     pub(super) suspected: &'a BTreeMap<RepositoryId, bool>,
     pub(super) cancel: &'a CancellationToken,
 }
 
-/// What came of it.
+/// What proving found.
 #[derive(Debug, Default)]
 pub(super) struct Proven {
     pub(super) proof: Proof,
     pub(super) failures: Vec<Failure>,
     /// What was found of large files.
     pub(super) parts: Vec<PartOutcome>,
-    /// What there is to do because of it.
+    /// The tasks that follow from it.
     pub(super) tasks: Vec<Task>,
-    /// Repositories whose mirror is not in its place any more.
+    /// Repositories whose mirror is no longer in its place.
     vanished: Vec<RepositoryId>,
 }
 
@@ -78,13 +78,13 @@ impl Prover<'_> {
         let next = next.min_by_key(|(id, mirror)| (mirror.restored_at, *id)).map(|(id, mirror)| (id, mirror.clone()));
         let Some((id, mirror)) = next else { return Ok(proven) };
         let at = self.clock.now();
-        // One that cannot be restored is told of now, and is not to keep the others from their turn.
+        // A repository that cannot be restored is reported now, and must not keep the others from their turn.
         index.restored(id, at);
         self.note_under_way(id, &mirror).await?;
         if self.restore(&mirror, scratch.path(), &mut proven).await {
             self.ledger.write_apart(Record::Restored { id, at }).await?;
         } else if !due.contains(&id) {
-            // Why it could not be restored is for the verification to say.
+            // The verification finds out why it could not be restored.
             self.verify_and_record(id, index, scratch.path(), &mut proven).await?;
         }
         Ok(proven)
@@ -108,13 +108,13 @@ impl Prover<'_> {
             index.record_part(&part);
         }
         for id in proven.vanished.drain(..) {
-            // Told once.
+            // It is reported only once.
             index.lose(id);
         }
         Ok(())
     }
 
-    /// Records what may be what ends the process, for the next run to suspect: once more if it was suspected already.
+    /// Records what may kill the process, for the next run to suspect: a second time if it was suspected already.
     async fn note_under_way(&self, id: RepositoryId, mirror: &IndexedMirror) -> Result<(), StoreError> {
         let (full_name, is_alone) = (mirror.full_name.clone(), self.suspected.contains_key(&id));
         self.ledger.write_apart(Record::UnderWay { id, full_name, is_alone }).await
@@ -240,7 +240,7 @@ impl Prover<'_> {
     ) -> Result<T, GitError> {
         let cancel = self.cancel.child_token();
         let for_work = cancel.clone();
-        // The lock outlives a run that is given up while this still reads.
+        // The lock must outlive a run that is given up while this still reads.
         let lock = Arc::clone(self.lock);
         let task = tokio::task::spawn_blocking(move || {
             let _lock = lock;
@@ -262,7 +262,7 @@ fn failure(repository: &str, error: String, hint: String) -> Failure {
     Failure { repository: repository.to_owned(), stage: Stage::Verify, error, hint }
 }
 
-/// Restores the newest snapshot of a mirror into scratch and compares what came out with it.
+/// Restores the newest snapshot of a mirror into scratch and compares the result with it.
 fn restore_newest(
     mirror: &Mirror,
     scratch: &Path,

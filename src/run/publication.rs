@@ -1,4 +1,4 @@
-//! What is new of a part becomes visible on the store, and its packs are merged when there are many.
+//! Makes what is new in a mirror visible on the store, and merges its packs when there are many.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Worker {
                 noted_at: now,
                 may_go_on: &may_go_on,
             };
-            // A new mirror is renamed into its place, which a link in the way refuses.
+            // A new mirror is renamed into its place, which fails if a link is in the way.
             if is_repair {
                 store.refuse_links_on_the_way(mirror.path())?;
             } else if stored.is_some() {
@@ -91,7 +91,7 @@ impl Worker {
             }
             lock.confirm()?;
             if stored.is_some() && !is_repair {
-                // Before anybody can see the refs that need them: killed in between, the next run knows what it owes.
+                // Noted before anybody can see the refs that need them: if killed in between, the next run knows what is owed.
                 if !staged.pointers.is_empty() {
                     store.refuse_links_on_the_way(&mirror.path().join("lfs/missing.jsonl"))?;
                 }
@@ -144,7 +144,7 @@ impl Worker {
                 changed.note_merged(merged, mirror.path());
                 packs = PackList::of_mirror(mirror.path()).ok();
             }
-            // A repair proves what is there, new or not.
+            // A repair proves all large files, new or not.
             let has_pointers = !staged.pointers.is_empty();
             Ok(Synced { state, head, remarks, packs, changed, has_pointers })
         })

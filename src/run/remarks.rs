@@ -1,4 +1,4 @@
-//! What is to be told of one mirror: what was unusual about it, and what a run did to it.
+//! What to report about one mirror: what was unusual about it, and what a run did to it.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use crate::outcome::{DAMAGED, Failure, Outcome, Stage, State, repair_hint};
 pub(super) struct Remarks {
     /// Names that cannot be stored.
     pub(super) unusable: Vec<String>,
-    /// How many lie in ghbk's own namespace there.
+    /// How many refs of the server lie in ghbk's own namespace.
     pub(super) displaced: u64,
-    /// What is wrong with the mirror, told by a look at it.
+    /// What a look at the mirror found wrong with it.
     pub(super) problems: Vec<String>,
     /// Whether HEAD was lost and is written again.
     pub(super) was_head_lost: bool,
@@ -65,7 +65,7 @@ pub(super) struct Changed {
     pub(super) unmerged: bool,
     /// What was found to be damaged when packs were merged.
     pub(super) damage: Vec<String>,
-    /// What makes a merge a failure that is not the mirror's.
+    /// Why a merge failed, if that is not the mirror's fault.
     pub(super) unsafe_merge: Option<GitError>,
     /// Whether its mirror was known, and was not in its place.
     pub(super) was_missing: bool,
@@ -101,6 +101,7 @@ impl Changed {
         outcome.repaired |= repaired;
         outcome.unmerged |= unmerged;
         if was_missing {
+            outcome.replaced_missing = true;
             outcome.failures.push(Failure {
                 repository: name.to_owned(),
                 stage: Stage::Verify,
@@ -129,13 +130,13 @@ impl Changed {
         }
     }
 
-    /// Leaves packs as they are, of a mirror that may have ended the last run: to merge them may be what did.
+    /// Leaves the packs of a mirror that may have killed the last run as they are: merging them may be what killed it.
     pub(super) fn leave_unmerged(&mut self) {
         self.unmerged = true;
         self.warnings.push("its packs were not merged, because the last run died while it was merging them".to_owned());
     }
 
-    /// Gives up the large files that only what retention has dropped needed.
+    /// Removes the large files that were needed only by what retention has dropped.
     fn retain_large_files(&mut self, mirror: &Path) {
         let Some(pointers) = &self.consolidated.pointers else { return };
         match retain(mirror, pointers) {
@@ -147,8 +148,8 @@ impl Changed {
         }
     }
 
-    /// Notes what came of merging packs. What is published is published; packs that stay many are no failure of the backup,
-    /// but a mirror that cannot be read is.
+    /// Notes the result of merging packs. What is published stays published; too many packs are no failure of the backup, but a
+    /// mirror that cannot be read is.
     pub(super) fn note_merged(&mut self, merged: Result<Option<Consolidated>, GitError>, mirror: &Path) {
         let error = match merged {
             Ok(consolidated) => {
@@ -173,7 +174,7 @@ impl Changed {
     }
 }
 
-/// Words damage that a run came across.
+/// Makes the failure for damage that a run came across.
 pub(super) fn damaged(name: &str, problem: &str) -> Failure {
     Failure {
         repository: name.to_owned(),

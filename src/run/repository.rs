@@ -1,4 +1,5 @@
-//! One repository, with its wiki: each is asked, compared, staged and published, and what came of it is summed up.
+//! One repository, with its wiki: GitHub is asked for each, the answer is compared, staged and published, and the results are
+//! summed up.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -39,7 +40,7 @@ pub(super) struct Worker {
     pub(super) repair: bool,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
-    /// Mirrors beside that of their code that are not in their place, and must not be made anew.
+    /// Mirrors beside their code's that are not in their place, and must not be made anew.
     pub(super) between_places: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) clock: Clock,
     pub(super) store: Store,
@@ -47,40 +48,40 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
     pub(super) scratch: PathBuf,
     pub(super) ledger: Ledger,
-    /// Held by every publication, so that the lock outlives a run that is given up while one is under way.
+    /// Held by every publication: the lock must outlive a run that is given up while one is under way.
     pub(super) lock: Arc<Lock>,
     pub(super) turns: Turns,
-    /// Held while a mirror is verified because of what a look at it told.
+    /// Held while a mirror is verified because of what a look at it found.
     pub(super) inspecting: tokio::sync::Mutex<()>,
-    /// What the large files of all mirrors have in common.
+    /// What the work on all mirrors' large files shares.
     pub(super) large_files: large_files::Shared,
 }
 
-/// What came of one repository.
+/// The result for one repository.
 pub(super) struct Done {
     pub(super) outcome: Outcome,
-    /// What there is to do beside refs.
+    /// The tasks beside refs.
     pub(super) tasks: Vec<Task>,
     /// Set if nothing else can succeed either.
     pub(super) ends_the_run: Option<Failure>,
 }
 
-/// What is being read of a mirror before its turn; none if nothing is.
+/// A mirror that is being read before its turn; none if it is not.
 pub(super) type ReadAhead = Option<tokio::task::JoinHandle<Result<Option<Stored>, GitError>>>;
 
-/// A step with what is being read of its mirrors before its turn.
+/// A step, with those of its mirrors that are being read before its turn.
 pub(super) struct Prepared {
     pub(super) step: Step,
     pub(super) ahead: PerMirror<ReadAhead>,
 }
 
 impl Worker {
-    /// Begins to read what is stored of a repository while others have their turn: the store answers slowly, but many at
-    /// once. Nobody waits for it before its turn, so one that hangs keeps no other.
+    /// Starts to read a repository's mirrors while others have their turn: the store answers slowly, but many at once. Nobody
+    /// waits for a read before its turn, so one that hangs holds up no other.
     pub(super) fn read_ahead(&self, step: Step) -> Prepared {
         let mirrors = MirrorStep::all_of(&step, &self.config);
         let read = mirrors.iter().map(|mirror| {
-            // The server says whether the others exist at all.
+            // For the other mirrors, the server first says whether they exist at all.
             let is_known = mirror.held.is_some() && !self.repair;
             let read = || tokio::task::spawn_blocking(read_stored(mirror, &self.store, self.mirror_of(mirror)));
             (mirror.kind, is_known.then(read))
@@ -89,8 +90,7 @@ impl Worker {
         Prepared { step, ahead }
     }
 
-    /// Brings one repository's mirrors up to date; none if it was cancelled before. A bug that panics fails this repository
-    /// and no other.
+    /// Brings one repository's mirrors up to date; none if it was cancelled first. A panic fails this repository and no other.
     pub(super) async fn mirror(
         &self,
         prepared: Prepared,
@@ -136,7 +136,7 @@ impl Worker {
         let limit = self.config.limits.repository_timeout;
         let (mut results, timed_out) = tokio::select! {
             results = &mut work => (results, false),
-            // Waiting until GitHub lets it go on is not the repository's own time.
+            // Time spent waiting until GitHub lets it go on does not count.
             () = transfer.waited.sleep_beside(limit) => {
                 // Ends the transfer; a publication under way is finished first.
                 cancel.cancel();
@@ -146,7 +146,7 @@ impl Worker {
         let was_cancelled = |result: &SyncResult| matches!(result, Err((_, GitError::Cancelled)));
         let is_cut_off = !timed_out && results.iter().any(|(_, result)| was_cancelled(result));
         if is_cut_off {
-            // What is published is told now: the next run finds it unchanged.
+            // What is published is reported now: the next run will find it unchanged.
             results.retain(|(_, result)| !was_cancelled(result));
             if !results.iter().any(|(_, result)| matches!(result, Ok(synced) if synced.state != State::Unchanged)) {
                 return None;
@@ -170,7 +170,7 @@ impl Worker {
         for mirror in MirrorStep::all_of(step, &self.config) {
             let ahead = ahead.remove(&mirror.kind).flatten();
             let is_code = mirror.kind == MirrorKind::Code;
-            // Cut off before it began, one is not known to be good; that of the code says so itself.
+            // A mirror that was cut off before it began is not known to be good; the code's mirror says so itself.
             let result = if !is_code && cancel.is_cancelled() {
                 Err((Stage::Stage, GitError::Cancelled))
             } else if mirror.held.is_none() && self.between_places.contains(&(mirror.id, mirror.kind)) {
@@ -178,7 +178,7 @@ impl Worker {
             } else {
                 self.sync(&mirror, ahead, transfer, cancel).await
             };
-            // GitHub says that there is a wiki until someone looks for its first page.
+            // GitHub says that there is a wiki even if nobody has written its first page.
             let was_never_written = !is_code
                 && mirror.held.is_none()
                 && !mirror.was_lost
@@ -225,7 +225,7 @@ impl Worker {
     }
 
     /// Records what is under way: `ghbk status` shows it, and if the process is killed, the next run suspects it. A failure
-    /// to write shows elsewhere.
+    /// to write shows up elsewhere.
     pub(super) async fn note_under_way(&self, step: &MirrorStep<'_>) {
         let record = Record::UnderWay { id: step.id, full_name: step.full_name.clone(), is_alone: step.is_alone };
         if let Err(error) = self.ledger.write_apart(record).await {

@@ -33,11 +33,11 @@ pub struct Session {
     pub(super) ledger: Ledger,
     /// What has happened so far.
     pub(super) tally: Tally,
-    /// What may have ended earlier runs by itself, as the records tell; whether it did so though it was alone.
+    /// Repositories that may have killed earlier runs by themselves, according to the records, and whether each was alone then.
     pub(super) suspected: BTreeMap<RepositoryId, bool>,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
-    /// Mirrors beside that of their code that are not in their place.
+    /// Mirrors beside their code's that are not in their place.
     pub(super) between_places: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) lock: Arc<Lock>,
     /// How many records there were when it began.
@@ -46,7 +46,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Takes the lock, opens the record, tidies up after a run that came to no good end. Blocking.
+    /// Takes the lock, opens the record, and cleans up after a run that ended badly. Blocking.
     ///
     /// # Errors
     /// [`StoreError`] if the run cannot take place; nothing is left behind but ghbk's own folder.
@@ -78,14 +78,14 @@ impl Session {
         let (signed, (stored_index, newest)) = side_by_side(
             || lock.sign(now),
             || {
-                // First, so that the sweep of the store has room for what it reads.
+                // This comes first, because the sweep of the store needs room for what it reads.
                 crate::scratch::sweep(&config.store.scratch);
                 side_by_side(|| Index::stored(&store), || latest(&store))
             },
         );
         signed?;
         let newest = newest?;
-        // Neither speaks to GitHub.
+        // None of these speaks to GitHub.
         let store = match request.trigger {
             Trigger::Verification | Trigger::Forget | Trigger::Acceptance => store,
             _ => store.of_host(&host_of(&config.github.api_url), stored_index.as_ref())?,
@@ -176,8 +176,8 @@ impl Session {
         self.close(tally, RunEnd::Stopped)
     }
 
-    /// Records the damage that a verification outside of a run has found, so that every run looks at these mirrors until
-    /// they are repaired.
+    /// Records damage that a verification outside a run has found: every run then looks at these mirrors until they are
+    /// repaired.
     ///
     /// # Errors
     /// [`StoreError`] if the record cannot be written.
@@ -211,7 +211,7 @@ impl Session {
 
     /// Writes the summary and the index, and gives the lock back.
     pub(super) fn close(mut self, mut tally: Tally, end: RunEnd) -> Result<RunSummary, StoreError> {
-        // Whoever lost it writes nothing more: the store may be another run's by now.
+        // A run that has lost the lock writes nothing more: the store may be another run's by now.
         self.lock.confirm()?;
         tally.warnings.extend(standing::of_the_last_full_run(&self.store, &self.request));
         let summary = tally.sum_up(&self, end, self.clock.now());
@@ -230,7 +230,7 @@ impl Session {
         let (recorded, saved) = side_by_side(|| self.ledger.sync(), || self.index.save(&self.store));
         recorded?;
         if let Err(error) = saved {
-            // The next run finds that it is not of the newest run, and rebuilds it.
+            // The next run finds that the index is not of the newest run, and rebuilds it.
             tracing::warn!(%error, "the index was not written");
         } else if came_to_its_end
             && is_due(self.records)

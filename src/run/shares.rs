@@ -1,16 +1,16 @@
-//! Which mirrors have their turn to be read, so that all of the store is read within `verify.full_every`. Pure.
+//! Which mirrors are due to be read, so that the whole store is read within `verify.full_every`. Pure.
 
 use chrono::{DateTime, Utc};
 
 use crate::names::{FullName, RepositoryId};
 use crate::store::Index;
 
-/// A mirror that was read less than this part of the time ago is not read again, so that a run soon after another, such
-/// as one before a migration, does not read the same mirror as that.
+/// A mirror that was read less than this part of the time ago is not read again: a run soon after another, such as one
+/// before a migration, would otherwise read the same mirror.
 const REREAD_PART: i32 = 16;
 
-/// Chooses the mirrors to read in a run: so many that all of them are read in the given time, those read longest ago
-/// first; with them whatever is overdue or was damaged.
+/// Chooses the mirrors to read in a run: enough to read all of them in the given time, those read longest ago first, and
+/// whatever is overdue or was damaged.
 pub(super) fn due(
     index: &Index,
     since_last_run: chrono::TimeDelta,
@@ -29,7 +29,7 @@ pub(super) fn due(
     let was_just_read =
         |at: &Option<DateTime<Utc>>| at.is_some_and(|at| at <= now && now - at < full_every / REREAD_PART);
     let is_urgent = |at: &Option<DateTime<Utc>>, id: &RepositoryId| {
-        // A clock that was ahead says nothing of when it was.
+        // A time in the future, from a clock that was ahead, says nothing.
         at.is_some_and(|at| at > now || now - at >= full_every)
             || index.mirrors.get(id).is_some_and(|m| m.damage.is_some())
     };

@@ -1,7 +1,7 @@
-//! Failures of the last run over everything that nothing has mended since.
+//! Failures of the last run over everything that nothing has fixed since.
 //!
 //! What a newcomer would get wrong: the report of a retry may be the last one for a week. It must not read as if everything
-//! were stored when only what was tried again is; and once all of it is mended, nothing is wrong any more.
+//! were stored when only what was retried is; and once all of it is fixed, nothing is wrong any more.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::text::some_of;
 /// How many are named.
 const NAMED_MAX: usize = 10;
 
-/// Names the failures of the last run over everything that a retry leaves as they are; nothing but for a retry.
+/// Names the failures of the last run over everything that a retry does not try; nothing for other runs.
 pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<String> {
     if request.trigger != Trigger::Retry || request.selection.is_empty() {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn of_the_last_full_run(store: &Store, request: &Request) -> Option<S
     })
 }
 
-/// Names the repositories, and whatever else, that failed in the last run over everything and in all runs since.
+/// Names the repositories, and anything else, that failed in the last run over everything and in all runs since.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the records cannot be listed.
@@ -46,12 +46,12 @@ fn standing(store: &Store, mut mended: BTreeSet<String>) -> Result<Vec<String>, 
         }
         return Ok(left_of(&summary, &mended));
     }
-    // All records of it may be folded by now: what failed stands all the same.
+    // Its record may be folded by now, but its failures still stand.
     let folded = Folded::load(store)?.last_full_run;
     Ok(folded.map_or_else(Vec::new, |summary| left_of(&summary, &mended)))
 }
 
-/// Names what failed in a run and is not mended.
+/// Names what failed in a run and is not fixed.
 fn left_of(run: &RunSummary, mended: &BTreeSet<String>) -> Vec<String> {
     let failed = run.failures.iter().map(|failure| MirrorKind::split_name(&failure.repository).0);
     let standing: BTreeSet<&str> = failed.filter(|name| !mended.contains(*name)).collect();

@@ -28,7 +28,7 @@ pub(super) struct Tally {
     pub(super) warnings: Vec<String>,
     pub(super) renamed: Vec<Renamed>,
     pub(super) gone: Vec<FullName>,
-    /// Those that the run before did not know to be gone.
+    /// Those that the previous run did not know to be gone.
     pub(super) newly_gone: Vec<FullName>,
     pub(super) moved_away: Vec<Renamed>,
     pub(super) listed_by_owner: BTreeMap<String, u64>,
@@ -38,7 +38,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Takes over what the listing said; returns whether there is nothing to go on with.
+    /// Adds what the listing said; returns whether the run cannot go on.
     pub(super) fn take_inventory(&mut self, mut inventory: Inventory, index: &Index) -> bool {
         inventory.compare_with(&index.listed_by_owner);
         self.listed = inventory.repositories.iter().map(|it| (it.id, it.full_name.clone())).collect();
@@ -61,7 +61,7 @@ impl Tally {
 
     pub(super) fn take(&mut self, outcome: Outcome) {
         if outcome.repaired {
-            // It was made anew; what could not be tidied up is gone with the old one.
+            // The mirror was made anew; what could not be cleaned up went with the old one.
             let name = outcome.full_name.to_string();
             self.failures.retain(|failure| failure.stage != Stage::Recovery || failure.repository != name);
         }
@@ -90,7 +90,7 @@ impl Tally {
             let below = mirror.strip_prefix(session.store.root()).unwrap_or(mirror).to_string_lossy().into_owned();
             MirrorKind::split_folder(&below).map(|(place, _)| place.to_owned())
         };
-        // A run over everything has come to all that will ever have a turn, but for those that it left out.
+        // A run over everything has reached every mirror that will ever have a turn, except those that it left out.
         let is_over = session.is_full() && !self.outcomes.is_empty();
         let is_left = |place: &String| {
             let place = Path::new(place);
@@ -102,7 +102,7 @@ impl Tally {
         failed.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Notes which repositories the plan could not take: all that are listed and have no step.
+    /// Notes which repositories the plan refused: all that are listed and have no step.
     pub(super) fn refuse_all_but(&mut self, planned: impl Iterator<Item = RepositoryId>) {
         let planned: BTreeSet<RepositoryId> = planned.collect();
         self.refused = self.listed.keys().filter(|id| !planned.contains(id)).copied().collect();

@@ -1,6 +1,6 @@
-//! How many repositories are under way at once: by their weight, and one that may have ended an earlier run by itself.
+//! How many repositories are under way at once: by weight, and one that may have killed an earlier run only alone.
 //!
-//! Knows sizes as GitHub lists them, nothing else. What a newcomer would get wrong: a small repository costs waiting, not work, so
+//! It knows only the sizes that GitHub lists. What a newcomer would get wrong: a small repository costs waiting, not work, so
 //! four of them take the place of one; a size of 0 says nothing.
 
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::plan::Step;
 
 /// How many small repositories take the place of an ordinary one.
 const SMALL_IN_ONE: usize = 4;
-/// GitHub allows 100 requests at once; the REST API has some of them.
+/// GitHub allows 100 requests at once; the REST API takes some of them.
 const AT_ONCE_MAX: usize = 64;
-/// What a repository may hold to be small, in KiB.
+/// Up to this size, in KiB, a repository is small.
 const SMALL_KIB: u64 = 1024;
-/// Who allows fewer than this at once wants few requests, whatever their weight.
+/// A person who allows fewer than this at once wants few requests, whatever their weight.
 const SHARED_FROM: usize = 8;
 
 /// Hands out turns.
@@ -40,7 +40,7 @@ impl Turns {
         self.all
     }
 
-    /// Waits for a repository's turn, in the order of the calls; it lasts as long as what is returned.
+    /// Waits for a repository's turn, in the order of the calls; the turn lasts as long as the returned permit.
     pub(super) async fn wait(&self, step: &Step) -> Option<OwnedSemaphorePermit> {
         let places = u32::try_from(self.weight(step)).unwrap_or(u32::MAX);
         // The semaphore is never closed.

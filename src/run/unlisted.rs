@@ -1,8 +1,8 @@
 //! Mirrors that a run has no step for: of repositories that are gone, that were transferred or excluded, or whose name
 //! another one took, and of wikis that are switched off.
 //!
-//! Reads names, sizes and lists of refs. What a newcomer would get wrong: nothing is fetched for these mirrors, so that nothing
-//! else would notice what they lose, and of a deleted repository the mirror may be the only copy.
+//! It reads names, sizes and lists of refs. What a newcomer would get wrong: nothing is fetched for these mirrors, so nothing
+//! else would notice what they lose, and the mirror may be all that is left of a repository that is gone.
 
 use std::collections::HashSet;
 
@@ -35,8 +35,8 @@ impl LookedAt {
     }
 }
 
-/// Finds those of the mirrors that were not looked at and are not as the last run left them, or of which no record says how
-/// that was.
+/// Finds mirrors that were not looked at and are not as the last run left them, or for which no record says how it left
+/// them.
 pub(super) async fn changed(store: &Store, index: &Index, looked_at: &LookedAt) -> Vec<RepositoryId> {
     let looks = index.mirrors.iter().filter_map(|(id, mirror)| {
         let kinds: MirrorSet = mirror.kinds().into_iter().filter(|kind| !looked_at.has(*id, *kind)).collect();
@@ -49,8 +49,7 @@ pub(super) async fn changed(store: &Store, index: &Index, looked_at: &LookedAt) 
     futures_util::stream::iter(looks).buffered(READ_AHEAD_MIN).filter_map(std::future::ready).collect().await
 }
 
-/// Notes what packs the mirrors have that were verified since a point in time and are whole, so that the next run need not verify
-/// them again.
+/// Notes the packs of mirrors that were verified since a given time and are whole, so the next run need not verify them again.
 pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[RepositoryId], since: DateTime<Utc>) {
     let is_whole =
         |mirror: &&IndexedMirror| mirror.damage.is_none() && mirror.verified_at.is_some_and(|at| at >= since);

@@ -1,4 +1,4 @@
-//! What came of the large files of one mirror, in words and numbers.
+//! The result for the large files of one mirror, in words and numbers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,29 +12,29 @@ use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, PartState, STORED, STORED_BYTES, Stage};
 use crate::text::{count, printable, size};
 
-/// So many are named.
+/// How many are named.
 const NAMED_MAX: usize = 3;
 
-/// What an earlier run said of a file.
+/// What an earlier run said about a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) since: DateTime<Utc>,
     pub(super) is_accepted: bool,
 }
 
-/// Files that did not come for one reason.
+/// Files that did not arrive for one and the same reason.
 #[derive(Debug, Default)]
 struct Group {
-    /// Those that nobody was told of yet.
+    /// Those that have not been reported yet.
     new: Vec<Pointer>,
     said: String,
     hint: &'static str,
-    /// How many were told of before and are not accepted, and since when.
+    /// How many were reported before and are not accepted, and since when.
     told: u64,
     since: Option<DateTime<Utc>>,
 }
 
-/// Adds up what came of a mirror's large files.
+/// Adds up the results for a mirror's large files.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Report {
@@ -47,11 +47,11 @@ pub(super) struct Report {
     /// Contents that a repair found to be wrong.
     pub(super) broken: u64,
     pub(super) is_cut_off: bool,
-    /// The time that it was allowed to take, if it took that.
+    /// The time limit, if it was reached.
     pub(super) is_late: Option<Duration>,
     /// The host that was asked, if it is not GitHub's.
     pub(super) other_host: Option<String>,
-    /// Whether the owner's quota was told of by another repository.
+    /// Whether another repository has reported the owner's quota.
     pub(super) is_quota_told: bool,
 }
 
@@ -166,7 +166,7 @@ impl Report {
         }
         let has = |why: Why| groups.get(&why).is_some_and(|group| !group.new.is_empty() || group.told > 0);
         self.outcome.is_cut_off = self.is_cut_off;
-        // Cut off before its list was read, nobody knows that nothing is missing.
+        // If it was cut off before its list was read, nobody knows whether something is missing.
         self.outcome.is_owed |= self.is_cut_off;
         self.outcome.finished_at = finished_at;
         self.outcome.state = match self.outcome.state {
@@ -183,7 +183,7 @@ impl Report {
         self.outcome
     }
 
-    /// Words why some files are not there.
+    /// Reports why some files are not there.
     fn tell(&mut self, why: Why, group: &Group) {
         let bytes = group.new.iter().map(|pointer| pointer.size_bytes).fold(0_u64, u64::saturating_add);
         let files = count(group.new.len() as u64, "large file", "large files");
@@ -194,7 +194,7 @@ impl Report {
             Why::OverQuota => format!("{files} ({}) {were} not fetched", size(bytes)),
             Why::Elsewhere => format!("{files} ({}) {are} not backed up", size(bytes)),
             Why::Failed | Why::Unknown => format!("{files} ({}) could not be fetched", size(bytes)),
-            // What is too large is counted, and what is left because of a signal or of the time is told by those.
+            // Files that are too large are counted; those left by a signal or the time limit are reported with it.
             Why::TooLarge | Why::Postponed => return self.tell_postponed(why, group),
         };
         let is_told = why == Why::OverQuota && self.is_quota_told;

@@ -1,4 +1,4 @@
-//! Secrets from files of one folder, such as systemd's credentials (systemd.exec(5), "Credentials").
+//! Secrets from files in one folder, such as systemd's credentials (systemd.exec(5), "Credentials").
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(super) fn name(wanted: Wanted, config: &SecretsConfig) -> &str {
     }
 }
 
-/// A file on a mount that hangs, or a FIFO that nobody writes to, is waited for this long.
+/// How long to wait for a file on a mount that hangs, or a FIFO that nobody writes to.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads both secrets, on a thread of its own.

@@ -1,8 +1,8 @@
 //! Where secrets come from: Parameter Store, the environment or files, behind [`read`].
 //!
-//! Touches the network (SSM) or reads files; writes nothing. Secrets are read afresh for every run, so that a new
-//! token counts without a restart. What a newcomer would get wrong: a newline at the end of a token makes octocrab
-//! panic, and everybody's editor adds one; every secret is trimmed.
+//! Touches the network (SSM) or reads files; writes nothing. Secrets are read anew for every run, so a new token takes effect
+//! without a restart. What a newcomer would get wrong: a newline at the end of a token makes octocrab panic, and everybody's
+//! editor adds one; every secret is trimmed.
 
 mod env;
 mod file;
@@ -16,16 +16,16 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{AuthKind, Config, SecretSource};
 use crate::text::keep_secret;
 
-/// Holds what one run may know; one secret's trouble is not the other's.
+/// The secrets of one run; trouble with one does not affect the other.
 #[derive(Debug)]
 pub struct Secrets {
     /// The personal access token, or the app's private key with `auth = "app"`.
     pub github: Result<SecretString, SecretsError>,
-    /// The Slack webhook's address; none if nobody asked for reports. Without it there is no report, and the backup goes on.
+    /// The Slack webhook's address; `None` if nobody asked for reports. Without it there is no report, and the backup continues.
     pub slack_webhook_url: Result<Option<SecretString>, SecretsError>,
 }
 
-/// Looks a variable of the environment up.
+/// Looks up an environment variable.
 pub type EnvironmentOf<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// Names a secret by what it is for.
@@ -36,7 +36,7 @@ enum Wanted {
     SlackWebhookUrl,
 }
 
-/// Says which secret could not be read, and how to mend it.
+/// Which secret could not be read, and how to fix that.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretsError {
     /// It is not there.
@@ -46,10 +46,10 @@ pub enum SecretsError {
         what: &'static str,
         /// The parameter, variable or file.
         place: String,
-        /// The command that mends it.
+        /// The command that fixes it.
         hint: String,
     },
-    /// No place of secrets is configured, and none is at hand.
+    /// No source of secrets is configured, and none is at hand.
     #[error(
         "no {0}: GITHUB_TOKEN is not set, and neither systemd credentials nor an AWS region for Parameter Store are there"
     )]
@@ -64,10 +64,10 @@ pub enum SecretsError {
         /// What is wrong, without the value.
         problem: &'static str,
     },
-    /// The place itself does not answer.
+    /// The source itself does not answer.
     #[error("cannot read {place}: {reason}")]
     Unreachable {
-        /// The store or the file.
+        /// Parameter Store, or the folder of files.
         place: String,
         /// What it said.
         reason: String,
@@ -77,7 +77,7 @@ pub enum SecretsError {
 }
 
 impl SecretsError {
-    /// Says what a person can do about it.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { hint, .. } | Self::Unreachable { hint, .. } => hint.clone(),
@@ -130,7 +130,8 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
         },
     };
     let slack_webhook_url = match slack_webhook_url {
-        // Who keeps secrets in a service's places set it up for reports; who exports a variable wants what was exported.
+        // A service that keeps its secrets elsewhere was set up for reports; someone who exports variables wants what was
+        // exported.
         Err(SecretsError::Missing { .. }) if is_optional(config, env) => Ok(None),
         Err(SecretsError::NowhereToLook(_)) if config.slack.notify.is_none() => Ok(None),
         url => url.map(Some),
@@ -138,7 +139,7 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
     Secrets { github, slack_webhook_url }
 }
 
-/// Returns why there can be no secret, if that is plain before anything is asked: none is configured, and none is at hand.
+/// Returns why there can be no secret, if that is clear before anything is asked: no source is configured, and none is at hand.
 pub async fn nowhere_to_look(config: &Config, env: EnvironmentOf<'_>) -> Option<SecretsError> {
     let is_last_resort = config.secrets.source.is_none() && matches!(source(config, env), Source::Ssm);
     let is_nowhere = is_last_resort && !ssm::has_region(&config.secrets).await;
@@ -152,7 +153,7 @@ fn token_of(config: &Config) -> Wanted {
     }
 }
 
-/// Returns whether nobody who leaves the webhook out has to be told.
+/// Returns whether the webhook may be left out without a warning.
 fn is_optional(config: &Config, env: EnvironmentOf<'_>) -> bool {
     config.slack.notify.is_none() && matches!(source(config, env), Source::Env)
 }
@@ -165,7 +166,7 @@ fn settle(wanted: Wanted, found: Result<Found, SecretsError>) -> Result<SecretSt
     }
 }
 
-/// The place to read from, settled.
+/// The source to read from.
 enum Source {
     Env,
     File(PathBuf),
@@ -182,7 +183,7 @@ fn source(config: &Config, env: EnvironmentOf<'_>) -> Source {
         None if env(env::name(Wanted::GitHubToken)).is_some() || env(env::name(Wanted::GitHubAppKey)).is_some() => {
             Source::Env
         }
-        // systemd sets the variable although none of the credentials that a unit would take is there.
+        // systemd sets the variable even if none of the credentials that a unit would take is there.
         None => match folder() {
             Some(folder) if config.secrets.directory.is_some() || holds_a_secret(&folder, config) => {
                 Source::File(folder)

@@ -1,6 +1,6 @@
 //! Secrets from AWS Systems Manager Parameter Store: one `GetParameters` with decryption.
 //!
-//! What a newcomer would get wrong: a missing parameter is no error but a name in `invalid_parameters`.
+//! What a newcomer would get wrong: a missing parameter is not an error but a name in `invalid_parameters`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
     }))
 }
 
-/// Says why Parameter Store gave nothing, in AWS's words without the SDK's, and what to do.
+/// Returns why Parameter Store gave nothing, in AWS's words without the SDK's, and what to do.
 fn unreachable(error: &SdkError<GetParametersError>, region: &str, names: &[String]) -> SecretsError {
     let network = "check the network path from this machine to AWS: a route or a VPC endpoint for ssm, security groups, HTTPS_PROXY";
     let (reason, hint) = match error {

@@ -1,7 +1,7 @@
-//! What lies in a mirror's folder, as far as names and sizes tell: a run looks at each mirror so, before it says that nothing changed.
+//! What lies in a mirror's folder, by names and sizes: a run looks at each mirror this way before it says that nothing changed.
 //!
-//! What a newcomer would get wrong: each question is a round trip of milliseconds, so each is asked once and only where it
-//! can tell something. That `refs` is empty is told by the date that ghbk gave the folder: whoever makes a ref changes it.
+//! What a newcomer would get wrong: each question is a round trip of milliseconds, so each is asked once, and only where the
+//! answer matters. The date that ghbk gave `refs` shows that the folder is empty: making a ref changes it.
 
 use std::fs;
 use std::path::Path;
@@ -15,25 +15,25 @@ use crate::git::GitError;
 use crate::git::mirror::verify::{NO_CONFIG, NO_REFS_FOLDER, loose_refs, what_is_wrong_with};
 use crate::git::pack::list::PackList;
 
-/// What a look at a mirror told.
+/// What a look at a mirror found.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// Files of packs that are not there, or of another size than they had.
+    /// Files of packs that are missing, or that have changed their size.
     pub packs_differ: Vec<String>,
-    /// What else must not be as it is.
+    /// What else is wrong.
     pub problems: Vec<String>,
-    /// Whether HEAD is missing, or of another length than it had.
+    /// Whether HEAD is missing, or has changed its length.
     pub is_head_lost: bool,
 }
 
-/// The date of a `refs` folder in which nobody but ghbk has been: the first second of the third millennium.
+/// The date of a `refs` folder that nobody but ghbk has touched: the first second of the third millennium.
 const UNTOUCHED: Duration = Duration::from_hours(271_752);
 
 /// From this many packs on, listing the folder first is cheaper: an NFS server sends the attributes of all files with it.
 const LISTED_MIN: usize = 3;
 
 impl Mirror {
-    /// Looks whether everything is there that the last run left, without reading any of it.
+    /// Checks that everything that the last run left is there, without reading any of it.
     ///
     /// # Errors
     /// [`GitError::Disk`] if the store does not answer.
@@ -41,7 +41,7 @@ impl Mirror {
         let mut look = Look { is_head_lost: !self.may_have_head(head)?, ..Look::default() };
         let folder = self.path().join("objects/pack");
         if packs.len() >= LISTED_MIN {
-            // What it says is asked again below, of the client's own memory.
+            // The questions below are then answered from the client's cache.
             let _ = fs::read_dir(&folder).map(Iterator::count);
         }
         for (pack, idx, sizes) in packs.files() {

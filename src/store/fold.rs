@@ -1,7 +1,7 @@
-//! `.ghbk/folded.json`: what the records of long ago say, in one file, so that a store of years stays quick.
+//! `.ghbk/folded.json`: what the oldest records say, in one file, so that a store stays quick over the years.
 //!
-//! Written by a run that holds the lock, first the file and then the records go, so that a crash in between leaves both. What
-//! a newcomer would get wrong: a record that is here and in `runs/`, too, is not folded twice, only removed.
+//! A run that holds the lock writes the file first and then removes the records, so a crash in between leaves both. What a
+//! newcomer would get wrong: a record that is both here and in `runs/` is not folded twice, only removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,11 +20,11 @@ use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Held, Kind, Outcome, RunStatus, RunSummary, State};
 
-/// Records that are kept as they are: of a weekly schedule those of four years, of an hourly one those of a week.
+/// Records that are kept as they are: four years of a weekly schedule, a week of an hourly one.
 const KEPT: usize = 200;
-/// Records beyond that which wait until there is a batch, because the file is written whole each time.
+/// Further records that wait until there is a batch, because the whole file is written each time.
 const BATCH: usize = 50;
-/// Records that one run folds at most.
+/// The most records that one run folds.
 const FOLDED_MAX: usize = 100;
 
 const FILE: &str = "folded.json";
@@ -34,13 +34,13 @@ const FILE: &str = "folded.json";
 pub struct Folded {
     /// The runs, oldest first.
     runs: Vec<FoldedRun>,
-    /// What is known of each repository from them.
+    /// What the records say of each repository.
     pub(super) repositories: BTreeMap<RepositoryId, FoldedRepository>,
-    /// The newest run over everything that came to its end.
+    /// The newest run over everything that ran to its end.
     pub last_complete: Option<RunSummary>,
-    /// The newest run over everything that ended in order, if only by being stopped.
+    /// The newest run over everything that ended in order, even if it was stopped.
     pub last_full_run: Option<RunSummary>,
-    /// When the newest run over everything that found all well ended.
+    /// The end of the newest run over everything that found all well.
     pub last_success: Option<DateTime<Utc>>,
     /// How many repositories each owner's listing held when it was last whole.
     pub(super) listed_by_owner: BTreeMap<String, u64>,
@@ -54,10 +54,10 @@ struct FoldedRun {
     is_full: bool,
     /// None if it was interrupted.
     status: Option<RunStatus>,
-    /// Repositories that it looked at and the run before of its kind (over everything or not) did not.
+    /// Repositories that it looked at and the previous run of its kind (over everything or not) did not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more: Vec<RepositoryId>,
-    /// Repositories that the run before of its kind looked at and it did not.
+    /// Repositories that the previous run of its kind looked at and it did not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     fewer: Vec<RepositoryId>,
     /// Repositories that were not complete.
@@ -65,7 +65,7 @@ struct FoldedRun {
     incomplete: Vec<Incomplete>,
 }
 
-/// Which mirrors of a repository that was not complete equalled GitHub all the same.
+/// Which mirrors of an incomplete repository equalled GitHub all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Incomplete {
     id: RepositoryId,
@@ -82,10 +82,12 @@ pub(super) struct FoldedRepository {
     pub(super) made: MirrorSet,
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaced_missing_at: Option<DateTime<Utc>>,
     pub(super) verified_at: Option<DateTime<Utc>>,
     pub(super) damage: Option<String>,
     pub(super) restored_at: Option<DateTime<Utc>>,
-    /// The packs of its mirrors when they were last others than before.
+    /// The packs of its mirrors when they last changed.
     #[serde(flatten, with = "packs")]
     pub(super) packs: PerMirror<PackList>,
     /// How the kinds of data beside refs stood.
@@ -152,13 +154,13 @@ impl Folded {
         self.runs.iter().map(|run| run.started_at).min()
     }
 
-    /// Returns the record of a run as far as it is kept: which repositories it looked at, and what of them equalled GitHub.
+    /// Returns what is kept of a run's record: which repositories it looked at, and which of their mirrors equalled GitHub.
     pub fn record(&self, run_id: &RunId) -> Option<RunRecord> {
         let run = self.runs.iter().find(|run| run.run_id == *run_id)?;
         let looked_at = self.looked_at(run.is_full, Some(run_id));
         let outcomes = looked_at.into_iter().filter_map(|id| {
             let name = self.repositories.get(&id)?.full_name.clone();
-            // Nothing of it changed later than this without a snapshot of its own.
+            // Nothing in it changed after this time without a snapshot of its own.
             let mut outcome = Outcome::new(id, name, State::Unchanged, run.started_at);
             if let Some(parts) = run.incomplete.iter().find(|incomplete| incomplete.id == id) {
                 outcome.state = State::Failed;
@@ -172,7 +174,7 @@ impl Folded {
         })
     }
 
-    /// Returns the repositories that a run looked at, or the last one of its kind.
+    /// Returns the repositories that a run looked at; without an id, the last run of its kind.
     fn looked_at(&self, is_full: bool, run_id: Option<&RunId>) -> BTreeSet<RepositoryId> {
         let mut looked_at = BTreeSet::new();
         for run in self.runs.iter().filter(|run| run.is_full == is_full) {
@@ -187,7 +189,7 @@ impl Folded {
         looked_at
     }
 
-    /// Takes over a record that is newer than all before.
+    /// Adds a record that is newer than all before.
     fn take(&mut self, record: &RunRecord) {
         let before = self.looked_at(record.is_full, None);
         let looked_at: BTreeSet<RepositoryId> = record.outcomes.iter().map(|outcome| outcome.id).collect();
@@ -242,6 +244,7 @@ impl Folded {
             made: MirrorSet::default(),
             last_state: None,
             last_success: None,
+            replaced_missing_at: None,
             verified_at: None,
             damage: None,
             restored_at: None,
@@ -261,12 +264,15 @@ impl Folded {
         if outcome.is_complete() {
             known.last_success = Some(outcome.finished_at);
         }
+        if outcome.replaced_missing {
+            known.replaced_missing_at = Some(outcome.finished_at);
+        }
         if outcome.state == State::Created {
             (known.verified_at, known.damage) = (Some(outcome.finished_at), None);
         }
     }
 
-    /// Writes it down.
+    /// Writes the file.
     fn save(&self, store: &Store) -> Result<(), StoreError> {
         let folder = store.root().join(layout::OWN_FOLDER);
         let path = folder.join(FILE);
@@ -275,7 +281,7 @@ impl Folded {
     }
 }
 
-/// Returns whether so many records are worth folding some of them.
+/// Returns whether there are so many records that some are worth folding.
 pub fn is_due(records: usize) -> bool {
     records > KEPT + BATCH
 }
@@ -283,7 +289,7 @@ pub fn is_due(records: usize) -> bool {
 /// Folds the oldest records. Only a run that holds the lock may do this.
 ///
 /// # Errors
-/// [`StoreError::Disk`]; what could not be folded is where it was.
+/// [`StoreError::Disk`]; what could not be folded stays where it was.
 pub fn fold(store: &Store) -> Result<(), StoreError> {
     let names = names_of_records(store)?;
     let old = names.len().saturating_sub(KEPT);
@@ -297,13 +303,13 @@ pub fn fold(store: &Store) -> Result<(), StoreError> {
         }
         match read(store, name) {
             Ok(Some(record)) if known.contains(&record.run_id) => gone.push(name),
-            // A later version of ghbk reads more in it.
+            // A later version of ghbk can read more in a record with unknown lines.
             Ok(Some(record)) if record.unknown_lines == 0 => {
                 folded.take(&record);
                 gone.push(name);
                 has_more = true;
             }
-            // It stays, and the next index that is rebuilt tells of it.
+            // It stays, and the next rebuild of the index reports it.
             Ok(_) | Err(_) => {}
         }
     }

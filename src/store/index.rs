@@ -26,21 +26,21 @@ use crate::outcome::{Held, Holdings, Kind, Outcome, PartOutcome, RunStatus, RunS
 pub struct Index {
     /// The newest run when it was written; none if it was rebuilt.
     pub run_id: Option<RunId>,
-    /// When the last run over everything that came to its end began.
+    /// The start of the last run over everything that ran to its end.
     pub last_complete_start: Option<DateTime<Utc>>,
-    /// When the last run over everything that found all well ended.
+    /// The end of the last run over everything that found all well.
     pub last_success: Option<DateTime<Utc>>,
     /// How many repositories each owner's listing held in the last complete run.
     pub listed_by_owner: BTreeMap<String, u64>,
-    /// Repositories that were being fetched when a run ended without a word, and whether one of them was alone then.
+    /// Repositories that were being fetched when a run died, and whether each was alone then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub suspects: BTreeMap<RepositoryId, bool>,
     /// Every mirror.
     pub mirrors: BTreeMap<RepositoryId, IndexedMirror>,
-    /// Mirrors that were here once, as the records say, and are no longer.
+    /// Mirrors that were here once, according to the records, and are missing now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<RepositoryId, MirrorSet>,
-    /// What could not be read when it was rebuilt, or was not as the index of before knew it.
+    /// What could not be read when it was rebuilt, or was not as the previous index knew it.
     #[serde(skip)]
     pub unreadable: Vec<Unreadable>,
 }
@@ -52,7 +52,7 @@ pub struct IndexedMirror {
     pub full_name: FullName,
     /// Where it lies, relative to the root and without suffix.
     pub place: PathBuf,
-    /// Its mirrors. If of its code none could be made yet, there may be others all the same.
+    /// Its mirrors. If the code's could not be made yet, there may be others all the same.
     #[serde(flatten, with = "crate::outcome::held::in_index")]
     pub held: PerMirror<Held>,
     /// When it was last known to equal GitHub.
@@ -62,32 +62,36 @@ pub struct IndexedMirror {
     /// Whether GitHub no longer lists it.
     #[serde(default)]
     pub gone: bool,
-    /// When every object of it was last read and hashed.
+    /// When all its objects were last read and hashed.
     #[serde(default)]
     pub verified_at: Option<DateTime<Utc>>,
     /// When it was last restored into scratch.
     #[serde(default)]
     pub restored_at: Option<DateTime<Utc>>,
-    /// What was wrong with it then.
+    /// When a mirror that was missing was last replaced: the history before was lost with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_missing_at: Option<DateTime<Utc>>,
+    /// What was wrong with it when it was last read.
     #[serde(default)]
     pub damage: Option<String>,
     /// How the kinds of data beside refs stand in its mirrors; what is not here was never looked at.
     #[serde(default, skip_serializing_if = "Marks::is_empty")]
     pub parts: Marks,
-    /// Whether it must stay where it is in this run: only the index of before says whose it is, or it could not be put into
-    /// its place.
+    /// Whether it must stay where it is in this run: only the previous index says which repository it belongs to, or it could
+    /// not be put into its place.
     #[serde(skip)]
     pub is_unconfirmed: bool,
 }
 
 impl IndexedMirror {
-    /// Describes a repository of which no more is known than that its code has a mirror.
+    /// Describes a repository of which nothing is known except that its code has a mirror.
     pub fn new(full_name: FullName, place: PathBuf) -> Self {
         Self {
             full_name,
             place,
             held: PerMirror::from([(MirrorKind::Code, Held::default())]),
             last_success: None,
+            replaced_missing_at: None,
             last_state: None,
             gone: false,
             verified_at: None,
@@ -98,12 +102,12 @@ impl IndexedMirror {
         }
     }
 
-    /// Returns which git repositories there are of it on the store.
+    /// Returns which mirrors of it there are on the store.
     pub fn kinds(&self) -> MirrorSet {
         MirrorSet::keys(&self.held)
     }
 
-    /// Returns the one of them that is asked whose they are.
+    /// Returns the mirror that says which repository they all belong to.
     pub fn main_kind(&self) -> MirrorKind {
         self.held.keys().next().copied().unwrap_or(MirrorKind::Code)
     }
@@ -113,7 +117,7 @@ impl IndexedMirror {
         self.held.keys().all(|kind| self.has_known_pointers_in(*kind))
     }
 
-    /// Says the same of one of its mirrors.
+    /// Says the same for one of its mirrors.
     pub fn has_known_pointers_in(&self, mirror: MirrorKind) -> bool {
         self.parts.get(mirror, Kind::LargeFiles).is_some_and(|mark| mark.is_whole)
     }
@@ -162,7 +166,7 @@ impl Index {
         }
     }
 
-    /// Reads the index for a command that only looks, also while a run is under way.
+    /// Reads the index for a command that only looks, even while a run is under way.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if mirrors or records cannot be read.
@@ -172,7 +176,7 @@ impl Index {
             Ok(Some(newest)) if newest.summary.is_none() && super::is_locked(store)? => newest,
             _ => return Self::load(store, latest.ended()),
         };
-        // The index is that of the run before; what has happened since is in the record. Scanning every mirror would
+        // The index is that of the previous run; what has happened since is in the record. Scanning every mirror would
         // take the store's time from the run.
         let before = all_runs(store)?.filter_map(Result::ok).find(|record| record.run_id != newest.run_id);
         let mut index = Self::load(store, before.as_ref())?;
@@ -205,14 +209,14 @@ impl Index {
         found
     }
 
-    /// Takes a mirror out that is not in its place any more, and remembers that it was there.
+    /// Takes out a mirror that is no longer in its place, and remembers that it was there.
     pub fn lose(&mut self, id: RepositoryId) {
         if let Some(mirror) = self.mirrors.remove(&id) {
             self.lost.insert(id, mirror.kinds());
         }
     }
 
-    /// Takes over that mirrors are meant to be gone.
+    /// Forgets mirrors that are missing on purpose.
     pub fn forget(&mut self, forgotten: &Forgotten) {
         let Forgotten { id, parts, .. } = forgotten;
         if let Some(mirror) = self.mirrors.get_mut(id) {
@@ -231,7 +235,7 @@ impl Index {
         self.unreadable.retain(|it| it.id != Some(*id));
     }
 
-    /// Notes new mirrors that wait for their place: only a sweep puts them there, but for those that are homeless.
+    /// Notes new mirrors that wait for their place: only a sweep puts them there, except for those that are homeless.
     pub fn leave_replacements(&mut self, homeless: &HashSet<RepositoryId>) {
         for (id, mirror) in &mut self.mirrors {
             mirror.is_unconfirmed |= super::layout::is_replacement(&mirror.place) && !homeless.contains(id);
@@ -241,13 +245,13 @@ impl Index {
     /// Finds what may be the mirror of a repository that the index does not know.
     pub fn may_be_of(&self, id: RepositoryId, name: &FullName) -> Option<&Unreadable> {
         self.unreadable.iter().find(|unreadable| match unreadable.id {
-            // One that is gone is made anew.
+            // A missing mirror is made anew.
             Some(of) => of == id && super::layout::id_of_place_between(&unreadable.place).is_some(),
             None => unreadable.place.starts_with(name.owner()),
         })
     }
 
-    /// Takes over what happened to one repository.
+    /// Adds what happened to one repository.
     pub fn record(&mut self, outcome: &Outcome, place: &Path) {
         if outcome.left_out {
             self.suspects.insert(outcome.id, false);
@@ -287,6 +291,9 @@ impl Index {
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
+        if outcome.replaced_missing {
+            mirror.replaced_missing_at = Some(outcome.finished_at);
+        }
         if outcome.state == State::Created && !had_others {
             // Every object was hashed on its way here, and the packs were read back.
             mirror.verified_at = Some(outcome.finished_at);
@@ -294,7 +301,7 @@ impl Index {
         }
     }
 
-    /// Takes over what happened to a kind of data beside refs.
+    /// Adds what happened to a kind of data beside refs.
     pub fn record_part(&mut self, outcome: &PartOutcome) {
         let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { return };
         mirror.parts.note(outcome);
@@ -303,7 +310,7 @@ impl Index {
         }
     }
 
-    /// Takes over what was found in a mirror.
+    /// Adds what was found in a mirror.
     pub fn verified(&mut self, verified: &Verified) {
         self.suspects.remove(&verified.id);
         if let Some(mirror) = self.mirrors.get_mut(&verified.id) {
@@ -312,14 +319,14 @@ impl Index {
         }
     }
 
-    /// Takes over that a repository was restored.
+    /// Notes that a repository was restored.
     pub fn restored(&mut self, id: RepositoryId, at: DateTime<Utc>) {
         if let Some(mirror) = self.mirrors.get_mut(&id) {
             mirror.restored_at = Some(at);
         }
     }
 
-    /// Takes over how the run ended.
+    /// Notes how the run ended.
     pub fn close(&mut self, summary: &RunSummary) {
         self.run_id = Some(summary.run_id.clone());
         if summary.is_complete() {

@@ -37,9 +37,9 @@ pub fn adopted(clone: &Path, run_id: &RunId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join("adopted").join(run_id.as_str()).join(clone)
 }
 
-/// The folder of mirrors that go from one name to another, by their ids.
+/// The folder of mirrors on their way from one name to another, by id.
 pub(super) const MOVING: &str = "moving";
-/// The folder of new mirrors that wait until the old one, or another tool's clone, has left its place, by their ids.
+/// The folder of new mirrors that wait until the old one, or another tool's clone, has left its place, by id.
 pub(super) const REPLACING: &str = "replacing";
 
 /// Returns the place of a mirror between two names.
@@ -47,12 +47,12 @@ pub fn moving(id: RepositoryId) -> PathBuf {
     PathBuf::from(OWN_FOLDER).join(MOVING).join(id.to_string())
 }
 
-/// Says whether a new mirror waits there.
+/// Says whether this is where a new mirror waits.
 pub(super) fn is_replacement(place: &Path) -> bool {
     place.starts_with(Path::new(OWN_FOLDER).join(REPLACING))
 }
 
-/// Tells from its place whose mirror it is that is between two places; none for any other place.
+/// Returns the repository of a mirror that is between two places; none for any other place.
 pub(super) fn id_of_place_between(place: &Path) -> Option<RepositoryId> {
     let own = place.strip_prefix(OWN_FOLDER).ok()?;
     let id = own.strip_prefix(MOVING).or_else(|_| own.strip_prefix(REPLACING)).ok()?;
@@ -62,8 +62,8 @@ pub(super) fn id_of_place_between(place: &Path) -> Option<RepositoryId> {
 /// The folder of mirrors that are being built, in [`INCOMING_PARTS`] folders.
 pub(super) const INCOMING: &str = "incoming";
 
-/// Linux locks a folder while something is made in it, which on a network takes milliseconds: in one folder, new mirrors
-/// would wait for each other.
+/// Linux locks a folder while something is made in it, which takes milliseconds on a network: in a single folder, new
+/// mirrors would wait for each other.
 const INCOMING_PARTS: u64 = 32;
 
 /// Returns the place where a new mirror is built.

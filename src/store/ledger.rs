@@ -1,8 +1,8 @@
 //! The record of a run, `.ghbk/runs/ID.jsonl`, written line by line as things happen.
 //!
-//! Header, plan, a line for each repository that is being fetched, an outcome for each, a summary. No summary means
-//! that the run is under way or was interrupted; the lock tells which. What a newcomer would get wrong: a record may
-//! end in half a line, because a machine may stop at any moment; readers skip it.
+//! It has a header, the plan, a line for each repository that is being fetched, an outcome for each, and a summary. No
+//! summary means that the run is under way or was interrupted; the lock shows which. What a newcomer would get wrong: a
+//! record may end in half a line, because a machine may stop at any moment; readers skip it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -44,23 +44,23 @@ pub enum Record {
         /// Repositories to go through.
         repositories: u64,
     },
-    /// A repository with which something is done that may end the process: its pack is being fetched, or its mirror is
-    /// verified, merged or restored.
+    /// Work on a repository that may kill the process: its pack is being fetched, or its mirror is being verified, merged or
+    /// restored.
     #[serde(rename = "fetching")]
     UnderWay {
         /// Its identity.
         id: RepositoryId,
         /// Its name.
         full_name: FullName,
-        /// Whether nothing else is under way, because it may have ended the run before.
+        /// Whether nothing else is under way, because it may have killed the previous run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_alone: bool,
     },
     /// A repository whose refs are done.
     Outcome(Outcome),
-    /// Another kind of data in one of its mirrors that is done.
+    /// Another kind of data that is done in one of its mirrors.
     Part(PartOutcome),
-    /// A mirror, with its wiki's, of which every object was read.
+    /// A mirror, with its wiki's, whose objects were all read.
     Verified(Verified),
     /// A repository that was restored into scratch and came out right.
     Restored {
@@ -69,7 +69,7 @@ pub enum Record {
         /// When.
         at: DateTime<Utc>,
     },
-    /// A mirror that a person means to be gone.
+    /// A mirror that is missing on purpose.
     Forgotten(Forgotten),
     /// The last line.
     Summary(Box<RunSummary>),
@@ -78,23 +78,23 @@ pub enum Record {
     Unknown,
 }
 
-/// What was found in a mirror of which every object was read.
+/// What was found in a mirror whose objects were all read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// Its repository.
     pub id: RepositoryId,
     /// When.
     pub at: DateTime<Utc>,
-    /// What is wrong, first of all; none if nothing is.
+    /// The first thing that is wrong; none if nothing is.
     pub damage: Option<String>,
 }
 
-/// Names a repository whose mirrors are meant to be gone, so that no run misses them.
+/// Names a repository whose mirrors are missing on purpose, so that no run misses them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// Its identity.
     pub id: RepositoryId,
-    /// The last name that is known of it.
+    /// Its last known name.
     pub full_name: FullName,
     /// Which of its mirrors.
     #[serde(flatten)]
@@ -103,8 +103,8 @@ pub struct Forgotten {
 
 /// Writes the record of the run that holds the lock; clones write the same one.
 ///
-/// Lines are written on a thread of their own, all that wait in a single write: on EFS each write takes milliseconds, and
-/// a run over a thousand repositories must not wait for a thousand of them.
+/// A thread of its own writes all waiting lines in a single write: on EFS each write takes milliseconds, and a run over a
+/// thousand repositories must not wait for a thousand of them.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     orders: SyncSender<Order>,
@@ -112,7 +112,7 @@ pub struct Ledger {
     path: PathBuf,
 }
 
-/// Lines that wait at most; a store that does not answer stops the run here instead of filling memory.
+/// The most lines that wait; a store that does not answer stops the run here instead of filling memory.
 const WAITING_LINES_MAX: usize = 1024;
 
 /// What the writing thread is asked to do.
@@ -124,7 +124,7 @@ enum Order {
 }
 
 impl Ledger {
-    /// Begins a record; [`Self::prove`] must be asked before the run relies on it.
+    /// Begins a record; [`Self::prove`] must be called before the run relies on it.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -163,7 +163,7 @@ impl Ledger {
         begun.inspect_err(|_| drop(fs::remove_file(&self.path)))
     }
 
-    /// Adds a line, which is written as soon as the store has taken those before.
+    /// Adds a line, which is written as soon as the store has taken the earlier ones.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if this line, or one before, cannot be written.
@@ -173,7 +173,7 @@ impl Ledger {
         self.order(Order::Write(line))
     }
 
-    /// Adds a line, without holding up the caller's thread: one that finds [`WAITING_LINES_MAX`] before it waits for the store.
+    /// Adds a line without holding up the caller's thread: if [`WAITING_LINES_MAX`] lines are ahead, it waits for the store.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -214,7 +214,7 @@ impl Ledger {
     }
 }
 
-/// Makes an error like another, which cannot be cloned.
+/// Makes an error like another one, which cannot be cloned.
 fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
@@ -236,7 +236,7 @@ fn write_all(mut file: &File, orders: &Receiver<Order>, failure: &Mutex<Option<i
             return;
         }
         for done in to_tell {
-            // Who no longer waits needs no answer.
+            // A caller that no longer waits needs no answer.
             let _ = done.send(());
         }
     }

@@ -1,8 +1,8 @@
 //! One run at a time: flock(2) on `.ghbk/lock`.
 //!
-//! The kernel gives the lock back when its holder dies, however it dies, so a stale lock does not exist. The text in
-//! the file only says who holds it; nobody decides by it. What a newcomer would get wrong: a lock is on a file, not on its
-//! name. If somebody removes the file, its holder holds a file that nobody else will ever open, and the next run locks another.
+//! The kernel gives the lock back when its holder dies, however it dies, so there are no stale locks. The text in the file
+//! only says who holds it; nothing depends on it. What a newcomer would get wrong: a lock is on a file, not on its name. If
+//! somebody removes the file, its holder holds a file that nobody else will ever open, and the next run locks another.
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
@@ -23,12 +23,12 @@ use crate::disk::{check_regular, open_regular};
 pub struct Lock {
     file: File,
     path: PathBuf,
-    /// What the file is since it was taken, and signed.
+    /// The identity of the file since it was locked, and signed.
     identity: Mutex<Identity>,
 }
 
-/// Tells a file from another of its name, and from the same after somebody else has signed it: a lock that a network file
-/// system has given to another machine leaves its file where it is.
+/// Distinguishes a file from another of its name, and from the same file after somebody else has signed it: if a network
+/// file system gives the lock to another machine, the file stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -53,7 +53,7 @@ impl fmt::Display for LockHolder {
     }
 }
 
-/// `ghbk status` holds the lock shared for an instant; a run outlasts that.
+/// `ghbk status` holds a shared lock for an instant; a run waits that long.
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -68,7 +68,7 @@ impl Lock {
         for _ in 0..ATTEMPTS {
             let lock = Self::take_file(path.clone())?;
             match lock.confirm() {
-                // Replaced between opening and locking.
+                // The file was replaced between opening and locking.
                 Err(StoreError::LockLost(_)) => std::thread::sleep(PAUSE),
                 confirmed => return confirmed.map(|()| lock),
             }
@@ -89,7 +89,7 @@ impl Lock {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let mut text = String::new();
-                    // Only to tell the person; the lock itself has spoken.
+                    // This only informs the person; the lock itself has decided.
                     let _ = file.read_to_string(&mut text);
                     return Err(StoreError::Locked { holder: serde_json::from_str(&text).ok() });
                 }
@@ -100,13 +100,13 @@ impl Lock {
         Ok(Self { file, path, identity: Mutex::new(identity) })
     }
 
-    /// Checks that the file that is locked still has its name, and that nobody else has signed it: else another run may
-    /// hold the lock, too.
+    /// Checks that the locked file still has its name, and that nobody else has signed it: otherwise another run may hold the
+    /// lock, too.
     ///
     /// # Errors
     /// [`StoreError::LockLost`] if it was removed, replaced or signed; [`StoreError::Disk`].
     pub fn confirm(&self) -> Result<(), StoreError> {
-        // Opened, for an NFS client remembers attributes for a minute, and asks when a file is opened.
+        // Open the file: an NFS client remembers attributes for a minute, but asks the server when a file is opened.
         let opened = OpenOptions::new().read(true).custom_flags(without_waiting()).open(&self.path);
         match opened.and_then(|file| file.metadata()) {
             Ok(there) if identity_of(&there) == *self.identity() => Ok(()),
@@ -128,19 +128,19 @@ impl Lock {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = LockHolder { pid: std::process::id(), host, since };
         let text = serde_json::to_string(&holder).unwrap_or_default();
-        // Mostly as long as what is there, and then the store is spared an operation.
+        // The text is mostly as long as what is there, which spares the store an operation.
         let length = text.len() as u64;
         let is_longer = self.file.metadata().map_err(StoreError::io("examine", &self.path))?.len() > length;
         let shortened = if is_longer { self.file.set_len(length) } else { Ok(()) };
         let signed = shortened.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
-        // Sent to the server, which says when that was.
+        // Send it to the server, which says when that was.
         let signed = signed.and_then(|()| self.file.sync_all()).and_then(|()| self.file.metadata());
         *self.identity() = identity_of(&signed.map_err(StoreError::io("write", &self.path))?);
         Ok(())
     }
 }
 
-/// Opens the file of a lock, which is made if it is not there.
+/// Opens the file of a lock, and makes it if it is missing.
 fn open_for_locking(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new()
         .read(true)
@@ -157,7 +157,7 @@ fn identity_of(file: &Metadata) -> Identity {
     Identity { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) }
 }
 
-/// Returns open's flags that keep a FIFO in the lock's place from holding up whoever opens or reads it.
+/// Returns the flags of open(2) that keep a FIFO in the lock's place from blocking an open or a read.
 fn without_waiting() -> i32 {
     i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
 }
@@ -171,7 +171,7 @@ pub struct Presence {
 const PRESENCE: &str = "daemon";
 
 impl Presence {
-    /// Announces this daemon; none if another one has.
+    /// Announces this daemon; none if another one is announced.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -189,7 +189,7 @@ impl Presence {
 /// Says whether a daemon keeps the schedule.
 ///
 /// # Errors
-/// [`StoreError::Disk`] if that cannot be told.
+/// [`StoreError::Disk`] if that cannot be determined.
 pub fn has_daemon(store: &Store) -> Result<bool, StoreError> {
     is_held(&store.own(PRESENCE))
 }
@@ -241,7 +241,7 @@ mod tests {
         second.confirm().unwrap();
     }
 
-    /// What a network file system does whose client lost its lease: the file stays, and another machine locks it.
+    /// When a client of a network file system loses its lease, the file stays, and another machine locks it.
     #[test]
     fn a_lock_is_lost_when_somebody_else_signs_its_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -253,7 +253,7 @@ mod tests {
         assert!(matches!(first.confirm(), Err(StoreError::LockLost(_))));
     }
 
-    /// The one that opened the file before it was replaced must not take the lock of a file that nobody else opens.
+    /// A run that opened the file before it was replaced must not hold the lock of a file that nobody else opens.
     #[test]
     fn a_lock_is_taken_on_the_file_that_has_its_name() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! How the kinds of data beside refs stand in the mirrors of a repository, as the last runs left them.
+//! The state of the kinds of data beside refs in a repository's mirrors, as the last runs left them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Kind, PartCounts, PartOutcome, PartState};
 
-/// How a kind of data stands in a mirror.
+/// The state of a kind of data in a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Its state after the last run that looked at it.
@@ -16,20 +16,20 @@ pub struct Mark {
     /// Whether the next run has to look at it although nothing is new on GitHub.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_owed: bool,
-    /// Whether all of the mirror was looked through for it, and not only what came since a ghbk that did not know it.
+    /// Whether the whole mirror was searched for it, not only what came after a ghbk that did not know this kind.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_whole: bool,
-    /// How many of what there are.
+    /// Counts of what there is.
     #[serde(default)]
     pub totals: PartCounts,
-    /// When that was.
+    /// When that run looked at it.
     pub at: DateTime<Utc>,
-    /// When nothing of it was missing.
+    /// When it was last complete.
     #[serde(default)]
     pub last_success: Option<DateTime<Utc>>,
 }
 
-/// The marks of all kinds in all mirrors of a repository. What has none was never looked at.
+/// The marks of all kinds in all mirrors of a repository. A kind without a mark was never looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Marks(#[serde(deserialize_with = "of_known_mirrors")] BTreeMap<MirrorKind, BTreeMap<Kind, Mark>>);
@@ -48,7 +48,7 @@ impl Marks {
         self.0.values().all(BTreeMap::is_empty)
     }
 
-    /// Returns how a kind of data stands in a mirror; none if it was never looked at.
+    /// Returns the state of a kind of data in a mirror; none if it was never looked at.
     pub fn get(&self, mirror: MirrorKind, kind: Kind) -> Option<&Mark> {
         self.0.get(&mirror)?.get(&kind)
     }
@@ -58,7 +58,7 @@ impl Marks {
         self.0.iter().flat_map(|(mirror, marks)| marks.iter().map(|(kind, mark)| (*mirror, *kind, mark)))
     }
 
-    /// Takes over what happened.
+    /// Adds what happened.
     pub(super) fn note(&mut self, outcome: &PartOutcome) {
         let marks = self.0.entry(outcome.mirror).or_default();
         let before = marks.get(&outcome.part);
@@ -75,7 +75,7 @@ impl Marks {
         marks.insert(outcome.part, mark);
     }
 
-    /// Takes over what an older record says, unless a newer one says something.
+    /// Adds what an older record says, unless a newer one says something.
     pub(super) fn note_older(&mut self, outcome: &PartOutcome) {
         match self.0.entry(outcome.mirror).or_default().get_mut(&outcome.part) {
             Some(newer) => newer.is_whole |= outcome.is_whole,
@@ -83,7 +83,7 @@ impl Marks {
         }
     }
 
-    /// Takes over older marks, where there are none.
+    /// Adds older marks where there are none.
     pub(super) fn take_over(&mut self, older: Self) {
         for (mirror, marks) in older.0 {
             for (kind, mark) in marks {
@@ -93,7 +93,7 @@ impl Marks {
         }
     }
 
-    /// Notes that all of a mirror was looked through for a kind of data.
+    /// Notes that the whole mirror was searched for a kind of data.
     pub(super) fn know(&mut self, mirror: MirrorKind, kind: Kind, at: DateTime<Utc>) {
         let nothing = Mark {
             state: PartState::Unchanged,
@@ -106,7 +106,7 @@ impl Marks {
         self.0.entry(mirror).or_default().entry(kind).or_insert(nothing).is_whole = true;
     }
 
-    /// Notes that a kind of data has to be looked at: a run that ended without a word may have left something.
+    /// Notes that a kind of data has to be looked at: a run that died may have left something.
     pub(super) fn owe(&mut self, mirror: MirrorKind, kind: Kind, now: DateTime<Utc>) {
         let nothing_known = Mark {
             state: PartState::Postponed,

@@ -1,7 +1,7 @@
 //! Mirrors on disk: finding, reading, making and moving them.
 //!
-//! A mirror is an ordinary bare repository that says in its `config` whose it is. What a newcomer would get wrong: a
-//! place is a path without its suffix, because all of a repository move together.
+//! A mirror is an ordinary bare repository whose `config` says which GitHub repository it belongs to. What a newcomer would
+//! get wrong: a place is a path without its suffix, because all mirrors of a repository move together.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -26,10 +26,10 @@ use crate::large_files::missing::Missing;
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 
-/// Of damaged large files so many are named.
+/// How many damaged large files are named.
 const LARGE_FILES_NAMED_MAX: usize = 50;
 
-/// Stands for one bare repository of the store, there or not.
+/// One bare repository on the store, whether it exists or not.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     pub(super) path: PathBuf,
@@ -37,11 +37,11 @@ pub struct Mirror {
 
 /// The points in time of a mirror.
 pub struct History {
-    /// Through which they are restored.
+    /// The view through which they are restored.
     pub view: View,
     /// Newest first.
     pub snapshots: Vec<Snapshot>,
-    /// Whether these are all of them; else the newest that are here may not be the newest that were.
+    /// Whether these are all of them; if not, the newest one here may not be the newest there was.
     pub is_whole: bool,
 }
 
@@ -54,8 +54,8 @@ impl Mirror {
     /// Says whether the folder is there.
     ///
     /// # Errors
-    /// What the system says if it cannot tell: a mirror that cannot be looked at must not pass for one that is not there,
-    /// because a new one would take its place.
+    /// The system's error if it cannot say: a mirror that cannot be looked at must not pass for a missing one, because a new
+    /// one would take its place.
     pub fn exists(&self) -> io::Result<bool> {
         is_folder(&self.path)
     }
@@ -79,7 +79,7 @@ impl Mirror {
         }
     }
 
-    /// Reads the points in time, all that can still be found if the mirror is damaged; none if there is no mirror.
+    /// Reads the points in time, or those that can still be found if the mirror is damaged; none if there is no mirror.
     ///
     /// # Errors
     /// [`GitError`] if they cannot be read.
@@ -110,7 +110,7 @@ impl Mirror {
         }
     }
 
-    /// Says whether HEAD is there and as long as this one, at the price of one operation.
+    /// Says whether HEAD is there and has the length of this one, in a single operation.
     ///
     /// # Errors
     /// [`GitError::Disk`] if it cannot be examined.
@@ -120,15 +120,15 @@ impl Mirror {
         Ok(there.is_some_and(|there| there.is_file() && there.len() == head.len() as u64 + 1))
     }
 
-    /// Reads whose mirror it is; none if it is none of ghbk's.
+    /// Reads which repository it is a mirror of; none if it is not one of ghbk's.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] if it cannot be read, which says nothing about whose it is.
+    /// [`StoreError::Disk`] if it cannot be read, which says nothing about its repository.
     pub fn identity(&self) -> Result<Option<(RepositoryId, FullName)>, StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
-        // libgit2 does not tell what cannot be read from what cannot be understood. What can be read now may not have been
-        // then, so it gets a second chance.
+        // libgit2 does not distinguish a file that cannot be read from one that cannot be understood. It may have become
+        // readable only now, so it gets a second chance.
         for _ in 0..2 {
             if let Some(identity) = parse_identity(&path) {
                 return Ok(Some(identity));
@@ -142,7 +142,7 @@ impl Mirror {
         Ok(None)
     }
 
-    /// Verifies it as the mirror of a repository: one in the place of another is as bad as none.
+    /// Verifies it as the mirror of a repository: another repository's mirror in its place is as bad as none.
     ///
     /// # Errors
     /// As [`verify`].
@@ -176,7 +176,7 @@ impl Mirror {
         Ok((verification, checked))
     }
 
-    /// Reads the host of the GitHub that it is of; none if it does not say.
+    /// Reads the host of its GitHub; none if it does not say.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if it cannot be read.
@@ -195,8 +195,8 @@ impl Mirror {
         self.edit_config("ghbk.fullName", &name.to_string())
     }
 
-    /// Makes a mirror refuse pushes, as those of older versions of ghbk do not: a ref that git writes hides the stored one.
-    /// Says whether it did not before. Whatever somebody else has set stays.
+    /// Makes a mirror refuse pushes, which mirrors of older versions of ghbk accept: a ref that git writes hides the stored
+    /// one. Says whether this changed anything. A value that somebody else has set stays.
     ///
     /// # Errors
     /// [`StoreError`]; the configuration is as it was.
@@ -211,7 +211,8 @@ impl Mirror {
 
     /// Sets one value of `config`.
     ///
-    /// In a copy, which then replaces it: killed in between, git would leave a lock that no later run could take.
+    /// This edits a copy, which then replaces the file: if killed in between, git would leave a lock that no later run could
+    /// take.
     fn edit_config(&self, name: &str, value: &str) -> Result<(), StoreError> {
         set_up_libgit2();
         let path = self.path.join("config");
@@ -228,11 +229,11 @@ impl Mirror {
     }
 }
 
-/// What makes git refuse a push to a ref, whatever its name; clones and fetches go on.
+/// The key that makes git refuse a push to a ref, whatever its name; clones and fetches still work.
 const HIDE_REFS: &str = "receive.hideRefs";
 
 fn parse_identity(config: &Path) -> Option<(RepositoryId, FullName)> {
-    // libgit2 would wait for whoever writes to a FIFO.
+    // libgit2 would wait for somebody to write to a FIFO.
     if !metadata(config).ok()??.is_file() {
         return None;
     }
@@ -253,7 +254,7 @@ impl Store {
         Mirror { path: self.root.join(name) }
     }
 
-    /// Makes a new mirror whole at `building`, then renames it into its place.
+    /// Builds a whole new mirror at `building`, then renames it into its place.
     ///
     /// # Errors
     /// [`GitError`]; at worst a leftover that the next run sweeps.
@@ -277,11 +278,11 @@ impl Store {
         Ok(sync_folder(parent)?)
     }
 
-    /// Makes a new mirror whole at `building`, sets `old` aside, and puts the new one in its place, where `old` may have
-    /// been: a damaged mirror, whose large files go along, or another tool's clone.
+    /// Builds a whole new mirror at `building`, sets `old` aside, and puts the new one in its place, where `old` may have
+    /// been. `old` is a damaged mirror, whose large files move along, or another tool's clone.
     ///
     /// # Errors
-    /// [`GitError`]; what was there is where it was or set aside, and the next run finishes what was begun.
+    /// [`GitError`]; what was there stays where it was or is set aside, and the next run finishes what was begun.
     pub fn replace_mirror(
         &self,
         building: &Mirror,
@@ -295,7 +296,7 @@ impl Store {
         for path in [old, aside, target.path()] {
             self.refuse_links_on_the_way(path.parent().unwrap_or(&self.root))?;
         }
-        // A mirror between two places is found by a scan; one that is being built is swept.
+        // A scan finds a mirror between two places; one that is being built would be swept.
         let between = building.path().file_name().map(|name| self.own(REPLACING).join(name));
         let between = between.ok_or_else(|| GitError::Task("a mirror without a name".to_owned()))?;
         for (from, to) in [(building.path(), between.as_path()), (old, aside), (&between, target.path())] {
@@ -304,7 +305,7 @@ impl Store {
             fs::rename(from, to).map_err(GitError::io("move", from))?;
             sync_folder(parent)?;
             if to == aside && is_mirror {
-                // What they hold is proven by their hashes, and does not have to come a second time.
+                // Large files are proven by their hashes, and need not be fetched a second time.
                 move_large_files(aside, &between)?;
             }
         }
@@ -312,11 +313,11 @@ impl Store {
     }
 }
 
-/// Moves the contents of large files to the mirror that takes another's place, with what is known of those that are missing.
+/// Moves large files to the mirror that takes another's place, with the list of those that are missing.
 pub(super) fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
     let (objects, folder) = (from.join("lfs/objects"), to.join("lfs"));
     let exists = |path: &Path| metadata(path).map(|there| there.is_some()).map_err(GitError::io("examine", path));
-    // An interrupted repair may have moved them already, and not what is known of those that are missing.
+    // An interrupted repair may have moved them already, but not the list of those that are missing.
     if exists(&objects)? && !exists(&folder.join("objects"))? {
         fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
         fs::rename(&objects, folder.join("objects")).map_err(GitError::io("move", &objects))?;
@@ -329,7 +330,7 @@ pub(super) fn move_large_files(from: &Path, to: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Words a failure in a mirror as one of the store.
+/// Turns a failure in a mirror into one of the store.
 pub(super) fn of_git(error: GitError, doing: &'static str, path: &Path) -> StoreError {
     match error {
         GitError::Disk(error) => error.into(),
@@ -361,8 +362,8 @@ fn build(
     }
     let (id, name) = identity;
     let host = host.map_or_else(String::new, |host| format!("\thost = {host}\n"));
-    // No automatic gc: what nothing refers to any more is what a backup may be asked for. No pushes: a ref that git writes hides
-    // the stored one.
+    // No automatic gc: objects that nothing refers to any more are just what a person may need. No pushes: a ref that git writes
+    // hides the stored one.
     let config = format!(
         "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n[receive]\n\thideRefs = refs\n\
          [ghbk]\n\tid = {id}\n\tfullName = {name}\n{host}"

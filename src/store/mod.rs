@@ -1,7 +1,7 @@
 //! The root on disk: mirrors, lock, records. Blocking; no network, no clock.
 //!
 //! What a newcomer would get wrong: nothing here ever removes the only mirror of a repository. Folders are made, moved and
-//! set aside; what goes away is half-built, or a copy that the next repair makes again.
+//! set aside; only what is half-built is removed, or what the next repair makes again.
 
 mod contents;
 mod fold;
@@ -46,10 +46,10 @@ pub enum StoreError {
     /// The root does not exist.
     #[error("the store {0} does not exist")]
     Missing(PathBuf),
-    /// The root is no folder.
+    /// The root is not a folder.
     #[error("the store {0} is not a folder")]
     NotAFolder(PathBuf),
-    /// The root must be a mount point and is none.
+    /// The root must be a mount point and is not one.
     #[error("the store {0} is not a mount point, so its file system is probably not mounted")]
     NotMounted(PathBuf),
     /// Another run is under way.
@@ -61,7 +61,7 @@ pub enum StoreError {
     /// A file or folder cannot be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The file of the lock is another one than the run has locked.
+    /// The file of the lock is not the one that the run has locked.
     #[error("the lock {0} was removed, replaced or taken over while the run held it")]
     LockLost(PathBuf),
     /// The store holds mirrors of another GitHub.
@@ -149,24 +149,24 @@ impl StoreError {
     }
 }
 
-/// Words a failure of the store as one of a mirror.
+/// Turns a failure of the store into one of a mirror.
 impl From<StoreError> for GitError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Disk(error) => Self::Disk(error),
             StoreError::LockLost(path) => Self::LockLost(path),
-            // As another tool's clone: it is nobody's of this GitHub.
+            // Like another tool's clone, it belongs to no repository of this GitHub.
             StoreError::OtherHost { path, .. } => Self::InTheWay(path),
             error => Self::Task(error.to_string()),
         }
     }
 }
 
-/// Stands for the root folder, checked.
+/// The root folder, checked.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-    /// What it says that it is.
+    /// What the store says it is.
     statement: Option<Statement>,
     /// The host of the GitHub that a run speaks to.
     host: Option<Arc<str>>,
@@ -176,7 +176,7 @@ impl Store {
     /// Checks the root. Writes nothing.
     ///
     /// # Errors
-    /// [`StoreError`] if it is missing, no folder, or not mounted though it must be.
+    /// [`StoreError`] if it is missing, not a folder, or not mounted though it must be.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let root = &config.root;
         let mount = config.mount_point();
@@ -223,10 +223,10 @@ impl Store {
         std::fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))
     }
 
-    /// Refuses a path below the root on which a symbolic link lies: what is written there would be elsewhere.
+    /// Refuses a path below the root with a symbolic link on it: what is written there would end up elsewhere.
     ///
     /// # Errors
-    /// [`DiskError::Linked`] or [`DiskError::Io`]; what is not there is fine.
+    /// [`DiskError::Linked`] or [`DiskError::Io`]; a missing path is fine.
     pub fn refuse_links_on_the_way(&self, path: &Path) -> Result<(), StoreError> {
         use rustix::fs::{Mode, OFlags, ResolveFlags};
         let examined = || StoreError::io("examine", path);
@@ -236,7 +236,7 @@ impl Store {
         let below = path.strip_prefix(&self.root).unwrap_or(path);
         match rustix::fs::openat2(root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Ok(_) => Ok(()),
-            // Which of them it is; and Linux before 5.6, and the filters of some containers, do not have that call.
+            // Find out which part is the link. Linux before 5.6, and the filters of some containers, do not have that call.
             Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
                 let mut place = PathBuf::new();
                 below.components().try_for_each(|component| {
@@ -249,10 +249,10 @@ impl Store {
         }
     }
 
-    /// Refuses to go on where a symbolic link lies, relative to the root: what is written there would be elsewhere.
+    /// Refuses a place, relative to the root, that is a symbolic link: what is written there would end up elsewhere.
     ///
     /// # Errors
-    /// [`DiskError::Linked`] or [`DiskError::Io`]; what is not there is fine.
+    /// [`DiskError::Linked`] or [`DiskError::Io`]; a missing path is fine.
     pub fn refuse_link(&self, place: &Path) -> Result<(), StoreError> {
         let path = self.root.join(place);
         match std::fs::symlink_metadata(&path) {
@@ -264,7 +264,7 @@ impl Store {
     }
 }
 
-/// Lists a folder, which is empty if it is missing; none of it may be a symbolic link. One operation tells all of them.
+/// Lists a folder, or nothing if it is missing; no entry may be a symbolic link. One operation shows all of them.
 fn refuse_links_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |error| StoreError::io("read", folder)(error);
     let entries = match std::fs::read_dir(folder) {
@@ -285,8 +285,8 @@ fn refuse_links_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 /// Says whether another file system begins at a folder.
 ///
-/// Not whether something is mounted there: systemd's `ReadWritePaths=` mounts the folder on itself (systemd.exec(5)), and
-/// a lost file system would then look mounted to the service, which would fill the root disk.
+/// Whether something is mounted there is not enough: systemd's `ReadWritePaths=` mounts the folder on itself
+/// (systemd.exec(5)), and a lost file system would then look mounted to the service, which would fill the root disk.
 fn is_mount_point(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());

@@ -9,13 +9,13 @@ use crate::mirrors::MirrorKind;
 use crate::names::FullName;
 
 impl Store {
-    /// Moves a repository's mirrors from one place to another, those that there are.
+    /// Moves all mirrors that a repository has from one place to another.
     ///
     /// # Errors
-    /// [`StoreError`]; what has moved has moved, the next run finds it by its id.
+    /// [`StoreError`]; the next run finds what has moved by its id.
     pub fn move_mirror(&self, from: &Path, to: &Path, new_name: Option<&FullName>) -> Result<(), StoreError> {
         let mut moved = Vec::new();
-        // A scan finds the code; it moves last, so that a crash in between leaves nothing behind unseen.
+        // A scan finds the code's mirror. It moves last, so a crash in between leaves nothing behind unseen.
         for kind in MirrorKind::ALL.into_iter().rev() {
             match self.move_one(kind, from, to, new_name) {
                 Ok(true) => moved.push(kind),

@@ -1,4 +1,4 @@
-//! The index made anew: from the mirrors that are there, and from the records.
+//! Rebuilds the index from the mirrors that are there, and from the records.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -20,15 +20,15 @@ use crate::outcome::{Kind, RunStatus, RunSummary, State};
 /// What the records have said so far, beside what is in the index; they are read newest first.
 #[derive(Default)]
 pub(super) struct Recalled {
-    /// Whether one has said which repositories are gone.
+    /// Whether a record has said which repositories are gone.
     pub(super) is_gone_known: bool,
-    /// Repositories that have come to an end since they may have ended a run.
+    /// Repositories that a run has finished with since they may have killed one.
     pub(super) cleared: HashSet<RepositoryId>,
     /// Mirrors that were made, and not forgotten since.
     pub(super) made: BTreeMap<RepositoryId, MirrorSet>,
     /// Mirrors that were forgotten.
     pub(super) forgotten: BTreeMap<RepositoryId, MirrorSet>,
-    /// Mirrors that may have got packs that no record tells.
+    /// Mirrors that may have received packs that no record lists.
     pub(super) unsure: HashSet<(RepositoryId, MirrorKind)>,
 }
 
@@ -47,7 +47,7 @@ impl Recalled {
 }
 
 impl Index {
-    /// Makes the index from the mirrors and the records. What cannot be read is where the outdated index knows it to be.
+    /// Makes the index from the mirrors and the records. What cannot be read is taken to be where the outdated index has it.
     pub(super) fn rebuild(store: &Store, outdated: Self) -> Result<Self, StoreError> {
         let Scan { mirrors, unreadable } = store.scan()?;
         let mut index = Self { unreadable, ..Self::default() };
@@ -89,7 +89,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Looks which mirrors say themselves that large files are missing: a run that was killed has not recorded it.
+    /// Finds mirrors that themselves say that large files are missing: a run that was killed has not recorded it.
     fn note_owed(&mut self, store: &Store) -> Result<(), StoreError> {
         for mirror in self.mirrors.values_mut() {
             for kind in mirror.kinds().iter() {
@@ -102,7 +102,7 @@ impl Index {
         Ok(())
     }
 
-    /// Takes over the mirrors that are there; of two of one repository the one in its place counts.
+    /// Adds the mirrors that are there; if a repository has two, the one in its place counts.
     pub(super) fn take_found(&mut self, mirrors: Vec<Scanned>) {
         for found in mirrors {
             let mirror = IndexedMirror { held: found.held, ..IndexedMirror::new(found.full_name, found.place) };
@@ -127,7 +127,7 @@ impl Index {
         }
     }
 
-    /// Takes over everything that a record says; they come newest first.
+    /// Adds everything that a record says; records come newest first.
     pub(super) fn take_record(&mut self, record: RunRecord, recalled: &mut Recalled) {
         self.suspect(&record, &mut recalled.cleared);
         for outcome in &record.outcomes {
@@ -153,8 +153,8 @@ impl Index {
         }
     }
 
-    /// Takes over what a record says of mirrors, where newer ones said nothing. Of those that may have got packs that no record
-    /// tells, what older ones say does not count.
+    /// Adds what a record says of mirrors, where newer ones said nothing. For mirrors that may have received packs that no record
+    /// lists, the packs in older records do not count.
     pub(super) fn take_over_record(&mut self, record: &RunRecord, unsure: &mut HashSet<(RepositoryId, MirrorKind)>) {
         if record.summary.is_none() {
             let published = record.in_flight.keys().flat_map(|id| MirrorKind::ALL.map(|kind| (*id, kind)));
@@ -195,26 +195,29 @@ impl Index {
             if outcome.is_complete() {
                 mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
             }
+            if outcome.replaced_missing {
+                mirror.replaced_missing_at = mirror.replaced_missing_at.or(Some(outcome.finished_at));
+            }
             if outcome.state == State::Created {
                 mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
             }
         }
     }
 
-    /// Holds a run that ended without a word against the repositories that it was fetching; records come newest first.
+    /// Suspects the repositories that a run was fetching when it died; records come newest first.
     pub(super) fn suspect(&mut self, record: &RunRecord, cleared: &mut HashSet<RepositoryId>) {
-        // One that was left out had its rest, and is tried again, alone.
+        // A repository that was left out of one run is tried again, alone.
         let left_out = record.outcomes.iter().filter(|outcome| outcome.left_out).map(|outcome| (outcome.id, false));
         let in_flight = record.in_flight.iter().filter(|_| record.summary.is_none()).map(|(id, it)| (*id, it.is_alone));
         for (id, was_alone) in left_out.chain(in_flight).filter(|(id, _)| !cleared.contains(id)) {
             *self.suspects.entry(id).or_default() |= was_alone;
         }
-        // Whatever it did before, it has come to an end since.
+        // Whatever they did before, a run has finished with them since.
         cleared.extend(record.outcomes.iter().map(|outcome| outcome.id));
         cleared.extend(record.verified.iter().map(|verified| verified.id));
     }
 
-    /// Notes which mirrors that were here once are no longer: they must not be made anew as if they had never been.
+    /// Notes which mirrors were here once and are missing now: they must not be made anew as if they had never existed.
     pub(super) fn note_lost(&mut self, known: BTreeMap<RepositoryId, MirrorSet>) {
         for (id, known) in known {
             let kinds = self.mirrors.get(&id).map(IndexedMirror::kinds).unwrap_or_default();
@@ -223,12 +226,13 @@ impl Index {
         self.lost.retain(|_, lost| !lost.is_empty());
     }
 
-    /// Takes over what the records of long ago said, where newer ones say nothing.
+    /// Adds what the folded records said, where newer ones say nothing.
     pub(super) fn take_over_folded(&mut self, folded: Folded, recalled: &Recalled) {
         for (id, known) in folded.repositories {
             let Some(mirror) = self.mirrors.get_mut(&id) else { continue };
             mirror.last_state = mirror.last_state.or(known.last_state);
             mirror.last_success = mirror.last_success.or(known.last_success);
+            mirror.replaced_missing_at = mirror.replaced_missing_at.or(known.replaced_missing_at);
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
             mirror.parts.take_over(known.parts);
             for (kind, packs) in known.packs {
@@ -254,8 +258,8 @@ impl Index {
         self.last_success = self.last_success.or(folded.last_success);
     }
 
-    /// Takes over from the index of before what it knows of mirrors that could not be read; returns those that are no longer
-    /// where it knew them.
+    /// Adds what the previous index knows of mirrors that could not be read; returns those that are no longer where it had
+    /// them.
     pub(super) fn take_over_unread(&mut self, outdated: Self) -> Vec<(RepositoryId, IndexedMirror)> {
         let mut missing = Vec::new();
         for (id, mirror) in outdated.mirrors {
@@ -276,7 +280,7 @@ impl Index {
         missing
     }
 
-    /// Notes that a mirror is no longer where the index of before knew it.
+    /// Notes that a mirror is no longer where the previous index had it.
     pub(super) fn miss(
         &mut self,
         store: &Store,

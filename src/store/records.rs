@@ -13,7 +13,7 @@ use crate::disk::read_at_once;
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Happened, Outcome, PartOutcome, RunEnd, RunHeader, RunStatus, RunSummary};
 
-/// A repository with which something is done that may end the process.
+/// Work on a repository that may kill the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderWay {
     /// Its name.
@@ -33,17 +33,17 @@ pub struct RunRecord {
     pub is_full: bool,
     /// Repositories to go through, once known.
     pub planned: Option<u64>,
-    /// Repositories under way, of which nothing has come yet.
+    /// Repositories under way, without a result yet.
     pub in_flight: BTreeMap<RepositoryId, UnderWay>,
     /// What happened so far.
     pub outcomes: Vec<Outcome>,
-    /// What came of the kinds of data beside refs.
+    /// The outcomes of the kinds of data beside refs.
     pub parts: Vec<PartOutcome>,
-    /// Mirrors of which every object was read.
+    /// Mirrors whose objects were all read.
     pub verified: Vec<Verified>,
     /// Repositories restored into scratch, and when.
     pub restored: Vec<(RepositoryId, DateTime<Utc>)>,
-    /// Mirrors that a person means to be gone.
+    /// Mirrors that are missing on purpose.
     pub forgotten: Vec<Forgotten>,
     /// The last line, if the run ended in order.
     pub summary: Option<RunSummary>,
@@ -121,7 +121,7 @@ impl RunRecord {
 /// One line of a record, as far as this version of ghbk understands it.
 pub(super) enum Line {
     Known(Box<Record>),
-    /// The run has ended; how, a later version knows.
+    /// The run has ended, in a way that only a later version knows.
     UnknownSummary,
     Unknown,
 }
@@ -138,8 +138,8 @@ impl Line {
     }
 }
 
-/// Stands for the summary of a later version, of which nothing is known but that the run has ended. The store is then looked
-/// through as after a run that did not end well.
+/// Stands in for the summary of a later version, which says nothing to this one except that the run has ended. The store is
+/// then searched as after a run that did not end well.
 pub(super) fn unknown_summary(header: RunHeader) -> RunSummary {
     let ended_at = header.started_at;
     RunSummary {
@@ -189,7 +189,7 @@ pub fn run_record(store: &Store, run_id: &RunId) -> Result<Option<RunRecord>, St
 /// The newest record, as far as it can be read.
 #[derive(Debug)]
 pub struct Latest {
-    /// The last id of all records, whether that one can be read or not.
+    /// The last id of all records, whether that record can be read or not.
     pub id: Option<RunId>,
     /// The newest record, if it can be read.
     pub record: Result<Option<RunRecord>, StoreError>,
@@ -200,14 +200,14 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// Returns the newest record if it is that of a run that came to its end.
+    /// Returns the newest record if its run ended in order.
     pub fn ended(&self) -> Option<&RunRecord> {
         let record = self.record.as_ref().ok().and_then(Option::as_ref);
         record.filter(|record| record.summary.is_some() && !self.is_cut_off)
     }
 }
 
-/// Reads the newest record, and tells of one that cannot be read.
+/// Reads the newest record, and reports one that cannot be read.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the folder cannot be read.
@@ -224,7 +224,7 @@ pub fn latest(store: &Store) -> Result<Latest, StoreError> {
     Ok(Latest { id, record: Ok(None), count, is_cut_off })
 }
 
-/// Says when the first run began whose record is there.
+/// Returns the start of the first recorded run.
 ///
 /// # Errors
 /// [`StoreError::Disk`].
@@ -240,7 +240,7 @@ pub fn first_run_start(store: &Store) -> Result<Option<DateTime<Utc>>, StoreErro
     Ok(None)
 }
 
-/// Returns the last name that the records know of each repository.
+/// Returns the last name of each repository, according to the records.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the folder, or what is folded, cannot be read.
@@ -257,7 +257,7 @@ pub fn recorded_names(store: &Store) -> Result<BTreeMap<RepositoryId, FullName>,
     Ok(names)
 }
 
-/// Finds the repositories that had a name once, as the records say; the one that had it last comes first.
+/// Finds the repositories that once had a name, according to the records; the one that had it last comes first.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the folder cannot be read.
@@ -272,7 +272,7 @@ pub fn repositories_once_called(store: &Store, name: &FullName) -> Result<Vec<Re
     Ok(found)
 }
 
-/// Reads records, newest first, as they are asked for.
+/// Reads records one by one, as they are needed, newest first.
 ///
 /// # Errors
 /// [`StoreError::Disk`] if the folder cannot be read.

@@ -1,8 +1,8 @@
-//! Recovery: what a run that came to no good end left on the store is removed, or finished.
+//! Recovery: what a run that ended badly left on the store is removed, or finished.
 //!
 //! Only a run that holds the lock does this, before it looks at anything else. What a newcomer would get wrong: one
-//! thing that cannot be read must not keep every later run from its work, so each is told as a failure and left, and the
-//! next run tries again.
+//! thing that cannot be read must not keep every later run from its work, so it is reported as a failure and left, and
+//! the next run tries again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,7 +24,7 @@ use crate::large_files::missing::Missing;
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId, RunId};
 
-/// Of so many large files leftovers are looked for.
+/// For how many large files leftovers are looked for.
 const LARGE_FILES_SWEPT_MAX: usize = 10_000;
 
 /// What a sweep did and found.
@@ -34,16 +34,16 @@ pub struct Swept {
     pub removed: u64,
     /// Mirrors with too many packs, as an interrupted merging leaves them.
     pub crowded: HashSet<PathBuf>,
-    /// What could not be tidied up, and why: the name of its repository if that is known, else its place.
+    /// What could not be cleaned up, and why: the name of its repository if that is known, else its place.
     pub problems: Vec<(String, StoreError)>,
-    /// Repositories whose new mirror cannot go where it was to be, as somebody else lives there now: it moves as any other.
+    /// Repositories whose new mirror cannot go to its place, because another one is there now: it moves like any other.
     pub homeless: HashSet<RepositoryId>,
-    /// Mirrors beside that of their code that lie between two places, and must not be made anew.
+    /// Mirrors beside their code's that lie between two places, and must not be made anew.
     pub between_places: HashSet<(RepositoryId, MirrorKind)>,
 }
 
 impl Swept {
-    /// Takes over what came of one part; says whether there is any sense in going on.
+    /// Adds the result of one part; says whether it makes sense to go on.
     fn take(&mut self, name: impl FnOnce() -> String, result: Result<u64, StoreError>) -> bool {
         match result {
             Ok(removed) => {
@@ -66,7 +66,7 @@ pub struct Broom<'a> {
     pub scratch: &'a Path,
     /// More packs than this are merged.
     pub packs_max: usize,
-    /// Ends it early; the next run goes on.
+    /// Ends it early; the next run continues.
     pub cancel: &'a CancellationToken,
 }
 
@@ -115,7 +115,7 @@ impl Store {
         Ok(swept)
     }
 
-    /// Says whose mirror it is; where it lies if it does not say.
+    /// Returns the name of a mirror's repository, or its place if it does not say.
     fn name_of(&self, mirror: &Mirror) -> String {
         match mirror.identity() {
             Ok(Some((_, full_name))) => MirrorKind::of_folder(&mirror.path).name_of(&full_name),
@@ -127,13 +127,13 @@ impl Store {
         names.map_err(|error| swept.problems.push((self.below_root(folder).display().to_string(), error))).ok()
     }
 
-    /// Removes mirrors that were being built. Says whether there is any sense in going on.
+    /// Removes mirrors that were being built. Says whether it makes sense to go on.
     fn sweep_incoming(&self, swept: &mut Swept) -> bool {
         let incoming = self.own(INCOMING);
         let Some(names) = self.listed(names_in(&incoming), &incoming, swept) else { return true };
         names.into_iter().all(|name| {
             let path = incoming.join(&name);
-            // A mirror that an older ghbk was building, or a file of whoever.
+            // A mirror that an older ghbk was building, or a stray file.
             if name.parse::<u64>().is_err() || !path.is_dir() {
                 return self.sweep_one(&path, swept);
             }
@@ -151,8 +151,8 @@ impl Store {
         swept.take(|| self.below_root(path).display().to_string(), removed)
     }
 
-    /// Finishes replacements that were interrupted with the new mirror built: it goes in, or away if the old one, from which
-    /// it was made, is still in its place. Says whether there is any sense in going on.
+    /// Finishes replacements that were interrupted once the new mirror was built: it goes to its place, or away if the old
+    /// one, from which it was made, is still there. Says whether it makes sense to go on.
     fn finish_replacements(&self, swept: &mut Swept) -> bool {
         let replacing = self.own(REPLACING);
         let Some(names) = self.listed(names_in(&replacing), &replacing, swept) else { return true };
@@ -175,14 +175,14 @@ impl Store {
         let home = self.mirror_at(&layout::place(&full_name), kind);
         self.refuse_links_on_the_way(&home.path)?;
         match home.identity()? {
-            // A repair: it is made again when it is asked for.
+            // A repair: it can be asked for again.
             Some((owner, _)) if owner == id && is_older(&home, between)? => {
-                // Removed in one step: half of a mirror would be nobody's.
+                // Removed in one step: half of a mirror would belong to no repository.
                 let incoming = free_name(&self.own(INCOMING), &format!("{id}{}", kind.suffix()))?;
                 put(&between.path, &incoming)?;
                 return Ok(0);
             }
-            // A scan finds the new mirror here, but none beside that of a code.
+            // A scan finds a code's new mirror here, but no other kind.
             Some((owner, _)) if owner != id && kind == MirrorKind::Code => return Ok(0),
             Some(_) => {
                 let reason = format!("another mirror lies in {}", between.path.display());
@@ -201,7 +201,7 @@ impl Store {
         Ok(0)
     }
 
-    /// Brings a new mirror the large files of the damaged one that was set aside for it, if they were not moved yet.
+    /// Moves the large files of the damaged mirror that was set aside to the new one, unless they were moved already.
     fn bring_large_files(
         &self,
         new: &Mirror,
@@ -214,7 +214,7 @@ impl Store {
             let stem = MirrorKind::split_folder(name).filter(|(_, of)| *of == kind).map(|(stem, _)| stem);
             stem.and_then(|stem| stem.strip_prefix(&begin)).is_some_and(|run_id| run_id.parse::<RunId>().is_ok())
         };
-        // Ids of runs grow.
+        // The ids of runs grow with time.
         let Some(newest) = names_in(&folder)?.into_iter().rfind(is_its) else { return Ok(()) };
         let damaged = folder.join(newest);
         self.refuse_links_on_the_way(&damaged.join("lfs"))?;
@@ -223,7 +223,7 @@ impl Store {
         moved.map_err(|error| of_git(error, "move large files to", &new.path))
     }
 
-    /// Takes mirrors that left their place before that of their code did back to it. Says whether there is any sense in going on.
+    /// Moves back mirrors that left their place before their code's mirror did. Says whether it makes sense to go on.
     fn bring_companions_home(&self, swept: &mut Swept) -> bool {
         let moving = self.own(MOVING);
         let Some(names) = self.listed(names_in(&moving), &moving, swept) else { return true };
@@ -245,7 +245,7 @@ impl Store {
         let code = self.mirror_at(&place, MirrorKind::Code);
         let home = self.mirror_at(&place, MirrorKind::of_folder(&companion.path));
         self.refuse_links_on_the_way(&home.path)?;
-        // Of some repositories there is no mirror of the code.
+        // Some repositories have no mirror of their code.
         let is_alone = !code.exists().map_err(StoreError::io("examine", &code.path))?;
         let is_its_code = is_alone || code.identity()?.is_some_and(|(owner, _)| owner == id);
         if !is_its_code || home.exists().map_err(StoreError::io("examine", &home.path))? {
@@ -264,7 +264,7 @@ impl Store {
         crowded: &mut HashSet<PathBuf>,
     ) -> Result<u64, StoreError> {
         let packs = mirror.path.join("objects/pack");
-        // What another tool has under way in a repository of its own is not ours to tidy up.
+        // What another tool has under way in a repository of its own is not ours to clean up.
         if mirror.identity()?.is_none() {
             return Ok(0);
         }
@@ -297,7 +297,7 @@ fn is_older(one: &Mirror, than: &Mirror) -> Result<bool, StoreError> {
     Ok(made_at(one)? < made_at(than)?)
 }
 
-/// Moves a repository to where nothing of the kind is.
+/// Moves a repository to a place that must be free.
 fn put(from: &Path, to: &Path) -> Result<(), StoreError> {
     let parent = to.parent().unwrap_or(to);
     fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
@@ -311,7 +311,7 @@ fn put(from: &Path, to: &Path) -> Result<(), StoreError> {
     sync_folder(parent).map_err(StoreError::from)
 }
 
-/// Finds a name that nothing in a folder has.
+/// Finds a name that is free in a folder.
 fn free_name(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
     let taken = names_in(folder)?;
     let mut candidates = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{number}-{name}")));
@@ -330,10 +330,10 @@ fn sweep_temporary(folder: &Path, names: &[String]) -> Result<u64, StoreError> {
     Ok(removed)
 }
 
-/// Removes what is left of large files that were being written: only of those that the mirror lists as missing. Of many, a run
-/// begins each anew when it fetches it.
+/// Removes what is left of large files that were being written, but only of those that the mirror lists as missing. Beyond
+/// the limit, a run begins each file anew when it fetches it.
 fn sweep_large_files(store: &Store, mirror: &Path) -> Result<u64, StoreError> {
-    // A list that cannot be read is told when it is needed.
+    // A list that cannot be read is reported when it is needed.
     let Ok(missing) = Missing::read(mirror) else { return Ok(0) };
     if missing.is_empty() {
         return Ok(0);
@@ -343,7 +343,7 @@ fn sweep_large_files(store: &Store, mirror: &Path) -> Result<u64, StoreError> {
     Ok(Contents::of(mirror).sweep(&oids)?)
 }
 
-/// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: one whose
+/// Removes packs whose index was not published yet, or was removed first, if the mirror is whole without them: a pack whose
 /// index was lost later looks just the same, and a repair can read it.
 fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) -> Result<u64, StoreError> {
     let has_no_index =
@@ -367,7 +367,7 @@ fn sweep_packs_without_index(mirror: &Path, names: &[String], broom: Broom<'_>) 
     let mut removed = 0;
     for name in &alone {
         let path = mirror.join("objects/pack").join(name);
-        // A `git gc` by hand may have finished it in the meantime.
+        // A manual `git gc` may have finished it in the meantime.
         if !path.with_extension("idx").try_exists().map_err(StoreError::io("examine", &path))? {
             fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
             removed += 1;

@@ -38,7 +38,7 @@ pub struct Scan {
 /// Describes a mirror that cannot be read, or is not as it was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Whose it is, if anything tells.
+    /// Its repository, if known.
     pub id: Option<RepositoryId>,
     /// Where it lies, relative to the root and without suffix.
     pub place: PathBuf,
@@ -55,7 +55,7 @@ impl Unreadable {
 }
 
 impl Store {
-    /// Says whether repositories lie in a folder: mirrors, or clones of another tool.
+    /// Says whether a folder holds repositories: mirrors, or clones of another tool.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if it cannot be read.
@@ -86,7 +86,7 @@ impl Store {
             if is_bare {
                 continue;
             }
-            // A clone may lie where an owner's folder would, and hold others.
+            // A clone may lie where an owner's folder would be, and hold others.
             for name in names_in(&folder)?.into_iter().filter(|name| name != ".git") {
                 let path = folder.join(name);
                 // A mirror that the index does not know says itself that it is one.
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Disk`] if a folder of mirrors cannot be read: nobody could say what it holds, and a mirror in it would be
-    /// made anew elsewhere. A mirror that cannot be read is told apart.
+    /// made anew elsewhere. A single mirror that cannot be read is listed as unreadable.
     pub fn scan(&self) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
         let mut without_code = Vec::new();
@@ -115,7 +115,7 @@ impl Store {
             for (stem, kind) in names.iter().filter_map(|name| MirrorKind::split_folder(name)) {
                 places.entry(stem).or_default().add(&kind.into());
             }
-            // The clone of another tool may lie where an owner's folder would, with its `.git`.
+            // The clone of another tool may lie where an owner's folder would be, with its `.git`.
             places.remove("");
             for (stem, kinds) in places {
                 let place = self.below_root(&folder.join(stem));
@@ -126,25 +126,25 @@ impl Store {
                 }
             }
         }
-        // What is on its way to its code's mirror is no mirror of its own.
+        // A mirror on its way to its code's mirror does not count by itself.
         for (place, kinds) in without_code {
             let mut alone = Scan::default();
             self.scan_one(&place, &kinds, &mut alone);
             alone.mirrors.retain(|it| scan.mirrors.iter().all(|code| code.id != it.id));
             scan.mirrors.append(&mut alone.mirrors);
             let between = |it: &Unreadable| super::layout::id_of_place_between(&it.place).is_some();
-            // A sweep tells of those below `.ghbk`.
+            // A sweep reports those below `.ghbk`.
             scan.unreadable.extend(alone.unreadable.into_iter().filter(|it| !between(it)));
         }
         Ok(scan)
     }
 
-    /// Asks the first of the mirrors at a place whose they are, and reads the rest.
+    /// Asks the first mirror at a place which repository they belong to, and reads the rest.
     fn scan_one(&self, place: &Path, kinds: &MirrorSet, scan: &mut Scan) {
         match self.scanned(place, kinds) {
             Ok(found) => scan.mirrors.extend(found),
             Err(error) => {
-                // Between two places a mirror lies under its id.
+                // A mirror between two places lies under its id.
                 let id = super::layout::id_of_place_between(place);
                 scan.unreadable.push(Unreadable::new(id, place.to_owned(), &error));
             }
@@ -181,7 +181,7 @@ impl Store {
         let mut folders = Vec::new();
         let attic = self.own("attic");
         for parent in [&self.root, &attic] {
-            // Whatever no owner is named like, such as lost+found, is not ours to open.
+            // A folder that cannot be an owner's, such as lost+found, is not ours to open.
             folders.extend(
                 names_in(parent)?.iter().filter(|name| check_owner(name).is_ok()).map(|name| parent.join(name)),
             );
@@ -205,7 +205,7 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StoreError::io("read", folder))?;
-        // Whatever is not UTF-8 was not made by ghbk.
+        // A name that is not UTF-8 was not made by ghbk.
         if let Ok(name) = entry.file_name().into_string() {
             names.push(name);
         }

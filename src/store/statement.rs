@@ -1,7 +1,7 @@
-//! `.ghbk/store`: what the store is: its format, and the GitHub whose mirrors it holds.
+//! `.ghbk/store`: the format of the store, and the GitHub whose mirrors it holds.
 //!
-//! Ids of repositories are unique on one GitHub only: two servers number from 1 alike, and the mirror of one would be brought
-//! up to date from the other. What a newcomer would get wrong: a store without this file is not empty, it was made before
+//! Ids of repositories are unique on one GitHub only: two servers both number from 1, and the mirror of one would be brought
+//! up to date from the other. What a newcomer would get wrong: a store without this file is not empty; it was made before
 //! there was one.
 
 use std::io;
@@ -67,7 +67,7 @@ impl Store {
             path: self.statement_path(),
             reason: error.message().to_owned(),
         };
-        // The number first: of a newer format no more is known.
+        // The number comes first: nothing else is known of a newer format.
         let Format { format } = toml::from_str(&text).map_err(not_understood)?;
         if format > FORMAT {
             return Err(StoreError::Newer { path, format });
@@ -83,7 +83,7 @@ impl Store {
         match &self.statement {
             Some(statement) => self.refuse_other_host(&statement.host, host, statement.is_of(host))?,
             None => {
-                // Once, in a store without that file. A mirror made before says nothing.
+                // This happens once, in a store without that file. A mirror that was made before names no host.
                 for mirror in index.into_iter().flat_map(|index| index.mirrors.values()) {
                     for kind in mirror.kinds() {
                         if let Some(other) = self.mirror_at(&mirror.place, kind).host()? {
@@ -97,7 +97,7 @@ impl Store {
         Ok(self)
     }
 
-    /// Checks that a command that speaks to GitHub speaks to the store's.
+    /// Checks that a command that speaks to GitHub speaks to the store's GitHub.
     ///
     /// # Errors
     /// [`StoreError::OtherHost`].

@@ -71,3 +71,18 @@ fn who_wants_no_reports_is_not_warned_of_them() {
     let ended = finish(command.env("GHBK_SLACK__NOTIFY", "never").env_remove("SLACK_WEBHOOK_URL")).expect(0);
     assert!(ended.stdout.contains("ok       slack          no reports (slack.notify = \"never\")"), "{ended:#?}");
 }
+
+#[test]
+fn a_filter_that_matches_nothing_is_pointed_out_and_what_is_left_out_is_counted() {
+    let world = World::generated(3);
+    let with = |arguments: &[&str], exclude: &str| {
+        let mut command = world.ghbk(arguments);
+        finish(command.env("GHBK_GITHUB__EXCLUDE", exclude)).expect(0).stdout
+    };
+    let text = with(&["check"], "nosuch-*,repository-001");
+    assert!(text.contains("warning  filters        \"nosuch-*\" matches no repository"), "{text}");
+    assert!(!text.contains("\"repository-001\" matches"), "{text}");
+    assert!(text.contains("2 repositories to back up, 1 filtered out"), "{text}");
+    let text = with(&["run"], "repository-001");
+    assert!(text.contains("left out by the configuration: 1 repository"), "{text}");
+}

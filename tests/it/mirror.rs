@@ -178,6 +178,14 @@ fn a_mirror_that_somebody_removed_is_made_anew() {
     assert!(summary["failures"].to_string().contains("its mirror was missing"), "{summary:#}");
     world.assert_mirrors("acme/site");
     world.run_json(0);
+    // It is a failure once; whoever looks for old history later is told all the same, also after the index was rebuilt.
+    for _ in 0..2 {
+        for command in ["snapshots", "status"] {
+            let text = world.run(&[command, "acme/site"]).expect(0).stdout;
+            assert!(text.contains("warning: older history is lost: its mirror was missing on "), "{text}");
+        }
+        let _ = std::fs::remove_file(world.root.join(".ghbk/index.json"));
+    }
 }
 
 #[test]

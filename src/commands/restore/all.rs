@@ -27,7 +27,7 @@ struct One {
     id: RepositoryId,
     kind: MirrorKind,
     name: String,
-    /// Below the folder.
+    /// Its path below the folder.
     place: PathBuf,
 }
 
@@ -111,7 +111,7 @@ fn jobs(index: &Index, is_checkout: bool) -> Vec<One> {
     mirrors.sort_by(|a, b| (&a.1.full_name, a.0).cmp(&(&b.1.full_name, b.0)));
     let one = |(id, mirror): (&RepositoryId, &IndexedMirror), kind: MirrorKind| {
         let name = kind.name_of(&mirror.full_name);
-        // The name is another's now.
+        // The name belongs to another repository now.
         let attic = if mirror.is_set_aside() { format!(".id-{id}") } else { String::new() };
         let git = if is_checkout { "" } else { ".git" };
         let (owner, repository): (&FullName, _) = (&mirror.full_name, name.rsplit('/').next().unwrap_or(&name));
@@ -121,7 +121,7 @@ fn jobs(index: &Index, is_checkout: bool) -> Vec<One> {
     mirrors.into_iter().flat_map(|it| it.1.kinds().into_iter().map(move |kind| one(it, kind))).collect()
 }
 
-/// Returns whether a repository was first seen after a point in time; what cannot be read may have been there.
+/// Returns whether a repository was first seen after a point in time; one that cannot be read may have been there.
 fn is_before_all(point: &Point, candidates: &[Candidate]) -> bool {
     let Point::At(at) = point else { return false };
     let is_later = |candidate: &Candidate| {

@@ -35,7 +35,7 @@ pub(super) struct Job<'a> {
     pub(super) wanted: &'a Wanted,
     pub(super) kind: MirrorKind,
     pub(super) point: &'a Point,
-    /// Counts what is copied, for whoever shows it.
+    /// Counts what is copied, to be shown.
     pub(super) copied_bytes: &'a AtomicU64,
     /// None for a repository that is only sent on.
     pub(super) destination: Option<&'a Path>,
@@ -56,12 +56,12 @@ pub(super) struct Built {
     pub(super) report: Report,
     pub(super) refs: Refs,
     pub(super) pointers: Vec<Pointer>,
-    /// Where it lies; in a folder that goes away with this, if no destination was named.
+    /// Where it lies: if no destination was named, in a folder that is removed with this.
     pub(super) repository: PathBuf,
     pub(super) _temporary: Option<Scratch>,
 }
 
-/// Chooses, builds, proves, and makes it visible.
+/// Chooses what to restore, builds it, proves it, and makes it visible.
 ///
 /// # Errors
 /// [`Error`]; nothing is left at the destination then.
@@ -101,7 +101,7 @@ pub(super) fn build(
     let parents = Parents::make(parent).map_err(folder_failed)?;
     scratch::sweep(parent);
     let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
-    // The temporary folder is for its owner alone; what is restored has those that `store.mode` gives.
+    // The temporary folder is for its owner alone; what is restored has the permissions that `store.mode` gives.
     let building = staging.path().join("repository");
     std::fs::create_dir(&building).map_err(folder_failed)?;
     let (restored, files) = if arguments.paths.is_empty() {
@@ -133,7 +133,7 @@ pub(super) fn build(
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
-    // Only then does a file system say what it could not write.
+    // Only now does a file system say what it could not write.
     sync_file_system(&building).map_err(folder_failed)?;
     let (repository, temporary) = match &destination {
         Some(destination) => {
@@ -176,7 +176,7 @@ fn not_restored(name: &str, error: &GitError) -> Error {
     Error::new(exit, format!("{name} is not restored: {error}"), error.hint_for(MirrorKind::split_name(name).0))
 }
 
-/// Restores the files at the paths that are asked for, of the one branch that is, or of HEAD.
+/// Restores the files at the paths that are asked for, from the one branch that is asked for, or from HEAD.
 fn restore_files(
     objects: &ObjectReader,
     content: &Content,
@@ -211,7 +211,7 @@ fn restore_files(
     }
 }
 
-/// Leaves the chosen branches alone; HEAD is then the first of them unless it names one.
+/// Keeps only the chosen branches; HEAD is then the first of them unless it names one.
 fn choose_branches(content: &mut Content, branches: &[String], name: &str) -> Result<(), Error> {
     if branches.is_empty() {
         return Ok(());

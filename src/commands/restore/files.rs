@@ -12,7 +12,7 @@ use crate::large_files::missing::Owed;
 use crate::large_files::restore::restore;
 use crate::report::restore::{LargeFiles, MissingFile};
 
-/// Restores the contents of large files beside the packs, and in the files that were written; none if there are no pointers.
+/// Restores large files beside the packs, and in the files that were written; none if there are no pointers.
 pub(super) fn restore_large_files(
     mirror: &Path,
     building: &Path,

@@ -81,7 +81,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     };
     copying.clear();
     if let (Some(signal), Err(error)) = (signals.received(), &restored) {
-        // What came of it is not a question that anybody should have to look up.
+        // Nobody should have to look up what is left.
         let left = match destination {
             Some(path) if !path.exists() => {
                 format!("stopped: nothing was restored; {} does not exist\n", path.display())

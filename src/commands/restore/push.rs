@@ -61,7 +61,7 @@ pub(super) async fn target(context: &Context, url: &Url) -> Result<Target, Error
         }
         secrets::read(&context.config, &env_var).await.github?
     };
-    // The server answers when it has taken in everything, which may take long.
+    // The server answers only when it has received everything, which may take long.
     let client = http_client(&context.config.github, context.config.limits.repository_timeout)?;
     Ok(Target { url: url.clone(), token, client })
 }
@@ -143,7 +143,7 @@ async fn send_large_files(
     })
 }
 
-/// Adds to a refusal which refs need large files that are not there: GitHub says only that it does not know them.
+/// Adds to a refusal which refs need large files that are not there: GitHub only says that it does not know the files.
 async fn explained(error: GitError, git_dir: &Path, refs: Refs, not_there: HashSet<LfsOid>) -> Error {
     let (folder, number) = (git_dir.to_owned(), not_there.len());
     let cancel = CancellationToken::new();

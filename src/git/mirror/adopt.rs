@@ -1,9 +1,9 @@
-//! Adopt: what a clone that another tool made becomes as a mirror, without a byte from the network.
+//! Adopt: turns a clone that another tool made into a mirror, without a byte from the network.
 //!
-//! Blocking; reads one clone, writes only to scratch. The clone's packs are taken as they are, its loose objects become
-//! one more, and everything that a ref needs is proven to be there. What a newcomer would get wrong: a plain clone has
-//! GitHub's branches below `refs/remotes/origin/`; those below `refs/heads/` are its owner's, and may be older or hold
-//! what GitHub never had. Nothing in a clone is obeyed: no hook, no configuration, no alternates.
+//! Blocking; reads one clone, writes only to scratch. The clone's packs are taken as they are, its loose objects become one more,
+//! and everything that a ref needs is proven to be there. What a newcomer would get wrong: a plain clone has GitHub's branches
+//! below `refs/remotes/origin/`; those below `refs/heads/` are its owner's, and may be older or hold commits that GitHub never
+//! had. Nothing in a clone is obeyed: no hook, no configuration, no alternates.
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,28 +34,28 @@ const REMOTE_BRANCHES: &str = "refs/remotes/origin/";
 /// A repository that another tool keeps, bare or with a working tree.
 #[derive(Clone, Debug)]
 pub struct ForeignClone {
-    /// The folder that a person knows.
+    /// The folder, as a person names it.
     pub folder: PathBuf,
     /// Where its refs and objects are: the folder itself, or its `.git`.
     git_dir: PathBuf,
 }
 
-/// What a clone's refs say of GitHub's repository.
+/// What a clone's refs say about GitHub's repository.
 #[derive(Clone, Debug, Default)]
 struct ForeignRefs {
     /// What GitHub had when the clone was last brought up to date, by GitHub's names.
     of_remote: Refs,
     /// What only the clone has: branches of its owner, a stash.
     others: Vec<Target>,
-    /// What HEAD is to say.
+    /// The content for HEAD.
     head: Option<String>,
 }
 
 impl ForeignClone {
-    /// Recognises a clone; none if the folder is no git repository.
+    /// Recognises a clone; `None` if the folder is not a git repository.
     ///
     /// # Errors
-    /// What the system says if it cannot be examined.
+    /// The system's error if the folder cannot be examined.
     pub fn at(folder: &Path) -> io::Result<Option<Self>> {
         for git_dir in [folder.to_owned(), folder.join(".git")] {
             let has_head = metadata(&git_dir.join("HEAD"))?.is_some_and(|head| head.is_file());
@@ -66,23 +66,23 @@ impl ForeignClone {
         Ok(None)
     }
 
-    /// Returns where its refs and objects are, once its folder lies elsewhere.
+    /// Returns where its refs and objects are once its folder has moved to `folder`.
     pub(crate) fn git_dir_in(&self, folder: &Path) -> PathBuf {
         self.git_dir.strip_prefix(&self.folder).map_or_else(|_| folder.to_owned(), |below| folder.join(below))
     }
 
-    /// Says whether it has no working tree.
+    /// Returns whether it has no working tree.
     pub fn is_bare(&self) -> bool {
         self.git_dir == self.folder
     }
 
-    /// Reads from where it was cloned. It may hold a token; it is not for printing.
+    /// Reads the address it was cloned from, which may hold a token and must not be printed.
     ///
     /// # Errors
     /// [`GitError::Disk`] if its configuration cannot be read.
     pub fn origin(&self) -> Result<Option<String>, GitError> {
         transport::set_up_libgit2();
-        // libgit2 does not tell what cannot be read from what is not there.
+        // libgit2 does not distinguish a file that cannot be read from one that does not exist.
         if self.read("config")?.is_none() {
             return Ok(None);
         }
@@ -90,17 +90,17 @@ impl ForeignClone {
         Ok(config.get_str("remote.origin.url").ok().map(str::to_owned))
     }
 
-    /// Says when it was last brought up to date, as far as its files tell.
+    /// Returns when it was last brought up to date, judging by its files.
     pub fn seen_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let modified = |name| fs::metadata(self.git_dir.join(name)).and_then(|metadata| metadata.modified()).ok();
         let newest: Option<SystemTime> = ["FETCH_HEAD", "packed-refs", "HEAD"].into_iter().filter_map(modified).max();
         newest.map_or(now, |at| DateTime::from(at).min(now))
     }
 
-    /// Says why it cannot become a mirror, if a look at its files tells.
+    /// Returns why it cannot become a mirror, if its files show a reason.
     ///
     /// # Errors
-    /// [`GitError::Disk`] if they cannot be looked at.
+    /// [`GitError::Disk`] if they cannot be examined.
     pub fn obstacle(&self) -> Result<Option<&'static str>, GitError> {
         let reasons = [
             ("shallow", "it is shallow: its history is cut off"),
@@ -115,7 +115,7 @@ impl ForeignClone {
         Ok(None)
     }
 
-    /// Reads a small file; none if it is not there.
+    /// Reads a small file; `None` if it does not exist.
     fn read(&self, name: &str) -> Result<Option<String>, GitError> {
         let path = self.git_dir.join(name);
         match read_text(&path) {
@@ -141,7 +141,7 @@ impl ForeignClone {
         read_loose(&self.git_dir, "refs", &mut refs)?;
         let is_plain = refs.iter().any(|(name, _)| name.starts_with(REMOTE_BRANCHES));
         let mut found = ForeignRefs { head: self.head(is_plain)?, ..ForeignRefs::default() };
-        // Work on a detached HEAD is under no name.
+        // No ref names work on a detached HEAD.
         let detached = self.read("HEAD")?.and_then(|text| parse_oid(&text));
         found.others.extend(detached.map(|oid| Target { oid, peeled: None }));
         for (name, target) in refs.iter().filter(|(name, _)| git2::Reference::is_valid_name(name)) {
@@ -150,7 +150,7 @@ impl ForeignClone {
                 Some(branch) => found.of_remote.insert(format!("refs/heads/{branch}"), *target),
                 None if is_plain && name.starts_with("refs/heads/") => found.others.push(*target),
                 None if is_of_remote(name, is_plain) => found.of_remote.insert(name.to_owned(), *target),
-                // GitHub's test merges are remade endlessly, and nobody looks for an old one.
+                // GitHub remakes its test merges all the time, and nobody looks for an old one.
                 None if name.starts_with("refs/pull/") => {}
                 None => found.others.push(*target),
             }
@@ -170,15 +170,15 @@ impl ForeignClone {
     }
 }
 
-/// Returns whether a ref of a clone, other than a branch of a plain one, is GitHub's: only a mirror holds more of those than
-/// tags, notes and pull requests, and whatever else a plain clone has is its owner's.
+/// Returns whether a ref of a clone, other than a branch of a plain one, is GitHub's. A plain clone has only tags, notes and pull
+/// requests from GitHub, and the rest is its owner's; a mirror may have any of GitHub's refs.
 fn is_of_remote(name: &str, is_plain: bool) -> bool {
     let is_usual =
         ["refs/heads/", "refs/tags/", "refs/notes/", "refs/pull/"].iter().any(|usual| name.starts_with(usual));
     is_mirrored(name) && name != "refs/stash" && (is_usual || !is_plain)
 }
 
-/// Reads the loose refs below a folder. Links lead who knows where, and are not followed.
+/// Reads the loose refs below a folder. Symbolic links may lead anywhere and are not followed.
 fn read_loose(git_dir: &Path, name: &str, refs: &mut Refs) -> Result<(), GitError> {
     let folder = git_dir.join(name);
     let entries = match fs::read_dir(&folder) {
@@ -189,7 +189,7 @@ fn read_loose(git_dir: &Path, name: &str, refs: &mut Refs) -> Result<(), GitErro
     for entry in entries {
         let entry = entry.map_err(GitError::io("read", &folder))?;
         let kind = entry.file_type().map_err(GitError::io("examine", &folder))?;
-        // A name that is no text, or no ref's, such as that of a left-over lock, was never advertised.
+        // A name that is not text, or not a ref's, such as that of a left-over lock, was never advertised.
         let Ok(file_name) = entry.file_name().into_string() else { continue };
         let name = format!("{name}/{file_name}");
         if kind.is_dir() {
@@ -207,13 +207,13 @@ fn read_loose(git_dir: &Path, name: &str, refs: &mut Refs) -> Result<(), GitErro
     Ok(())
 }
 
-/// Makes of a clone what a mirror is: packs that hold everything, refs by GitHub's names, a first snapshot.
+/// Makes the parts of a mirror from a clone: packs that hold everything, refs by GitHub's names, a first snapshot.
 ///
 /// `scratch` is an empty folder on local disk.
 ///
 /// # Errors
-/// [`GitError::NotAdoptable`] with the reason, [`GitError::Incomplete`] or [`GitError::Damaged`] if objects are
-/// missing; the clone is as it was.
+/// [`GitError::NotAdoptable`] with the reason, [`GitError::Incomplete`] or [`GitError::Damaged`] if objects are missing; the
+/// clone is unchanged.
 pub fn adopt(
     clone: &ForeignClone,
     default_branch: Option<&str>,
@@ -239,7 +239,7 @@ pub fn adopt(
     let objects = scratch.join("objects");
     copies::copy_loose(&clone.git_dir, &objects)?;
     let mut loose = loose_objects(&objects)?;
-    // Garbage may be broken; whether anything that counts is missing is proven below.
+    // Garbage may be unreadable; that nothing needed is missing is proven below.
     let readable = ObjectReader::over(Vec::new()).with_loose(objects);
     loose.retain(|oid| readable.read(*oid).is_ok());
     if !loose.is_empty() {

@@ -1,4 +1,4 @@
-//! What moved between two states of a repository's refs, and which tips would be lost by it.
+//! How a repository's refs moved, and which tips would be lost by that.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::git::mirror::reach::Objects;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::refs::{OWN_NAMESPACE, Refs, Target};
 
-/// Says how a ref moved.
+/// How a ref moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
@@ -19,11 +19,11 @@ pub enum ChangeKind {
     Created,
     /// Its old tip is an ancestor of the new one.
     Updated,
-    /// Its old tip is no ancestor of the new one.
+    /// Its old tip is not an ancestor of the new one.
     ForcePushed,
-    /// A tag that names another object.
+    /// It is a tag, and now names another object.
     Moved,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
@@ -51,25 +51,25 @@ fn as_hex<S: serde::Serializer>(oid: &Option<Oid>, serializer: S) -> Result<S::O
 }
 
 impl RefChange {
-    /// Says whether the old tip would be lost to people who only have GitHub.
+    /// Returns whether the old tip would be lost to people who only have GitHub.
     pub fn is_loss(&self) -> bool {
         matches!(self.kind, ChangeKind::ForcePushed | ChangeKind::Moved | ChangeKind::Deleted)
     }
 
-    /// Says whether something was taken away that only the store has now, as far as its kept tips tell. A branch that is deleted
-    /// after it was merged is an everyday event: what it held is still on another.
+    /// Returns whether something was taken away that, judging by the kept tips, only the store still has. Deleting a merged
+    /// branch is an everyday event: its commits are still on another.
     pub fn is_loss_but_for(&self, kept: Option<&HashSet<Oid>>) -> bool {
         let is_kept = |kept: &HashSet<Oid>| self.old.is_some_and(|old| kept.contains(&old));
         self.is_loss() && (self.kind != ChangeKind::Deleted || kept.is_none_or(is_kept))
     }
 
-    /// Says whether it is a branch or a tag: pull requests are force-pushed all day, and nobody wants to read of it.
+    /// Returns whether it is a branch or a tag: pull requests are force-pushed all day, and nobody wants to read about that.
     pub fn is_branch_or_tag(&self) -> bool {
         self.name.starts_with("refs/heads/") || self.name.starts_with("refs/tags/")
     }
 }
 
-/// Holds what moved.
+/// What moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Every ref that moved, by name.
@@ -78,7 +78,7 @@ pub struct Changes {
     pub lost: Vec<Target>,
 }
 
-/// Compares stored refs with advertised ones; both sides' objects are there.
+/// Compares stored refs with advertised ones; the objects of both must be there.
 ///
 /// # Errors
 /// [`GitError`] if the history of a lost tip cannot be read.
@@ -91,7 +91,7 @@ pub(crate) fn compare(objects: &Objects<'_>, stored: &Refs, advertised: &Refs) -
             Some(new) if new.oid == old.oid => continue,
             None => ChangeKind::Deleted,
             Some(_) if name.starts_with("refs/tags/") => ChangeKind::Moved,
-            // What cannot be compared is reported rather than passed over.
+            // A move that cannot be judged is reported rather than passed over.
             Some(new) if objects.descends(new.oid, old.oid)? => ChangeKind::Updated,
             Some(_) => ChangeKind::ForcePushed,
         };
@@ -111,13 +111,13 @@ pub(crate) fn compare(objects: &Objects<'_>, stored: &Refs, advertised: &Refs) -
     Ok(changes)
 }
 
-/// From this many tips at most is walked; a lost tip that only another one reaches is then kept needlessly.
+/// The walk starts from at most this many tips; a tip that only another one reaches is then kept needlessly.
 const WALKED_TIPS_MAX: usize = 10_000;
 
-/// Finds which of the tips left behind neither an advertised ref nor a kept one reaches.
+/// Finds the tips left behind that neither an advertised ref nor a kept one reaches.
 ///
 /// # Errors
-/// [`GitError::Damaged`] if one of them is not there.
+/// [`GitError::Damaged`] if one of them is missing.
 pub(crate) fn lost(
     objects: &ObjectReader,
     left_behind: Vec<Target>,
@@ -141,11 +141,11 @@ pub(crate) fn lost_to(
     let named: HashSet<Oid> = advertised.iter().chain(stored.kept()).map(|(_, target)| target.oid).collect();
     let mut seen = HashSet::new();
     left_behind.retain(|tip| !named.contains(&tip.oid) && seen.insert(tip.oid));
-    // To keep what is not there would only look like keeping it.
+    // Keeping a missing tip would only look like keeping it.
     if let Some(missing) = left_behind.iter().find(|tip| !objects.contains(tip.oid)) {
         return Err(GitError::Damaged(format!("{} is missing, and a ref names it", missing.oid)));
     }
-    // Only commits are reached from elsewhere as a matter of course; a tag, a tree or a blob is simply kept.
+    // Normally only commits are reached from elsewhere; a tag, a tree or a blob is simply kept.
     let is_commit = |tip: &Target| objects.kind(tip.oid) == Ok(ObjectType::Commit);
     let (commits, mut lost): (Vec<Target>, Vec<Target>) = left_behind.into_iter().partition(is_commit);
     if commits.is_empty() {

@@ -1,8 +1,8 @@
-//! Consolidate: many small packs become one, and what retention gives up is dropped.
+//! Consolidate: merges many small packs into one, and drops what retention gives up.
 //!
-//! Built and proven on local disk, published beside the old packs, read back; only then do the old ones go. A crash at
-//! any point leaves every object in at least one pack. What a newcomer would get wrong: merging takes over every
-//! object of the small packs, needed or not; only retention ever drops one.
+//! The new pack is built and proven on local disk, published beside the old ones and read back; only then are they removed. A
+//! crash at any point leaves every object in at least one pack. What a newcomer would get wrong: merging takes over every object
+//! of the small packs, needed or not; only retention ever drops one.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -27,12 +27,12 @@ use crate::git::pointer::Pointer;
 use crate::git::refs::{Refs, SNAPSHOTS_REF, Target};
 use crate::git::temporary_folder;
 
-/// Says when packs are merged and what is dropped with it.
+/// When packs are merged, and what is dropped then.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// More packs than this are merged.
+    /// Packs are merged if there are more than this.
     pub packs_max: usize,
-    /// Snapshots of before are dropped, but for the newest of them; none: everything is kept for ever.
+    /// Snapshots older than this are dropped, except the newest of them; `None` keeps everything for ever.
     pub keep_since: Option<DateTime<Utc>>,
 }
 
@@ -45,14 +45,14 @@ pub struct Consolidated {
     pub snapshots_dropped: u64,
     /// Kept tips dropped.
     pub tips_dropped: u64,
-    /// The large files that what is left still names, if something was dropped and nothing else is in the mirror.
+    /// The large files that the mirror still names, if something was dropped and nothing else is in the mirror.
     pub pointers: Option<Vec<Pointer>>,
 }
 
 /// Merges the packs of a mirror if it has too many; `scratch` is a folder on local disk.
 ///
 /// # Errors
-/// [`GitError`]; the mirror holds everything it held.
+/// [`GitError`]; the mirror still holds everything it held.
 pub fn consolidate(
     mirror: &Path,
     scratch: &Path,
@@ -61,7 +61,7 @@ pub fn consolidate(
 ) -> Result<Option<Consolidated>, GitError> {
     let mut packs = packs_in(&mirror.join("objects/pack"))?;
     let all = packs.len();
-    // Whoever put a `.keep` beside a pack wants it to stay.
+    // A `.keep` beside a pack says that somebody wants the pack to stay.
     packs.retain(|pack| matches!(pack.pack.with_extension("keep").try_exists(), Ok(false)));
     if packs.len() <= policy.packs_max {
         return Ok(None);
@@ -93,7 +93,7 @@ pub fn consolidate(
         return Err(GitError::Cancelled);
     }
     let published = publish_pack(mirror, &merged)?;
-    // What it replaces is about to go: the checksums in it vouch for what the store holds, not for what was copied.
+    // The packs it replaces are about to be removed: its checksums must vouch for what the store holds, not for what was copied.
     pack::check_files(&published)?;
     still_has(mirror, &stored_refs)?;
     if let Some(refs) = refs {
@@ -104,8 +104,8 @@ pub fn consolidate(
     Ok(Some(Consolidated { packs_merged: replaced.len() as u64, ..report }))
 }
 
-/// Chooses the packs to merge: so many of the smallest that there is room again, and those that are not much larger
-/// than all of these together, so that a large pack is not written anew for a small one.
+/// Chooses the packs to merge: enough of the smallest to make room again, and those that are not much larger than all of these
+/// together. A large pack is not written anew for a small one.
 fn small_ones(packs: Vec<Pack>, packs_max: usize) -> Result<Vec<Pack>, GitError> {
     let mut sized: Vec<(u64, Pack)> =
         packs.into_iter().map(|pack| Ok((pack.bytes()?, pack))).collect::<Result<_, GitError>>()?;
@@ -133,7 +133,7 @@ fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pa
     let copies = copies.collect::<Result<Vec<_>, _>>()?;
     let objects = ObjectReader::open(&copies)?;
     let oids: HashSet<Oid> = objects.oids().collect();
-    // Versions of one file make good deltas; their name says which they are.
+    // Versions of one file make good deltas, and the file's name identifies them.
     let mut names: HashMap<Oid, String> = HashMap::new();
     for oid in &oids {
         let lost = |problem: String| GitError::Damaged(format!("object {oid} {problem}"));
@@ -162,7 +162,7 @@ fn merge(packs: &[Pack], folder: &Path, cancel: &CancellationToken) -> Result<Pa
     Ok(merged)
 }
 
-/// What a mirror is after retention.
+/// What a mirror holds after retention.
 struct Outdated {
     refs: Refs,
     /// A pack with the new chain of snapshots.
@@ -170,7 +170,7 @@ struct Outdated {
     report: Consolidated,
 }
 
-/// Finds what is older than retention allows; none if nothing is.
+/// Finds what is older than retention allows; `None` if nothing is.
 fn outdated(
     objects: &ObjectReader,
     refs: &Refs,
@@ -179,7 +179,7 @@ fn outdated(
 ) -> Result<Option<Outdated>, GitError> {
     let Some(newest) = refs.get(SNAPSHOTS_REF) else { return Ok(None) };
     let history = snapshot::history(objects, newest.oid)?;
-    // The newest one of before says what the repository was at that moment.
+    // The newest snapshot before `since` describes the repository at that moment.
     let kept = history.iter().position(|snapshot| snapshot.time < since).map_or(history.len(), |at| at + 1);
     let dropped = history.len() - kept;
     if dropped == 0 {
@@ -196,7 +196,7 @@ fn outdated(
     for (_, target) in refs.kept().filter(|(_, target)| promised.contains_key(&target.oid)) {
         remaining.keep(*target);
     }
-    // A retained snapshot may stand on a tip that only a dropped one reached.
+    // A retained snapshot may need a tip that only a dropped one reached.
     for tip in changes::lost(objects, promised.into_values().collect(), &remaining, &of_remote)? {
         remaining.keep(tip);
     }
@@ -247,7 +247,7 @@ fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
     };
     remove_derived(mirror, &folder)?;
     for pack in packs.iter().filter(|pack| pack.idx != by.idx) {
-        // Without its index a pack is not there any more; what a crash leaves of it is swept.
+        // Without its index a pack no longer counts; what a crash leaves of it is swept.
         for extension in ["idx", "pack", "rev", "bitmap", "mtimes"] {
             remove(&pack.pack.with_extension(extension))?;
         }
@@ -255,8 +255,8 @@ fn remove(mirror: &Path, packs: &[Pack], by: &Pack) -> Result<(), GitError> {
     Ok(sync_folder(&folder)?)
 }
 
-/// Removes what `git gc` and `git maintenance` derive from packs, because it names packs and commits that are about to go. git makes
-/// it anew when it is asked to.
+/// Removes what `git gc` and `git maintenance` derive from packs, because it names packs and commits that are about to be
+/// removed. git makes it anew on request.
 fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
     let info = mirror.join("objects/info");
     let is_derived = |name: &str| name.starts_with("multi-pack-index");
@@ -264,7 +264,7 @@ fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
     let indexes = names
         .map(|entry| entry.path())
         .filter(|path| path.file_name().is_some_and(|name| is_derived(&name.to_string_lossy())));
-    // The chain goes before the graphs that it names.
+    // The chain is removed before the graphs that it names.
     let chain = info.join("commit-graphs/commit-graph-chain");
     let derived: Vec<_> = [chain, info.join("commit-graph"), info.join("commit-graphs"), info.join("packs")]
         .into_iter()
@@ -283,6 +283,6 @@ fn remove_derived(mirror: &Path, packs: &Path) -> Result<(), GitError> {
             Err(error) => return Err(GitError::io("remove", &path)(error)),
         }
     }
-    // A power cut must not bring them back when the packs are gone.
+    // A power cut must not bring them back after the packs are removed.
     Ok(changed.into_iter().try_for_each(sync_folder)?)
 }

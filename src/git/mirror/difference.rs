@@ -1,7 +1,7 @@
-//! What lies between two points in time, by commits. Blocking.
+//! The difference between two points in time, by commits. Blocking.
 //!
-//! What a newcomer would get wrong: a branch that was force-pushed has commits on both sides, and those that only the earlier point
-//! has are what people look for.
+//! What a newcomer would get wrong: a branch that was force-pushed has commits on both sides, and people look for those that only
+//! the earlier point has.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::git::refs::{Refs, Target};
 use crate::git::wire::transport;
 use crate::git::{GitError, temporary_folder};
 
-/// So many commits of each side of a ref are listed; all are counted.
+/// How many commits of each side of a ref are listed; all are counted.
 const COMMITS_MAX: usize = 20;
 
-/// Tells one commit from another.
+/// What a person knows a commit by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Commit {
     /// Its id.
@@ -33,7 +33,7 @@ fn as_hex<S: serde::Serializer>(oid: &Oid, serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_str(oid)
 }
 
-/// Commits that one side has and the other has not.
+/// Commits that one side has and the other lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Commits {
     /// How many there are.
@@ -60,7 +60,7 @@ pub struct Difference {
 /// [`GitError`] if a commit cannot be read.
 pub fn differences(mirror: &Path, scratch: &Path, earlier: &Refs, later: &Refs) -> Result<Vec<Difference>, GitError> {
     transport::set_up_libgit2();
-    // The objects alone: a mirror that has lost its HEAD is no repository to git.
+    // Only the objects are used: to git, a mirror that has lost its HEAD is not a repository.
     let folder = temporary_folder("diff-", scratch)?;
     let repository = Repository::init_bare(folder.path())?;
     let objects = mirror.join("objects");
@@ -78,7 +78,7 @@ fn compare(repository: &Repository, earlier: &Refs, later: &Refs) -> Result<Vec<
             continue;
         }
         let (old_commit, new_commit) = (commit_of(repository, old)?, commit_of(repository, new)?);
-        // What a new branch brought is what no ref had before.
+        // A new branch brought what no ref had before.
         let (known, kept): (Vec<Oid>, Vec<Oid>) = (
             old_commit.map_or_else(|| commits_of(repository, earlier), |old| Ok(vec![old]))?,
             new_commit.map_or_else(|| commits_of(repository, later), |new| Ok(vec![new]))?,
@@ -98,7 +98,7 @@ fn compare(repository: &Repository, earlier: &Refs, later: &Refs) -> Result<Vec<
     Ok(all)
 }
 
-/// Returns the commit that a ref leads to; none if it is a tree's or a blob's.
+/// Returns the commit that a ref leads to; `None` if it leads to a tree or a blob.
 fn commit_of(repository: &Repository, target: Option<&Target>) -> Result<Option<Oid>, GitError> {
     let Some(target) = target else { return Ok(None) };
     let oid = target.peeled.unwrap_or(target.oid);
@@ -114,7 +114,7 @@ fn commits_of(repository: &Repository, refs: &Refs) -> Result<Vec<Oid>, GitError
     Ok(commits)
 }
 
-/// Lists the commits that one reaches and the others do not.
+/// Lists the commits that can be reached from one commit and not from the others.
 fn between(repository: &Repository, from: Oid, without: &[Oid]) -> Result<Commits, GitError> {
     let mut walk = repository.revwalk()?;
     walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;

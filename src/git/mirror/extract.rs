@@ -1,9 +1,9 @@
-//! Files of one point in time, without their history: what `ghbk restore --path` gives.
+//! Files of one point in time, without their history, as `ghbk restore --path` restores them.
 //!
-//! Blocking; reads one mirror, writes only to the destination; no network. Only what the chosen paths need is read, so that
-//! damage elsewhere does not matter. What a newcomer would get wrong: a tree is a stranger's text. It may hold the same name
-//! twice, once as a symbolic link and once as a folder, or a name that leads out; so each folder is made anew, no file may
-//! exist, and names that git refuses to check out are refused here, too.
+//! Blocking; reads one mirror, writes only to the destination; no network. Only what the chosen paths need is read, so damage
+//! elsewhere does not matter. What a newcomer would get wrong: a tree is a stranger's text. It may hold the same name twice, once
+//! as a symbolic link and once as a folder, or a name that leads out of the destination. So each folder is newly made, no file
+//! may exist yet, and names that git refuses to check out are refused here, too.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ const LISTED_MAX: usize = 20;
 /// How much of a path is shown.
 const SHOWN_CHARS_MAX: usize = 400;
 
-/// Reads a path in a repository as a person names it, relative to the repository's root; `.` is all of it.
+/// Reads a path as a person writes it, relative to the repository's root; `.` is the whole repository.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -44,7 +44,7 @@ pub fn tree_path(path: &str) -> Result<PathBuf, String> {
     Ok(inner)
 }
 
-/// A file or a folder that is not restored.
+/// A file or a folder that was not restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LostFile {
     /// Its path in the repository.
@@ -62,19 +62,19 @@ pub struct Extracted {
     pub files: u64,
     /// Submodules, whose files are in another repository; each is an empty folder.
     pub submodules: Vec<String>,
-    /// What was to be restored and is not.
+    /// What should have been restored and was not.
     pub lost: Vec<LostFile>,
 }
 
-/// Says why nothing was extracted.
+/// Why nothing was extracted.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     /// There is no such path.
     #[error("there is no {path}")]
     NoSuchPath {
-        /// As it was asked for.
+        /// The path as requested.
         path: String,
-        /// The deepest folder above it that is there, and some names in it.
+        /// The deepest folder above it that exists, and some names in it.
         nearest: String,
     },
     /// Anything else.
@@ -84,7 +84,7 @@ pub enum ExtractError {
 
 /// Writes the files at some paths of a commit into an existing, empty folder, each under its whole path.
 ///
-/// Contents are those that git stores: no line ending, encoding or filter is applied.
+/// Contents are written as git stores them: no line ending, encoding or filter is applied.
 ///
 /// # Errors
 /// [`ExtractError::NoSuchPath`]; [`GitError::Damaged`] if the commit cannot be read; [`GitError::Disk`];
@@ -149,11 +149,11 @@ struct Item {
     mode: u32,
 }
 
-/// Says why an entry is not written.
+/// Why an entry is not written.
 enum NotWritten {
-    /// Something about this one; others may be.
+    /// This one cannot be written; others may be.
     This(String),
-    /// Something that concerns all.
+    /// None can be written.
     Any(GitError),
 }
 
@@ -166,7 +166,7 @@ impl Item {
         self.mode & TYPE_MASK == SUBMODULE
     }
 
-    /// Writes a file or a link, or makes the folder; what it holds is not written yet.
+    /// Writes a file or a link, or makes a folder without its content.
     fn write(&self, objects: &ObjectReader, place: &Path) -> Result<(), NotWritten> {
         if is_refused_by_git(&self.name) {
             return Err(NotWritten::This("has a name that git refuses to check out".to_owned()));
@@ -184,7 +184,7 @@ impl Item {
             }
         };
         written.map_err(|error| match error.kind() {
-            // Two entries of one name; a name or a link's target that no file system takes.
+            // Two entries with one name, or a name or a link's target that the file system does not take.
             io::ErrorKind::AlreadyExists
             | io::ErrorKind::InvalidFilename
             | io::ErrorKind::InvalidInput
@@ -195,7 +195,7 @@ impl Item {
 }
 
 fn write_new(place: &Path, content: &[u8], is_executable: bool) -> io::Result<()> {
-    // The umask takes from it what others may not do.
+    // The umask removes what others may not do.
     let mode = if is_executable { 0o777 } else { 0o666 };
     OpenOptions::new().write(true).create_new(true).mode(mode).open(place)?.write_all(content)
 }
@@ -218,7 +218,7 @@ fn read_tree(objects: &ObjectReader, oid: Oid) -> Result<Vec<Item>, String> {
     if is_read { Ok(items) } else { Err("is malformed".to_owned()) }
 }
 
-/// Says which folder above a missing path is there, and what it holds.
+/// Describes the deepest folder above a missing path that exists, and what it holds.
 fn nearest(objects: &ObjectReader, root: Oid, missing: &Path) -> String {
     let (mut at, mut items) = (PathBuf::new(), read_tree(objects, root).unwrap_or_default());
     for part in missing {
@@ -231,7 +231,7 @@ fn nearest(objects: &ObjectReader, root: Oid, missing: &Path) -> String {
     format!("{} has {}", shown(&at), some_of(&names, LISTED_MAX))
 }
 
-/// Words a path in a repository.
+/// Formats a path in a repository for a person.
 fn shown(path: &Path) -> String {
     if path.as_os_str().is_empty() {
         "its root".to_owned()

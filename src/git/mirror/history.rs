@@ -1,8 +1,8 @@
-//! History: which commits others go back to, read as leniently as git reads it.
+//! History: which commits are ancestors of others, read as leniently as git reads it.
 //!
-//! Blocking; reads commits through an [`ObjectReader`] and looks at nothing in them but `parent` lines and the date. What a
-//! newcomer would get wrong: a commit that cannot be read, or whose date is nonsense, must never make a tip look reached
-//! that is not; the other way round only keeps one tip more.
+//! Blocking; reads commits through an [`ObjectReader`], and only their `parent` lines and dates. What a newcomer would get wrong:
+//! a commit that cannot be read, or whose date is nonsense, must never make an unreached tip look reached; the opposite mistake
+//! only keeps one tip more.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -11,15 +11,15 @@ use git2::{ObjectType, Oid};
 use crate::git::pack::links::{self, OidBytes};
 use crate::git::pack::reader::ObjectReader;
 
-/// Clocks differ: a commit may be older than its parent by its own date, by this much at most.
+/// Clocks differ: by its own date, a commit may be older than its parent, by this much at most.
 const SKEW_SECONDS: i64 = 30 * 24 * 3600;
 
-/// Returns those of some commits that none of the tips goes back to.
+/// Returns the commits that none of the tips reaches.
 ///
-/// Walks from the tips, newest first, until everything left is older than the commits sought. One may be returned though a
-/// tip reaches it, if dates are far from right or a commit in between cannot be read.
+/// Walks from the tips, newest first, until everything left is older than the commits sought. A commit may be returned although a
+/// tip reaches it, if dates are far off or a commit in between cannot be read.
 pub(crate) fn unreached(objects: &ObjectReader, sought: &[Oid], tips: impl Iterator<Item = Oid>) -> HashSet<Oid> {
-    // Without a date it may be as old as any.
+    // A commit without a date may be older than any other.
     let date_of = |oid: &Oid| objects.read(*oid).ok().and_then(|object| date(&object.data)).unwrap_or(i64::MIN);
     let mut walk = Walk {
         objects,
@@ -53,7 +53,7 @@ struct Walk<'a> {
     /// What is not reached yet, with its date.
     sought: HashMap<Oid, i64>,
     seen: HashSet<Oid>,
-    /// The dates of commits to go on from, and their parents.
+    /// The dates of commits to continue from, and their parents.
     waiting: BinaryHeap<(i64, Vec<OidBytes>)>,
 }
 
@@ -67,7 +67,7 @@ impl Walk<'_> {
         if let Ok(object) = self.objects.read(oid)
             && object.kind == ObjectType::Commit
         {
-            // Without a date it is looked behind at once.
+            // The parents of a commit without a date are visited at once.
             let date = date(&object.data).unwrap_or(i64::MAX);
             self.waiting.push((date, links::tree_and_parents(&object.data).1));
         }
@@ -78,7 +78,7 @@ impl Walk<'_> {
     }
 }
 
-/// Reads when a commit was committed, in seconds since 1970: the number behind the last `>` of its line, as git does.
+/// Reads a commit's date, in seconds since 1970: the number after the last `>` of the committer line, as git does.
 pub(crate) fn date(commit: &[u8]) -> Option<i64> {
     let mut lines = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
     let committer = lines.find_map(|line| line.strip_prefix(b"committer "))?;

@@ -1,6 +1,6 @@
 //! `.lfsconfig`: where a repository says that it keeps its large files.
 //!
-//! Whoever may push to a repository writes it, so that nothing of it is obeyed: it is told. Source: git-lfs-config(5).
+//! Anyone who may push to the repository can write it, so it is reported and never obeyed. Source: git-lfs-config(5).
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::git::refs::Refs;
 use crate::git::wire::transport::set_up_libgit2;
 
 const NAME: &[u8] = b".lfsconfig";
-/// A larger one is no configuration.
+/// A larger file is not a configuration.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Reads the address of the LFS server that the tree at HEAD names; none if it names none.
+/// Reads the address of the LFS server that the tree at HEAD names; `None` if it names none.
 ///
 /// # Errors
 /// [`GitError`] if the mirror cannot be read.
@@ -38,9 +38,9 @@ pub(crate) fn lfs_url(mirror: &Path, refs: &Refs, head: &str, scratch: &Path) ->
     Ok(url_in(&blob.data))
 }
 
-/// Reads `lfs.url`; the configuration may be anything.
+/// Reads `lfs.url` from a file that may hold anything.
 fn url_in(config: &[u8]) -> Option<String> {
-    // It would read other files, which are none of its business.
+    // An include would read other files, which are none of its business.
     let includes = config.to_ascii_lowercase().windows(b"[include".len()).any(|word| word == b"[include");
     if config.len() > MAX_BYTES || includes {
         return None;

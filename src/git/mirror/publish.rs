@@ -1,8 +1,8 @@
-//! Publish: staged packs and new refs become visible on the store, in an order that a crash cannot harm.
+//! Publish: makes staged packs and new refs visible on the store, in an order that no crash can harm.
 //!
-//! Writes inside one mirror, nowhere else; no network. In a mirror that is there all files are written under temporary
-//! names, synced and read back; then pack, idx, `packed-refs` and HEAD are renamed, in this order. At any moment the refs are the old ones or the new
-//! ones, at worst with a pack that nothing refers to, or with the HEAD of before.
+//! Writes only inside one mirror; no network. In an existing mirror, all files are written under temporary names, synced and read
+//! back; then pack, idx, `packed-refs` and HEAD are renamed, in this order. At any moment the refs are the old ones or the new
+//! ones, at worst with a pack that nothing refers to, or with the previous HEAD.
 
 use std::fs;
 use std::path::Path;
@@ -15,21 +15,21 @@ use crate::git::pack::Pack;
 use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 
-/// Describes the state that a mirror is to have.
+/// What a mirror is to hold.
 pub struct Publication<'a> {
     /// The staged packs, in scratch.
     pub packs: &'a [Pack],
     /// All refs, ghbk's own included.
     pub refs: &'a Refs,
-    /// The refs that the mirror had when they were compared, if it is one that is there.
+    /// The refs that the mirror had when they were compared, if it exists.
     pub compared: Option<&'a Refs>,
     /// The content of HEAD if it changes.
     pub head: Option<&'a str>,
     /// The large files that blobs in the packs stand for: a new mirror notes that it does not have them yet.
     pub pointers: &'a [Pointer],
-    /// When that is.
+    /// The time of that note.
     pub noted_at: DateTime<Utc>,
-    /// Called when everything is written and nothing of it is in effect yet; fails if another process may be writing.
+    /// Called when everything is written and nothing is in effect yet; fails if another process may be writing.
     pub may_go_on: &'a dyn Fn() -> Result<(), GitError>,
 }
 
@@ -44,7 +44,7 @@ impl Publication<'_> {
 /// Publishes into an existing bare repository.
 ///
 /// # Errors
-/// [`GitError`]; the mirror is in its old state or its new one.
+/// [`GitError`]; the mirror has its old refs or its new ones.
 pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitError> {
     let (objects, folder) = (mirror.join("objects"), mirror.join("objects/pack"));
     let packs = drafts_of_packs(publication.packs, &objects, &folder);
@@ -58,14 +58,14 @@ pub fn publish(mirror: &Path, publication: &Publication<'_>) -> Result<(), GitEr
     })
 }
 
-/// Sees that nobody else wrote the refs since they were compared: what only they name would be lost.
+/// Checks that nobody else has written the refs since they were compared: what only those name would be lost.
 pub(crate) fn still_has(mirror: &Path, compared: &Refs) -> Result<(), GitError> {
     let path = mirror.join("packed-refs");
     let now = read_at_once(&path).map_err(GitError::io("read", &path))?;
     if Refs::parse_packed(&now).is_ok_and(|now| now == *compared) { Ok(()) } else { Err(GitError::Overtaken) }
 }
 
-/// Makes a bare repository in an empty folder that nobody looks into yet.
+/// Makes a bare repository in an empty folder that nobody reads yet.
 ///
 /// # Errors
 /// [`GitError`]; the folder is then of no use.
@@ -94,7 +94,7 @@ pub fn publish_pack(mirror: &Path, staged: &Pack) -> Result<Pack, GitError> {
 }
 
 fn drafts_of_packs<'a>(packs: &'a [Pack], objects: &'a Path, folder: &'a Path) -> Vec<Draft<'a>> {
-    // The idx after its pack: git takes a pack for present when its idx is.
+    // The idx follows its pack: to git, a pack is there when its idx is.
     let drafts = |pack: &'a Pack| [Draft::copy(folder, &pack.pack), Draft::copy(folder, &pack.idx).written_in(objects)];
     packs.iter().flat_map(drafts).collect()
 }

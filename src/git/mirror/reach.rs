@@ -1,8 +1,8 @@
-//! Objects: those that have just come, and those that a mirror has, told apart.
+//! Objects: tells those that have just arrived from those that a mirror has.
 //!
-//! Blocking. What a newcomer would get wrong: to open a pack of a mirror and to look into it costs dozens of milliseconds
-//! on EFS. So whatever can be told from what has come, or from the indexes, of which there are copies on local disk, is
-//! told from them, and the packs of the mirror are opened only where the old history itself is asked about.
+//! Blocking. What a newcomer would get wrong: opening a pack of a mirror and looking into it costs dozens of milliseconds on EFS.
+//! So questions are answered from what has arrived, or from copies of the indexes on local disk, whenever possible, and the packs
+//! of the mirror are opened only for questions about the old history itself.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::hash_map::Entry;
@@ -20,7 +20,7 @@ use crate::git::pack::links::{self, OidBytes, bytes_of};
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view;
 
-/// The packs of a mirror, of which the indexes are copied.
+/// The packs of a mirror, with copies of their indexes.
 #[derive(Default)]
 pub(crate) struct StoredPacks {
     /// The mirror and the folder with the copies, unless there is no mirror.
@@ -47,7 +47,7 @@ impl StoredPacks {
         self.indexes.len()
     }
 
-    /// Says whether one of them holds an object, by its index.
+    /// Returns whether one of them holds an object, by its index.
     pub(crate) fn hold(&self, oid: OidBytes) -> bool {
         self.indexes.iter().any(|index| pack::is_in(index, oid))
     }
@@ -60,7 +60,7 @@ impl StoredPacks {
         ObjectReader::open(&on_store.collect::<Vec<_>>())
     }
 
-    /// Opens a repository in scratch for libgit2, together with copies of these packs: what it reads it maps.
+    /// Opens a repository in scratch for libgit2, together with copies of these packs: libgit2 maps what it reads.
     ///
     /// # Errors
     /// [`GitError::Damaged`] if a pack cannot be copied whole.
@@ -78,26 +78,26 @@ impl StoredPacks {
     }
 }
 
-/// What has come, with what the mirror has.
+/// What has arrived, with what the mirror has.
 pub(crate) struct Objects<'a> {
     stored: &'a StoredPacks,
-    /// The folder of the packs that have come.
+    /// The folder of the packs that have arrived.
     folder: PathBuf,
     arrived: ObjectReader,
-    /// The parents of commits that have come, as far as they were asked for; none of what did not come.
+    /// The parents of commits that have arrived, as far as they were asked for; empty for all other objects.
     parents: RefCell<HashMap<Oid, Vec<OidBytes>>>,
     all: OnceCell<ObjectReader>,
 }
 
 impl<'a> Objects<'a> {
-    /// Looks at a repository in scratch, in which all that has come lies.
+    /// Opens a repository in scratch that holds everything that has arrived.
     pub(crate) fn open(scratch: &Path, stored: &'a StoredPacks) -> Result<Self, GitError> {
         let folder = scratch.join("objects/pack");
         let arrived = ObjectReader::of_folder(&folder)?;
         Ok(Self { stored, folder, arrived, parents: RefCell::default(), all: OnceCell::new() })
     }
 
-    /// Returns the reader of everything, for which the packs of the mirror are opened.
+    /// Returns a reader of everything, for which the packs of the mirror are opened.
     pub(crate) fn all(&self) -> Result<&ObjectReader, GitError> {
         if let Some(all) = self.all.get() {
             return Ok(all);
@@ -106,18 +106,18 @@ impl<'a> Objects<'a> {
         Ok(self.all.get_or_init(|| all))
     }
 
-    /// Returns whether an object is there; nothing is read of it.
+    /// Returns whether an object is there, without reading it.
     pub(crate) fn hold(&self, oid: Oid) -> bool {
         self.stored.hold(bytes_of(oid)) || self.arrived.contains(oid)
     }
 
-    /// Returns whether a commit is among those that another goes back to; `false` if that cannot be found out.
+    /// Returns whether a commit descends from another; `false` if that cannot be determined.
     pub(crate) fn descends(&self, commit: Oid, from: Oid) -> Result<bool, GitError> {
         Ok(self.descends_through_what_came(commit, from)
             || history::unreached(self.all()?, &[from], std::iter::once(commit)).is_empty())
     }
 
-    /// Goes back no further than what has come goes, which is as far as most pushes need.
+    /// Walks only through what has arrived, which is enough for most pushes.
     fn descends_through_what_came(&self, commit: Oid, from: Oid) -> bool {
         let from = bytes_of(from);
         let mut known = self.parents.borrow_mut();

@@ -1,9 +1,8 @@
 //! Restore: a repository as it was at a snapshot, built beside the store and proven complete before anyone sees it.
 //!
-//! Blocking; reads one mirror, writes only to the destination; no network. The mirror's packs are copied whole, which
-//! is fast; if one of them is damaged, what the snapshot needs is taken object by object instead, and every ref that is whole
-//! comes out. What a newcomer would get wrong: a file system that returns wrong bytes does not say so, so what was written
-//! is hashed again.
+//! Blocking; reads one mirror, writes only to the destination; no network. The mirror's packs are copied whole, which is fast; if
+//! one of them is damaged, what the snapshot needs is taken object by object instead, and every ref that is whole is restored.
+//! What a newcomer would get wrong: a file system that returns wrong bytes does not say so, so what was written is hashed again.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -29,7 +28,7 @@ use crate::git::refs::Refs;
 use crate::git::wire::transport;
 use crate::text::printable;
 
-/// Says what a restored repository looks like.
+/// What a restored repository looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A bare repository.
@@ -38,7 +37,7 @@ pub enum Form {
     WorkingTree,
 }
 
-/// Says what is restored, and how.
+/// What is restored, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
     /// The refs and HEAD.
@@ -47,9 +46,9 @@ pub struct Order<'a> {
     pub form: Form,
     /// Whether a ref that cannot be restored whole fails everything.
     pub is_strict: bool,
-    /// Bytes of packs copied so far, for whoever shows them.
+    /// Bytes of packs copied so far, to be shown.
     pub copied_bytes: Option<&'a AtomicU64>,
-    /// Whether nothing but what the refs need is to be there, as when a part of them was chosen.
+    /// Whether to restore only what the refs need, as when some of them were chosen.
     pub is_part: bool,
 }
 
@@ -75,13 +74,13 @@ pub struct Restored {
     pub pointers: Vec<Pointer>,
     /// Whether damage on the store had to be worked around.
     pub around_damage: bool,
-    /// Refs that were to be restored and are not.
+    /// Refs that should have been restored and were not.
     pub lost: Vec<LostRef>,
     /// Why there are no files, though a working tree was asked for.
     pub not_checked_out: Option<String>,
-    /// Whether that is a failure, and not what `git clone` does, too, as where HEAD names a branch that is not there.
+    /// Whether that is a failure. It is none where `git clone` does the same, as when HEAD names a branch that does not exist.
     pub has_checkout_failed: bool,
-    /// Files of the working tree that git would write in another encoding, which libgit2 does not know of.
+    /// Files of the working tree that git would write in another encoding, which libgit2 does not support.
     pub checked_out_otherwise: Vec<String>,
 }
 
@@ -106,7 +105,7 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
 
     let copied = copy_all(view.mirror(), &packs, Watch { cancel, copied_bytes })?;
     let whole: Result<Vec<_>, _> = copied.into_iter().map(Copied::whole).collect();
-    // Of a part only what is built below is proven.
+    // Of a part, only the pack built below is proven.
     let proven = whole.and_then(|copies| {
         if is_part { Ok(None) } else { examine::prove(&copies, &tips(&content.refs), cancel).map(Some) }
     });
@@ -118,7 +117,7 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
         Ok(None) => what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?,
         Err(error @ (GitError::Damaged(_) | GitError::Incomplete(_))) => {
             let mut restored = what_is_whole(view.mirror(), &content.refs, &git_dir, is_strict, cancel)?;
-            // What retention dropped may be there in part, after an interruption, and refers to what is gone.
+            // After an interruption, some of what retention dropped may still be there, and refer to objects that are not.
             restored.around_damage |= !matches!(error, GitError::Incomplete(_));
             let unindexed = pack::packs_without_index(&view.mirror().join("objects/pack"));
             restored.around_damage |= unindexed.is_ok_and(|packs| !packs.is_empty());
@@ -133,7 +132,7 @@ pub fn restore(view: &View, order: Order<'_>, folder: &Path, cancel: &Cancellati
         match check_out(folder, &content.head, &restored.refs) {
             Ok(Ok(otherwise)) => restored.checked_out_otherwise = otherwise,
             Ok(Err(reason)) => restored.not_checked_out = Some(reason),
-            // The repository is whole all the same, and git may be able to.
+            // The repository is whole all the same, and git itself may be able to check it out.
             Err(error @ GitError::Libgit2(_)) => {
                 restored.not_checked_out = Some(error.to_string());
                 restored.has_checkout_failed = true;
@@ -152,7 +151,7 @@ fn write(path: &Path, text: &str) -> Result<(), GitError> {
     fs::write(path, text).map_err(GitError::io("write", path))
 }
 
-/// Makes one pack of everything that can be read of some refs, in the place of the packs that were copied.
+/// Replaces the packs that were copied by one pack of everything that can be read of some refs.
 fn what_is_whole(
     mirror: &Path,
     refs: &Refs,
@@ -209,10 +208,9 @@ fn remove_all(folder: &Path) -> Result<(), GitError> {
     fs::remove_dir_all(folder).map_err(GitError::io("remove", folder))
 }
 
-/// Checks HEAD out; returns the files that git would write in another encoding, or why there are none, as in an empty
-/// repository.
+/// Checks out HEAD; returns the files that git would write in another encoding, or why there are none, as in an empty repository.
 ///
-/// By the tree, for libgit2 refuses to read a commit whose author has an odd name.
+/// Uses the tree, because libgit2 refuses to read a commit whose author has an odd name.
 fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Result<Vec<String>, String>, GitError> {
     transport::set_up_libgit2();
     let Some(branch) = head.strip_prefix("ref: ") else {
@@ -232,7 +230,7 @@ fn check_out(folder: &Path, head: &str, refs: &Refs) -> Result<Result<Vec<String
     Ok(Ok(of_another_encoding(&repository)?))
 }
 
-/// Lists the files that an attribute gives an encoding, into which git converts them and libgit2 does not.
+/// Lists the files to which an attribute gives an encoding: git converts them, libgit2 does not.
 fn of_another_encoding(repository: &Repository) -> Result<Vec<String>, GitError> {
     const ATTRIBUTE: &str = "working-tree-encoding";
     let index = repository.index()?;

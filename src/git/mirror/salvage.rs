@@ -1,8 +1,8 @@
-//! Salvage: everything that only a damaged mirror has, carried over beside what GitHub sent afresh.
+//! Salvage: carries over everything that only a damaged mirror has, beside what GitHub sent anew.
 //!
-//! Blocking; reads the damaged mirror through a view, writes only to scratch. A tip is carried over if every object that
-//! it needs can be read, here or there; a snapshot, if all its tips are. What a newcomer would get wrong: the damage may
-//! be in the list of refs itself, so snapshots are looked for among all objects when the list does not lead to them.
+//! Blocking; reads the damaged mirror through a view, writes only to scratch. A tip is carried over if every object that it needs
+//! can be read from the old mirror or the new packs; a snapshot, if all its tips are. What a newcomer would get wrong: the damage
+//! may be in the list of refs itself, so if the list does not lead to the snapshots, all objects are searched for them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -24,7 +24,7 @@ use crate::git::pack::view::View;
 use crate::git::pack::{self, Pack};
 use crate::git::refs::{Refs, SNAPSHOTS_REF, Target, is_mirrored, parse_oid};
 
-/// Holds what was carried over.
+/// What was carried over.
 #[derive(Debug, Default)]
 pub(crate) struct Salvaged {
     /// The old refs whose objects are all there now, ghbk's own included.
@@ -35,7 +35,7 @@ pub(crate) struct Salvaged {
     pub(crate) lost: Vec<String>,
 }
 
-/// Carries over what has not come afresh; `folder` holds the packs that have, and gets those of what is carried over.
+/// Carries over what was not fetched anew; `folder` holds the packs that were, and gets those of what is carried over.
 pub(crate) fn salvage(
     mirror: &Path,
     folder: &Path,
@@ -52,12 +52,12 @@ pub(crate) fn salvage(
     for (name, target) in refs.iter().filter(|(name, _)| *name != SNAPSHOTS_REF) {
         match porter.carry(target.oid)? {
             None if is_mirrored(name) => salvaged.refs.insert(name.to_owned(), *target),
-            // A kept tip; or a name that the damage has changed, whose object may be what somebody looks for.
+            // A kept tip, or a name that the damage has changed: somebody may be looking for its object.
             None => salvaged.refs.keep(*target),
             Some(problem) => salvaged.lost.push(format!("{name} ({}): {problem}", target.oid)),
         }
     }
-    // What somebody pushed into the mirror, or committed in it, is nowhere else.
+    // What somebody pushed into the mirror, or committed in it, exists nowhere else.
     let mut promised: BTreeMap<Oid, Target> = BTreeMap::new();
     for name in loose_refs(mirror)? {
         let Some(oid) = read_loose_ref(mirror, &name, &mut salvaged.lost) else { continue };
@@ -120,7 +120,7 @@ pub(crate) fn salvage(
         salvaged.refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: tip, peeled: None });
     }
     let there = ObjectReader::of_folder(folder)?;
-    // A snapshot may stand on a tip whose own ref is among what was lost.
+    // A snapshot may need a tip whose own ref was lost.
     let promised = promised.into_values().collect();
     for tip in changes::lost(&there, promised, &salvaged.refs, advertised)? {
         salvaged.refs.keep(tip);
@@ -133,7 +133,7 @@ pub(crate) fn salvage(
     Ok(salvaged)
 }
 
-/// Reads the object that a loose ref names, or `None` for one that names another ref or nothing.
+/// Reads the id that a loose ref holds, or `None` if it names another ref or nothing.
 fn read_loose_ref(mirror: &Path, name: &str, lost: &mut Vec<String>) -> Option<Oid> {
     match read_at_once(&mirror.join(name)) {
         Ok(bytes) => parse_oid(String::from_utf8_lossy(&bytes).trim_end()),
@@ -147,7 +147,7 @@ fn read_loose_ref(mirror: &Path, name: &str, lost: &mut Vec<String>) -> Option<O
 /// Reads what can be read of the list of refs.
 ///
 /// # Errors
-/// [`GitError::Disk`] if the system refuses to read it: what may be read tomorrow is not given up today.
+/// [`GitError::Disk`] if the system refuses to read it: what may be readable tomorrow is not given up today.
 fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
     let path = mirror.join("packed-refs");
     match read_at_once(&path).or_else(|_| read_at_once(&path)) {
@@ -155,7 +155,7 @@ fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
             lost.push(format!("some refs: {error}"));
             Refs::parse_what_can_be(&bytes)
         })),
-        // A disk that cannot read it any more says EIO.
+        // A disk that can no longer read it reports EIO.
         Err(error)
             if is_missing(&error)
                 || error.kind() == io::ErrorKind::IsADirectory
@@ -168,7 +168,7 @@ fn read_refs(mirror: &Path, lost: &mut Vec<String>) -> Result<Refs, GitError> {
     }
 }
 
-/// Follows the chain from its tip; if that does not lead to its end, looks for snapshots among all objects. Newest
+/// Follows the chain from its tip; if that does not lead to its end, looks for snapshots among all objects. Returns them newest
 /// first, and whether the chain is whole.
 pub(crate) fn find_snapshots(objects: &ObjectReader, tip: Option<Oid>) -> (Vec<Snapshot>, bool) {
     if let Some(history) = tip.and_then(|tip| snapshot::history(objects, tip).ok()) {
@@ -196,8 +196,8 @@ impl<K: Fn(Oid) -> bool> Porter<'_, K> {
         Ok(self.sieve.sort(tip)?.map(ToString::to_string))
     }
 
-    /// Takes over what a snapshot's tree needs and everything that it names; returns what it names, or what is in the way.
-    /// The commit itself is left: if the chain is broken, it names a parent that is lost, and is made anew.
+    /// Takes over what a snapshot's tree needs and everything that it names; returns what it names, or what stands in the way.
+    /// The commit itself is left out: if the chain is broken, it names a lost parent, and is made anew.
     fn carry_snapshot(&mut self, oid: Oid) -> Result<Result<Vec<Target>, String>, GitError> {
         let content = match snapshot::content(self.old, oid) {
             Ok(content) => content,

@@ -1,8 +1,8 @@
-//! Stage: everything a mirror lacks, downloaded into one pack in a scratch repository on local disk, proven complete,
-//! and given its snapshot.
+//! Stage: downloads everything a mirror lacks into one pack in a scratch repository on local disk, proves it complete, and adds
+//! its snapshot.
 //!
-//! Blocking; runs gitoxide, and libgit2 where that cannot. Writes only to scratch. What a newcomer would get wrong: refs are
-//! not fetched. What receives gets wants and haves and brings one pack; tips are the business of [`crate::git::refs`].
+//! Blocking; runs gitoxide, and libgit2 where gitoxide cannot. Writes only to scratch. What a newcomer would get wrong: refs are
+//! not fetched. The receiver gets wants and haves and brings one pack; tips are the business of [`crate::git::refs`].
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -40,15 +40,15 @@ pub struct Download<'a> {
     pub server: Arc<GitServer>,
     /// The address that answered.
     pub repository_url: Url,
-    /// What it has.
+    /// What the server has.
     pub advertisement: &'a Advertisement,
-    /// What HEAD is to say.
+    /// The content for HEAD.
     pub head: &'a str,
     /// The run and the time, for the snapshot.
     pub occasion: &'a Occasion,
-    /// What the mirror has.
+    /// The refs that the mirror has.
     pub stored: &'a Refs,
-    /// What its HEAD says, if that is known.
+    /// The content of the mirror's HEAD, if that is known.
     pub stored_head: Option<&'a str>,
     /// The mirror, if there is one.
     pub mirror: Option<PathBuf>,
@@ -62,16 +62,16 @@ pub struct Download<'a> {
     pub cancel: CancellationToken,
 }
 
-/// Holds what is ready to be published.
+/// What is ready to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// What the mirror lacks, snapshot included; more than one only after a salvage.
+    /// What the mirror lacks, snapshot included; more than one pack only after a salvage.
     pub packs: Vec<Pack>,
     /// How many packs the mirror has already.
     pub stored_packs: usize,
     /// All refs that the mirror is to have, ghbk's own included.
     pub refs: Refs,
-    /// What moved since the mirror's last state; nothing for a new mirror.
+    /// What moved since the mirror was last updated; empty for a new mirror.
     pub changes: Vec<RefChange>,
     /// How many tips are kept that GitHub has dropped.
     pub kept: u64,
@@ -97,7 +97,7 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
         fetch(download, &wanted)?
     };
     let objects = Objects::open(download.scratch, &fetched.stored)?;
-    // It may come from a file that is damaged, and goes into the text of a commit.
+    // HEAD may come from a damaged file, and goes into the text of a commit.
     let is_branch = |head: &&str| head.strip_prefix("ref: ").is_some_and(git2::Reference::is_valid_name);
     let head = download.stored_head.filter(is_branch).map(str::to_owned);
     let previous = download.stored.get(SNAPSHOTS_REF).map(|newest| Previous { oid: newest.oid, head });
@@ -105,12 +105,12 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
     Ok(Staged { stored_packs: fetched.stored.len(), pointers: fetched.pointers, ..staged })
 }
 
-/// Says whether there is something to receive, and gitoxide can.
+/// Returns whether there is something to receive that gitoxide can receive.
 fn can_receive(download: &Download<'_>, wanted: &[Oid]) -> bool {
     !wanted.is_empty() && receive::can_receive_from(download.advertisement)
 }
 
-/// Downloads a repository of which nothing is stored, together with its first snapshot; none if that is libgit2's to do.
+/// Downloads a repository of which nothing is stored, together with its first snapshot; `None` if libgit2 has to do it.
 fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>, GitError> {
     let mut refs = download.advertisement.refs.clone();
     let (snapshot, objects) = snapshot::make(None, &refs, download.head, &[], download.occasion)?;
@@ -131,7 +131,7 @@ fn stage_first(download: &Download<'_>, wanted: &[Oid]) -> Result<Option<Staged>
     }))
 }
 
-/// Returns where a pack is received into.
+/// Returns where a pack is received.
 fn into<'a>(download: &'a Download<'_>) -> Scratch<'a> {
     Scratch {
         folder: download.scratch.join("objects/pack"),
@@ -148,11 +148,11 @@ fn wanted(download: &Download<'_>) -> Vec<Oid> {
     advertised.filter(|oid| !stored_tips.contains(oid) && seen.insert(*oid)).collect()
 }
 
-/// Beside what has moved, so many stored commits are named at most: each costs the server time, and most of what it could
-/// build on is behind one of the first.
+/// Besides what has moved, at most this many stored commits are named: each costs the server time, and most of what it could
+/// build on is reachable from the first ones.
 const UNMOVED_HAVES_MAX: usize = 512;
 
-/// Lists what the server need not send, what it most likely builds on first.
+/// Lists what the server need not send, starting with what it most likely builds on.
 fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
     const KINDS: [fn(&str) -> bool; 4] = [
         |name| name.starts_with("refs/heads/"),
@@ -163,7 +163,7 @@ fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
     ];
     let stored = download.stored;
     let wanted: HashSet<&Oid> = wanted.iter().collect();
-    // Only for these few a name is looked up among what may be a hundred thousand.
+    // Only these few names are looked up among what may be a hundred thousand.
     let new = download.advertisement.refs.iter().filter(|(_, new)| wanted.contains(&new.oid));
     let moved = new.filter_map(|(name, _)| stored.get(name));
     let others = KINDS.into_iter().flat_map(|is_meant| stored.iter().filter(move |(name, _)| is_meant(name)));
@@ -175,7 +175,7 @@ fn haves(download: &Download<'_>, wanted: &[Oid]) -> Vec<Oid> {
     haves
 }
 
-/// Downloads everything afresh, and carries over what only a damaged mirror has; nothing is taken as stored.
+/// Downloads everything anew, and carries over what only a damaged mirror has; nothing counts as stored.
 ///
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
@@ -219,8 +219,8 @@ fn prepare(scratch: &Path) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Copies the indexes of the mirror, if there is one, and sees that its packs hold what its refs name: no more of it is asked
-/// for, and the server is told that it is there.
+/// Copies the indexes of the mirror, if there is one, and checks that its packs hold what its refs name: that much is not
+/// requested, and the server is told that it is there.
 fn index_stored(download: &Download<'_>) -> Result<StoredPacks, GitError> {
     let Some(mirror) = &download.mirror else { return Ok(StoredPacks::default()) };
     let stored = StoredPacks::of_mirror(mirror, download.scratch.join("stored"))?;
@@ -234,7 +234,7 @@ fn index_stored(download: &Download<'_>) -> Result<StoredPacks, GitError> {
     Ok(stored)
 }
 
-/// Brings what is advertised and not stored into the repository in scratch, and proves that all of it came.
+/// Brings what is advertised and not stored into the repository in scratch, and proves that all of it arrived.
 fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     if wanted.is_empty() {
         return Ok(Fetched { pack: None, stored: index_stored(download)?, pointers: Vec::new() });
@@ -244,7 +244,7 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     }
     let haves = haves(download, wanted);
     let stop = download.cancel.child_token();
-    // The store and the server answer at the same time.
+    // The store and the server are read at the same time.
     let (stored, arrived) = side_by_side(
         || index_stored(download).inspect_err(|_| stop.cancel()),
         || {
@@ -282,7 +282,7 @@ fn finish(
     for tip in &changes.lost {
         refs.keep(*tip);
     }
-    // Without a snapshot before, everything would be new.
+    // Without an earlier snapshot, everything would be new.
     let moved = if previous.is_some() { changes.refs } else { Vec::new() };
     let (snapshot, made) = snapshot::make(previous, advertised, download.head, &moved, download.occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
@@ -305,12 +305,12 @@ fn finish(
     })
 }
 
-/// Brings the wanted objects as [`fetch`] does, from a server, or in a pack, that gitoxide cannot receive.
+/// Brings the wanted objects as [`fetch`] does, if gitoxide cannot receive from the server or cannot receive the pack.
 ///
 /// Brings no pack if the mirror has them all, as when a branch went back to an older commit.
 fn fetch_with_libgit2(download: &Download<'_>, wanted: &[Oid], stored: StoredPacks) -> Result<Fetched, GitError> {
     let scratch = download.scratch;
-    // It takes for a have what some ref names.
+    // libgit2 takes what some ref names as a have.
     let mut refs = Refs::default();
     for (number, oid) in haves(download, wanted).into_iter().enumerate() {
         refs.insert(format!("refs/haves/{number}"), Target { oid, peeled: None });
@@ -380,7 +380,7 @@ fn check_complete(
         let examined = examine::stored(pack, Depth::Hash, Some(download.object_size_max), &download.cancel);
         // Hashed: neither libgit2 nor unpacking notices an object that is shorter than its entry says.
         let examined = examined.map_err(|error| match error {
-            // It is in scratch, not in the mirror.
+            // The pack is in scratch, not in the mirror.
             GitError::Damaged(what) => GitError::BrokenPack(what),
             error => error,
         })?;

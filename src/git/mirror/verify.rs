@@ -1,9 +1,8 @@
 //! Verify: proves that a mirror holds what its refs and its snapshots promise.
 //!
-//! Blocking; reads the store, writes nothing. Every object is unpacked, so that whatever it refers to is known to be
-//! there. What a newcomer would get wrong: an object that is missing is damage only if something still needs it; and
-//! a file whose every line is well formed can still be wrong, which is why `packed-refs` is compared with the newest
-//! snapshot.
+//! Blocking; reads the store, writes nothing. Every object is unpacked, so whatever it refers to is known to be there. What a
+//! newcomer would get wrong: a missing object is damage only if something still needs it; and a file whose every line is well
+//! formed can still be wrong, which is why `packed-refs` is compared with the newest snapshot.
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,10 +28,10 @@ use crate::git::refs::{KEPT_NAMESPACE, OWN_NAMESPACE, Refs, SNAPSHOTS_REF, Targe
 use crate::scratch::Scratch;
 use crate::text::printable;
 
-/// Says what is wrong with a mirror.
+/// One thing that is wrong with a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// The object concerned, if it is one.
+    /// The object concerned, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
     /// What is wrong.
@@ -65,27 +64,27 @@ pub struct Verification {
     pub pointers: Vec<Pointer>,
 }
 
-/// Says how thoroughly a mirror is verified.
+/// How thoroughly a mirror is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thoroughness {
-    /// Checksums of all files, and every object there that is needed.
+    /// Checks the checksums of all files, and that every needed object is there.
     Connected,
-    /// Every object hashed, too.
+    /// Also hashes every object.
     Deep,
 }
 
-/// What a mirror says that has lost its configuration.
+/// What is wrong with a mirror that has lost its configuration.
 pub(crate) const NO_CONFIG: &str = "it has no config, which says whose it is";
-/// What a mirror says that has lost its folder `refs`, which is empty otherwise.
+/// What is wrong with a mirror that has lost its folder `refs`, which is otherwise empty.
 pub(crate) const NO_REFS_FOLDER: &str = "it has no folder refs, without which git takes it for no repository";
 
-/// A mirror that lost this much needs no longer list.
+/// A mirror with this much damage needs no longer list.
 const DAMAGE_MAX: usize = 50;
 
 /// Verifies one mirror.
 ///
 /// # Errors
-/// [`GitError::Cancelled`], or [`GitError::Disk`] if the store cannot be read at all. Damage is no error.
+/// [`GitError::Cancelled`], or [`GitError::Disk`] if the store cannot be read at all. Damage is not an error.
 pub fn verify(
     mirror: &Path,
     scratch: &Path,
@@ -95,7 +94,7 @@ pub fn verify(
     let mut found = Findings { report: Verification::default() };
     match found.all(mirror, scratch, thoroughness, cancel) {
         Ok(()) => {}
-        // What was found is told, whatever keeps the rest from being looked at.
+        // What was found is reported, whatever keeps the rest from being checked.
         Err(error) if !matches!(error, GitError::Cancelled) && !found.report.damage.is_empty() => {
             found.add(None, format!("not everything was verified: {error}"));
         }
@@ -106,7 +105,7 @@ pub fn verify(
     Ok(found.report)
 }
 
-/// Lists the files below `refs` of a mirror by the names of the refs that git takes them for. ghbk writes none.
+/// Lists the files below `refs` of a mirror, by the names of the refs that git reads from them. ghbk writes none.
 ///
 /// # Errors
 /// [`GitError::Disk`] if a folder cannot be read.
@@ -133,21 +132,21 @@ pub(crate) fn loose_refs(mirror: &Path) -> Result<Vec<String>, GitError> {
     Ok(found)
 }
 
-/// Words what is wrong with a loose ref.
+/// Describes what is wrong with a loose ref.
 pub(crate) fn what_is_wrong_with(loose_ref: &str) -> String {
     format!("{} is a loose ref, which ghbk did not write; it hides the stored one", printable(loose_ref, 200))
 }
 
-/// Unpacks every object of a pack from a copy on local disk: deltas are read again and again, which the store is too slow for.
+/// Unpacks every object of a pack from a copy on local disk: deltas are read again and again, and the store is too slow for that.
 fn examine(
     pack: &pack::Pack,
     scratch: &Path,
     depth: Depth,
     cancel: &CancellationToken,
 ) -> Result<examine::Examined, GitError> {
-    // One of its own, which the next run sweeps if this process is killed.
+    // A folder of its own, which the next run sweeps if this process is killed.
     let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
-    // Only what its checksum vouches for is unpacked by many threads at once.
+    // Only a pack that its checksum vouches for is unpacked by many threads at once.
     let copy = copies::copy(pack, folder.path(), cancel)?.whole()?;
     examine::stored(&copy, depth, None, cancel)
 }
@@ -156,7 +155,7 @@ struct Findings {
     report: Verification,
 }
 
-/// What the packs said.
+/// What the packs showed.
 struct Packs {
     are_damaged: bool,
     /// Objects that some pack needs and does not hold.
@@ -171,7 +170,7 @@ impl Findings {
         thoroughness: Thoroughness,
         cancel: &CancellationToken,
     ) -> Result<(), GitError> {
-        // The refs before the packs: a run publishes packs first, so that these refs' objects are in them.
+        // Refs are read before packs: a run publishes packs first, so the objects of these refs are in them.
         let refs = self.refs(mirror);
         let head = self.head(mirror);
         self.strangers(mirror);
@@ -187,7 +186,7 @@ impl Findings {
         for oid in promised.iter().filter(|oid| !objects.contains(**oid)) {
             self.add(Some(*oid), format!("a snapshot names {oid}, which is not there"));
         }
-        // What is there although no ref leads to it is there until the next `git gc`.
+        // What no ref leads to is there only until the next `git gc`.
         if self.report.damage.is_empty() {
             let there = promised.iter().map(|oid| Target { oid: *oid, peeled: None }).collect();
             for tip in changes::lost_to(objects, there, &refs, &refs.of_remote(), usize::MAX)? {
@@ -266,7 +265,7 @@ impl Findings {
         }
     }
 
-    /// Looks for what git and ghbk need beside refs and objects.
+    /// Looks for what git and ghbk need besides refs and objects.
     fn folder(&mut self, mirror: &Path) {
         if !read_at_once(&mirror.join("config")).is_ok_and(|config| !config.is_empty()) {
             self.add(None, NO_CONFIG.to_owned());
@@ -345,7 +344,7 @@ impl Findings {
                 if content.refs != refs.of_remote() {
                     self.add(None, "packed-refs differs from the newest snapshot".to_owned());
                 }
-                // HEAD is published last: after an interruption it may be that of before, and the next run renews it.
+                // HEAD is published last: after an interruption it may be the previous one, and the next run updates it.
                 let before = || snapshot::content(objects, history.get(1)?.oid).ok();
                 let is_of_before = |head: &str| before().is_some_and(|content| content.head == head);
                 if head.is_some_and(|head| head != content.head && !is_of_before(head)) {

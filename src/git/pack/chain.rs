@@ -1,29 +1,29 @@
-//! Which objects of a pack are made of which, and those that are kept while others are made of them. Pure.
+//! Which objects of a pack are made of which, and which are kept in memory while others are made of them. Pure.
 
 use git2::ObjectType;
 
 /// Stands for "no entry".
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Stands in the list of siblings for an entry that is no delta.
+/// Stands in the list of siblings for an entry that is not a delta.
 pub(super) const ROOT: u32 = u32::MAX - 1;
 
-/// How much a thread keeps of the bases before the one at hand, in bytes.
+/// How many bytes a thread keeps of the bases before the current one.
 pub(crate) const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Says which entries of a pack are made of which, by their numbers in the order of the pack.
+/// Which entries of a pack are made of which, by their numbers in the order of the pack.
 pub(crate) struct Deltas {
-    /// For each entry the first that is made of it.
+    /// For each entry, the first delta that is made of it.
     pub(super) first: Vec<u32>,
-    /// For each delta the next one that is made of the same base.
+    /// For each delta, the next one that is made of the same base.
     pub(super) next: Vec<u32>,
 }
 
 impl Deltas {
-    /// Takes for each entry the number of its base, [`NONE`] if it is no delta.
+    /// Takes the number of each entry's base, [`NONE`] if it is not a delta.
     ///
-    /// What nothing else is made of comes first among what is made of a base: the base is then often done with before the
-    /// chain goes on, and need not be kept.
+    /// Among the deltas of a base, those that are no bases themselves come first: the base is then often finished before the
+    /// chain continues, and need not be kept.
     pub(crate) fn new(mut bases: Vec<u32>) -> Self {
         let mut is_base = vec![false; bases.len()];
         for base in &bases {
@@ -33,7 +33,7 @@ impl Deltas {
         }
         let mut first = vec![NONE; bases.len()];
         for goes_on in [true, false] {
-            // From the end, so that each list ascends and the pack is read forwards.
+            // From the end: each list then ascends, and the pack is read forwards.
             for number in (0..bases.len()).rev().filter(|number| is_base[*number] == goes_on) {
                 bases[number] = match first.get_mut(bases[number] as usize) {
                     Some(first) => std::mem::replace(first, u32::try_from(number).unwrap_or(NONE)),
@@ -54,7 +54,7 @@ impl Deltas {
 pub(super) struct Base {
     pub(super) number: u32,
     pub(super) kind: ObjectType,
-    /// None if it has to be made again before it is needed.
+    /// `None` if it has to be made again before it is needed.
     pub(super) data: Option<Vec<u8>>,
     /// The next delta to apply to it.
     pub(super) next: u32,
@@ -62,7 +62,7 @@ pub(super) struct Base {
     pub(super) end: u32,
     /// How many deltas it is made of.
     pub(super) depth: usize,
-    /// Whether another thread gave it. What it was made of is not known here, so it cannot be made again.
+    /// Whether another thread gave it. It cannot be made again, because what it was made of is not known here.
     pub(super) is_given: bool,
 }
 
@@ -71,12 +71,12 @@ impl Base {
         self.next == self.end
     }
 
-    /// How much could be freed.
+    /// Returns how many bytes could be freed.
     pub(super) fn spare_bytes(&self) -> usize {
         if self.is_given { 0 } else { self.data.as_ref().map_or(0, Vec::capacity) }
     }
 
-    /// Returns the delta that comes after so many.
+    /// Returns the delta that comes after the next `count` ones.
     pub(super) fn after(&self, count: usize, deltas: &Deltas) -> Option<u32> {
         let mut next = self.next;
         for _ in 0..count {
@@ -88,7 +88,7 @@ impl Base {
         (next != self.end).then_some(next)
     }
 
-    /// Returns a copy for another thread, to which what comes from a delta on is left.
+    /// Returns a copy for another thread, which takes over the deltas from `next` on.
     pub(super) fn split_at(&mut self, next: u32) -> Self {
         let rest = Self { next, is_given: true, ..self.clone() };
         self.end = next;
@@ -96,10 +96,10 @@ impl Base {
     }
 }
 
-/// Bases, each made of the one before it; the last is at hand.
+/// Bases, each made of the one before it; the last is the current one.
 pub(super) struct Chain {
     pub(super) bases: Vec<Base>,
-    /// How much could be freed of those before the last.
+    /// How many bytes could be freed of those before the last.
     pub(super) kept_bytes: usize,
     /// None before this one has anything to free.
     pub(super) first_kept: usize,
@@ -110,8 +110,8 @@ impl Chain {
         Self { bases: vec![base], kept_bytes: 0, first_kept: 0 }
     }
 
-    /// Adds a base. The one before it is freed if nothing else is made of it, and others from the beginning on until what is
-    /// kept is within its bound.
+    /// Adds a base. The one before it is freed if nothing else is made of it; then others are freed, from the beginning, until
+    /// what is kept is within its bound.
     pub(super) fn push(&mut self, base: Base) {
         if let Some(last) = self.bases.last_mut() {
             if last.is_done() && !last.is_given {
@@ -137,7 +137,7 @@ impl Chain {
         self.first_kept = self.first_kept.min(self.bases.len().saturating_sub(1));
     }
 
-    /// Takes in a base before the last that was made again, if there is room.
+    /// Keeps a base before the last that was made again, if there is room.
     pub(super) fn keep(&mut self, at: usize, data: Vec<u8>) {
         if self.kept_bytes + data.capacity() <= KEPT_BYTES {
             self.kept_bytes += data.capacity();

@@ -1,4 +1,4 @@
-//! Checks of a pack's files by their checksums and offsets, before anything in them is believed.
+//! Checks of a pack's files by their checksums and offsets, before anything in them is trusted.
 
 use std::fs;
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ pub(crate) fn check_offsets(pack: &Pack) -> Result<gix_pack::index::File, GitErr
     }
     check_within(pack, &index, there.len())?;
     drop(index);
-    // Mapped afresh: of a large index few pages are needed, and those that the check has read would count as memory in use.
+    // Mapped anew: few pages of a large index are needed, and those that the check has read would count as memory in use.
     pack.index()
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn check_files(pack: &Pack) -> Result<(), GitError> {
     compare_checksums(pack, &index, &checksum, &trailer)
 }
 
-/// Compares what a pack hashes to with the checksum at its end and the one in its index, and the index with its own.
+/// Compares a pack's hash with the checksum at its end and the one in its index, and the index with its own.
 pub(crate) fn compare_checksums<T: FileData + Sync>(
     pack: &Pack,
     index: &gix_pack::index::File<T>,

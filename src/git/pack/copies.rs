@@ -1,7 +1,7 @@
 //! Copies of packs on local disk, for everything that reads most of a pack or maps it into memory.
 //!
 //! Blocking; reads one store, writes to scratch or to a restore's destination. What a newcomer would get wrong: a block that
-//! cannot be read costs the objects in it and no others, so the copy has a hole there and goes on.
+//! cannot be read costs only the objects in it, so the copy leaves a hole there and continues.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -21,7 +21,7 @@ use crate::git::pack::{self, OID_BYTES, Pack, name_of};
 pub(crate) struct Copied {
     /// The copy with its index, or `None` if the objects in it cannot be found.
     pub(crate) pack: Option<Pack>,
-    /// What is wrong with the original, first of all.
+    /// The first thing that is wrong with the original.
     pub(crate) problem: Option<String>,
 }
 
@@ -38,9 +38,9 @@ impl Copied {
     }
 }
 
-/// What is read and written at once.
+/// How much is read and written at once.
 const PIECE_BYTES: usize = 1 << 20;
-/// What is read at once where a piece cannot be read: a page of memory and of most file systems.
+/// How much is read at once where a piece cannot be read: a page of memory and of most file systems.
 const PAGE_BYTES: usize = 4096;
 
 /// Ends a copy early, and counts what it has copied.
@@ -48,7 +48,7 @@ const PAGE_BYTES: usize = 4096;
 pub(crate) struct Watch<'a> {
     /// Ends it.
     pub(crate) cancel: &'a CancellationToken,
-    /// Bytes of packs copied so far, for whoever shows them.
+    /// Bytes of packs copied so far, to be shown.
     pub(crate) copied_bytes: Option<&'a AtomicU64>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> From<&'a CancellationToken> for Watch<'a> {
 /// Copies a pack and its index, and checks both by their checksums.
 ///
 /// # Errors
-/// [`GitError::Disk`] if the copy cannot be written; [`GitError::Cancelled`]. What is wrong with the original is no error.
+/// [`GitError::Disk`] if the copy cannot be written; [`GitError::Cancelled`]. A damaged original is not an error.
 pub(crate) fn copy<'a>(pack: &Pack, folder: &Path, watch: impl Into<Watch<'a>>) -> Result<Copied, GitError> {
     let local = pack.within(folder);
     let content = match copy_content(pack, &local.pack, watch.into())? {
@@ -78,13 +78,13 @@ pub(crate) fn copy<'a>(pack: &Pack, folder: &Path, watch: impl Into<Watch<'a>>) 
     let problem = content.problem.clone().or(idx.err());
     let problem = problem.or_else(|| mismatch(&local, &content).err().map(|error| error.damage()));
     let Some(problem) = problem else { return Ok(Copied { pack: Some(local), problem: None }) };
-    // A whole pack says itself what is in it; of a damaged one only its index does.
+    // A whole pack says itself what is in it; for a damaged one, only its index does.
     let mended = if content.is_whole() { index_anew(&local, folder) } else { mend(&local)? };
     Ok(Copied { pack: mended, problem: Some(problem) })
 }
 
-/// Copies every pack of a repository. One of which nothing can be had is tried once more: what NFS refuses for a moment is not
-/// lost.
+/// Copies every pack of a repository. A pack of which nothing can be read is tried once more: what NFS refuses for a moment is
+/// not lost.
 ///
 /// # Errors
 /// As [`copy`], and [`GitError::Disk`] if the folder of packs cannot be listed.
@@ -102,7 +102,7 @@ pub(crate) fn copy_all<'a>(
     pack::packs_in(&git_dir.join("objects/pack"))?.iter().map(copied).collect()
 }
 
-/// Copies every pack that has no index of its own, and makes one.
+/// Copies every pack that has no index of its own, and makes an index for it.
 ///
 /// # Errors
 /// As [`copy_all`].
@@ -132,9 +132,9 @@ pub(crate) fn copy_loose(git_dir: &Path, objects: &Path) -> Result<(), GitError>
     Ok(())
 }
 
-/// What came of copying the content of a pack.
+/// The result of copying the content of a pack.
 struct Content {
-    /// Of everything but the checksum at its end.
+    /// Of everything before the checksum at its end.
     checksum: gix_hash::ObjectId,
     /// The checksum at its end.
     trailer: [u8; OID_BYTES],
@@ -174,7 +174,7 @@ fn copy_content(pack: &Pack, to: &Path, watch: Watch<'_>) -> Result<Result<Conte
         }
         let before_trailer = usize::try_from(hashed_end.saturating_sub(offset)).unwrap_or(count).min(count);
         hasher.update(&piece[..before_trailer]);
-        // It may be in two pieces.
+        // The trailer may be in two pieces.
         let of_trailer = &piece[before_trailer..];
         trailer.rotate_left(of_trailer.len());
         trailer[OID_BYTES - of_trailer.len()..].copy_from_slice(of_trailer);
@@ -188,7 +188,7 @@ fn copy_content(pack: &Pack, to: &Path, watch: Watch<'_>) -> Result<Result<Conte
     Ok(Ok(Content { checksum, trailer, problem }))
 }
 
-/// Fills a piece with what can be read of it and zeros; returns the first error.
+/// Fills a piece with what can be read of it, and zeros elsewhere; returns the first error.
 fn read_with_holes(source: &File, piece: &mut [u8], offset: u64) -> io::Result<()> {
     let Err(first) = source.read_exact_at(piece, offset) else { return Ok(()) };
     for (number, page) in piece.chunks_mut(PAGE_BYTES).enumerate() {
@@ -204,8 +204,8 @@ fn mismatch(local: &Pack, content: &Content) -> Result<(), GitError> {
     pack::compare_checksums(local, &local.index()?, &content.checksum, &content.trailer)
 }
 
-/// Makes a damaged copy one that libgit2 opens: with the entries that its index names within the file, and with a header and a
-/// checksum that agree with the index. Which objects are damaged shows when they are read.
+/// Turns a damaged copy into one that libgit2 opens: with the entries that its index names within the file, and with a header and
+/// a checksum that agree with the index. Which objects are damaged shows when they are read.
 fn mend(local: &Pack) -> Result<Option<Pack>, GitError> {
     let Ok(index) = local.index() else {
         let _ = fs::remove_file(&local.idx);
@@ -224,7 +224,7 @@ fn mend(local: &Pack) -> Result<Option<Pack>, GitError> {
     Ok(Some(local.clone()))
 }
 
-/// Gives a copied pack an index of its own.
+/// Gives a copied pack a new index.
 fn index_anew(local: &Pack, folder: &Path) -> Option<Pack> {
     let index = || -> Result<Pack, GitError> {
         let file = File::open(&local.pack).map_err(GitError::io("open", &local.pack))?;

@@ -1,8 +1,8 @@
-//! Deltas: how git's packs say what an object is by another one. Pure.
+//! Deltas: how git's packs describe an object by another one. Pure.
 //!
 //! Source: git's documentation, `gitformat-pack`, "Deltified representation".
 
-/// A delta that is not what git writes, or does not belong to its base.
+/// A delta that git would not write, or that does not belong to its base.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a delta that does not fit its base")]
 pub(crate) struct Misfit;
@@ -13,7 +13,7 @@ const FIRST_BYTES: usize = 1024 * 1024;
 /// Makes an object from its base.
 ///
 /// # Errors
-/// [`Misfit`] if the delta names other sizes than it has, or bytes outside of its base.
+/// [`Misfit`] if the sizes that the delta gives are wrong, or if it names bytes outside of its base.
 pub(crate) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, Misfit> {
     let mut out = Vec::new();
     apply_into(base, delta, &mut out)?;
@@ -26,7 +26,7 @@ pub(crate) fn result_size(delta: &[u8]) -> Result<usize, Misfit> {
     Ok(size(delta)?.0)
 }
 
-/// Makes an object from its base in memory that was used before.
+/// Makes an object from its base, in reused memory.
 ///
 /// # Errors
 /// As [`apply`].
@@ -75,7 +75,7 @@ fn size(bytes: &[u8]) -> Result<(usize, &[u8]), Misfit> {
     Err(Misfit)
 }
 
-/// Reads a number of which only the bytes that are not 0 are written: one for each bit that is set.
+/// Reads a number whose zero bytes are left out: each bit that is set stands for a byte that is written.
 fn number(mut present: u8, mut bytes: &[u8]) -> Result<(usize, &[u8]), Misfit> {
     let mut number = 0;
     let mut shift = 0;

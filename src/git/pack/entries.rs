@@ -1,8 +1,8 @@
 //! Entries of a pack, unpacked one by one.
 //!
 //! Blocking; reads a pack on local disk with `pread`. Source of the format: git's documentation, `gitformat-pack`. What a
-//! newcomer would get wrong: an entry says how large it is unpacked and not how long it is; it ends where the next one begins,
-//! and whatever lies between would be hidden from everybody.
+//! newcomer would get wrong: an entry gives its unpacked size, not its length in the pack; it ends where the next one begins, and
+//! anything in between would be hidden from everybody.
 
 use std::fs::File;
 use std::io;
@@ -19,13 +19,13 @@ use gix_pack::data::entry::Header;
 use crate::git::GitError;
 use crate::text::printable;
 
-/// What is read at once. More would cost more whenever a delta lies far from its base.
+/// How much is read at once. More would cost more whenever a delta lies far from its base.
 const WINDOW_BYTES: u64 = 16 * 1024;
 /// An entry's header is shorter: at most ten bytes of size and twenty of a base's id.
 const HEADER_MAX: u64 = 32;
 /// The first allocation, whatever size an entry claims.
 const FIRST_BYTES: usize = 64 * 1024;
-/// A chain of so many deltas is refused; git makes none of more than 4,095.
+/// A chain of this many deltas is refused; git makes none of more than 4,095.
 pub(crate) const CHAIN_MAX: usize = 1 << 16;
 
 /// A pack whose entries are known.
@@ -36,14 +36,14 @@ pub(crate) struct Entries<'a, O> {
     pub(crate) offset: O,
     /// Where the last one ends.
     pub(crate) end: u64,
-    /// An object may have so many bytes.
+    /// How many bytes an object may have.
     pub(crate) object_size_max: ByteSize,
-    /// Makes an error of what is wrong with the pack.
+    /// Makes an error from what is wrong with the pack.
     pub(crate) broken: &'a (dyn Fn(String) -> GitError + Sync),
 }
 
 impl<O> Entries<'_, O> {
-    /// Refuses what is larger than an object may be.
+    /// Refuses an object that is larger than allowed.
     pub(crate) fn check_size(&self, bytes: u64) -> Result<(), GitError> {
         if bytes <= self.object_size_max.as_u64() {
             return Ok(());
@@ -52,7 +52,7 @@ impl<O> Entries<'_, O> {
     }
 }
 
-/// What is known of an entry beside its content.
+/// What is known about an entry besides its content.
 pub(crate) struct Unpacked {
     pub(crate) header: Header,
     /// Of the entry's bytes in the pack.
@@ -78,8 +78,8 @@ impl<'a, O: Fn(u32) -> u64> Unpacker<'a, O> {
         (self.entries.offset)(number)..end
     }
 
-    /// Unpacks what an entry holds itself, which for a delta are its instructions. Memory is taken as bytes come, whatever
-    /// size the entry claims.
+    /// Unpacks an entry's own content: for a delta, its instructions. Memory is taken as bytes arrive, whatever size the entry
+    /// claims.
     pub(crate) fn unpack(&mut self, number: u32, out: &mut Vec<u8>) -> Result<Unpacked, GitError> {
         let (entries, range) = (self.entries, self.range(number));
         let unreadable = |error| GitError::io("read", entries.path)(error);
@@ -95,7 +95,7 @@ impl<'a, O: Fn(u32) -> u64> Unpacker<'a, O> {
         crc32.update(first.get(..header_bytes).ok_or_else(|| broken("its header is cut"))?);
         entries.check_size(entry.decompressed_size)?;
         let size = usize::try_from(entry.decompressed_size).map_err(|_| broken("its size"))?;
-        // One byte more, so that too many are noticed and the end of the stream is come to.
+        // One byte more, to notice too many bytes and to reach the end of the stream.
         let room = |filled: usize| (size - filled + 1).min(filled.max(FIRST_BYTES));
         out.clear();
         out.reserve_exact(room(0));
@@ -126,7 +126,7 @@ impl<'a, O: Fn(u32) -> u64> Unpacker<'a, O> {
     }
 }
 
-/// A part of a pack that lies in memory.
+/// A part of a pack in memory.
 pub(crate) struct Window<'a> {
     file: &'a File,
     end: u64,
@@ -140,7 +140,7 @@ impl<'a> Window<'a> {
         Self { file, end, begin: 0, bytes: Vec::new() }
     }
 
-    /// Returns bytes from the beginning of a range on: at least as many as a header has, unless there are fewer.
+    /// Returns bytes from the beginning of a range: at least as many as a header has, unless there are fewer.
     pub(crate) fn at(&mut self, range: &Range<u64>) -> io::Result<&[u8]> {
         let wanted = range.end.min(self.end).saturating_sub(range.start);
         let there = (self.begin + self.bytes.len() as u64).saturating_sub(range.start);
@@ -157,7 +157,7 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Returns what an entry is that stands for itself.
+/// Returns the kind of an entry that is not a delta.
 pub(crate) fn kind_of(header: Header) -> Option<ObjectType> {
     match header {
         Header::Commit => Some(ObjectType::Commit),

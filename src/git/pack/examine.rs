@@ -1,8 +1,8 @@
 //! Examining: what every object of a pack is, and what it refers to.
 //!
-//! Blocking; reads packs on local disk, on all processors. What is kept for each object is little, because a repository may
-//! have tens of millions: see `docs/performance.md`. What a newcomer would get wrong: a pack that has just come does not say
-//! what its objects are called, so what they refer to can be looked up only when all of them are hashed.
+//! Blocking; reads packs on local disk, on all processors. Little is kept for each object, because a repository may have tens of
+//! millions: see `docs/performance.md`. What a newcomer would get wrong: a pack that has just arrived does not name its objects,
+//! so what they refer to can be looked up only after all of them are hashed.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -30,12 +30,12 @@ use crate::git::pack::{HEADER_BYTES, OID_BYTES, Pack, Row, check_files, is_in, n
 use crate::git::pointer::{Pointer, each_once};
 use crate::text::printable;
 
-/// Says how thoroughly the objects of a pack are examined.
+/// How thoroughly the objects of a pack are examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// Every object is unpacked; the checksums of pack and index vouch for the content.
     Unpack,
-    /// Every object is hashed, too.
+    /// Every object is also hashed.
     Hash,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Depth {
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
     pub(crate) objects: u64,
-    /// Objects that those of this pack refer to and that are not in it.
+    /// Objects that this pack refers to and does not hold.
     pub(crate) needs: HashSet<Oid>,
     /// The large files that blobs in it stand for.
     pub(crate) pointers: Vec<Pointer>,
@@ -54,7 +54,7 @@ pub(crate) struct Examined {
 struct Pointers(Mutex<Vec<Pointer>>);
 
 impl Pointers {
-    /// Looks whether an object is a pointer, which costs a comparison for all but the smallest files.
+    /// Checks whether an object is a pointer, which costs a comparison for all but the smallest files.
     fn look_at(&self, object: &Resolved<'_>) {
         if object.kind == ObjectType::Blob
             && let Some(pointer) = Pointer::parse(object.data)
@@ -70,7 +70,7 @@ impl Pointers {
 
 /// Unpacks every object of a pack whose checksums are right, and collects what it refers to.
 ///
-/// `object_size_max` is for a pack that a server sent; what is stored has passed that once.
+/// `object_size_max` is for a pack that a server sent; what is stored has passed that check before.
 ///
 /// # Errors
 /// [`GitError::Damaged`] at the first object that cannot be unpacked or is not what its id says.
@@ -128,7 +128,7 @@ pub(crate) fn stored(
     Ok(Examined { objects: rows.len() as u64, needs, pointers: pointers.sorted() })
 }
 
-/// What was proven of some packs.
+/// What was proven about some packs.
 #[derive(Debug, Default)]
 pub(crate) struct Proven {
     /// Objects that were hashed.
@@ -159,7 +159,7 @@ pub(crate) fn prove(packs: &[Pack], needed: &HashSet<Oid>, cancel: &Cancellation
     }
 }
 
-/// Checks that a pack begins as one, with as many entries as its index has, of which the first one follows at once.
+/// Checks that a pack begins with a header that counts as many entries as its index, and that the first one follows at once.
 fn check_header(
     path: &Path,
     file: &File,
@@ -179,7 +179,7 @@ fn check_header(
 
 /// What the headers of a pack's entries say.
 struct Outline {
-    /// For each entry the number of its base.
+    /// For each entry, the number of its base.
     bases: Vec<u32>,
     /// The size of the largest entry, unpacked.
     largest_bytes: u64,
@@ -216,12 +216,12 @@ fn outline(
     Ok(outline)
 }
 
-/// What is kept for an object of a stored pack: its place, its row in the index, and which are made of it.
+/// Bytes kept for an object of a stored pack: its place, its row in the index, and its deltas.
 const STORED_BYTES: u64 = 24;
-/// What is kept for an object that has come: its row, which are made of it, and what refers to it, with room to sort.
+/// Bytes kept for an object that has arrived: its row, its deltas, and what refers to it, with room to sort.
 const ARRIVED_BYTES: u64 = 72;
 
-/// An entry that has come; what it is called is not known yet.
+/// An entry that has arrived; its id is not known yet.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) offset: u64,
@@ -250,11 +250,11 @@ impl Entry {
     }
 }
 
-/// A pack that has come: its entries in their order.
+/// A pack that has arrived: its entries in order.
 #[derive(Debug, Default)]
 pub(crate) struct Arriving {
     pub(crate) entries: Vec<Entry>,
-    /// For each the number of its base.
+    /// For each entry, the number of its base.
     pub(crate) bases: Vec<u32>,
     /// The size of the largest entry, unpacked.
     pub(crate) largest_bytes: u64,
@@ -263,7 +263,7 @@ pub(crate) struct Arriving {
 }
 
 impl Arriving {
-    /// Adds an entry, which may be a delta of one that came so many bytes before it; says whether that one is there.
+    /// Adds an entry, which may be a delta of one that came this many bytes before it; returns whether that one exists.
     pub(crate) fn push(&mut self, offset: u64, base_distance: Option<u64>, crc32: u32) -> bool {
         let base = match base_distance {
             None => Some(NONE),
@@ -278,7 +278,7 @@ impl Arriving {
     }
 }
 
-/// What the objects of a pack that has come are, and what they refer to.
+/// What the objects of a pack that has arrived are, and what they refer to.
 pub(crate) struct Known {
     /// One for each object, in the order of the pack.
     pub(crate) rows: Vec<Row>,
@@ -289,10 +289,10 @@ pub(crate) struct Known {
     pub(crate) memory: Option<Unpacking>,
 }
 
-/// Unpacks and hashes every object of a pack that has come.
+/// Unpacks and hashes every object of a pack that has arrived.
 ///
 /// # Errors
-/// [`GitError::BrokenPack`] at the first object that cannot be unpacked or is none; [`GitError::ObjectTooLarge`];
+/// [`GitError::BrokenPack`] at the first object that cannot be unpacked or is malformed; [`GitError::ObjectTooLarge`];
 /// [`GitError::NeedsMemory`]; [`GitError::Cancelled`].
 pub(crate) fn arrived(
     path: &Path,

@@ -1,8 +1,8 @@
-//! References between objects: those of one, and everything that some tips need.
+//! References between objects: those of a single one, and everything that some tips need.
 //!
-//! Only what connects objects is read; whatever else an old or odd tool wrote into them is nobody's business here.
-//! Source: git's documentation, `gitformat-commit` and the chapter "Git Objects" of Pro Git. What a newcomer would get
-//! wrong: a tree's entry of mode 160000 is a submodule's commit, which lives in another repository.
+//! Only what connects objects is read; whatever else an old or odd tool wrote into them is ignored. Source: git's documentation,
+//! `gitformat-commit` and the chapter "Git Objects" of Pro Git. What a newcomer would get wrong: a tree's entry of mode 160000 is
+//! a submodule's commit, which lives in another repository.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,12 +38,12 @@ pub(crate) fn each(kind: Option<ObjectType>, data: &[u8], mut take: impl FnMut(O
     }
 }
 
-/// An object that is needed and cannot be had.
+/// An object that is needed and missing or unreadable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostObject {
     /// The object.
     pub oid: Oid,
-    /// What refers to it; none if it is a tip.
+    /// What refers to it; `None` if it is a tip.
     pub needed_by: Option<Oid>,
     /// What is wrong with it.
     pub problem: String,
@@ -59,7 +59,7 @@ impl std::fmt::Display for LostObject {
     }
 }
 
-/// Returns the tree of a commit, if it names one, and its parents. A commit that is malformed further on still has those before that.
+/// Returns the tree of a commit, if it names one, and its parents. A malformed commit still has those before the fault.
 pub(crate) fn tree_and_parents(commit: &[u8]) -> (Option<OidBytes>, Vec<OidBytes>) {
     let (mut tree, mut parents) = (None, Vec::new());
     let _ = each(Some(ObjectType::Commit), commit, |oid| match tree {
@@ -75,7 +75,7 @@ pub(crate) fn tree_of(objects: &ObjectReader, commit: Oid) -> Option<Oid> {
     Oid::from_bytes(&tree_and_parents(&commit.data).0?).ok()
 }
 
-/// Returns the object that an annotated tag names, if the object is one.
+/// Returns the object that an annotated tag names; `None` if the object is not a tag.
 fn tagged(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
     let tag = objects.read(oid).ok().filter(|object| object.kind == ObjectType::Tag)?;
     let mut target = None;
@@ -83,10 +83,10 @@ fn tagged(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
     target
 }
 
-/// Tags of tags of tags; git follows them without end.
+/// The longest chain of tags of tags that is followed; git sets no limit.
 const TAGS_MAX: usize = 1 << 16;
 
-/// Returns the object at the end of an annotated tag's chain, or `None` for an object that is no tag.
+/// Returns the object at the end of an annotated tag's chain, or `None` for an object that is not a tag.
 pub(crate) fn peel(objects: &ObjectReader, oid: Oid) -> Option<Oid> {
     let mut end = tagged(objects, oid)?;
     for _ in 0..TAGS_MAX {
@@ -103,22 +103,22 @@ const LOST_MAX: usize = 50;
 
 /// Sorts objects into those that are whole, with everything that they need, and those that are not.
 ///
-/// Each object is read once, its hash checked, however many tips need it.
+/// Each object is read and its hash checked once, however many tips need it.
 pub(crate) struct Sieve<'a, K> {
     objects: &'a ObjectReader,
-    /// What is known to be whole elsewhere: nothing behind it is read.
+    /// What is known to be whole elsewhere; nothing that it needs is read.
     known: K,
-    /// `Ok`: whole; else the number of what is lost behind it.
+    /// `Ok` if whole; otherwise the number of the lost object that it needs.
     sorted: HashMap<Oid, Result<(), usize>>,
     lost: Vec<LostObject>,
     cancel: &'a CancellationToken,
 }
 
-/// An object whose needs are being looked at.
+/// An object whose needs are being checked.
 struct Open {
     oid: Oid,
     needs: Vec<Oid>,
-    /// What is lost behind it, as far as is known.
+    /// The lost object that it needs, if one is known.
     lost: Option<usize>,
 }
 
@@ -127,7 +127,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
         Self { objects, known, sorted: HashMap::new(), lost: Vec::new(), cancel }
     }
 
-    /// Looks at everything that a tip needs; returns what is lost of it first of all.
+    /// Checks everything that a tip needs; returns the first lost object, if any.
     ///
     /// # Errors
     /// [`GitError::Cancelled`].
@@ -140,7 +140,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
             }
             if let Some(next) = top.needs.pop() {
                 let needed_by = top.oid;
-                // What is known at once is not opened, so that the last one open is still what needs it.
+                // Objects that are known at once are not opened, so the last one open is still the one that needs this one.
                 if let Some(Err(lost)) = self.begin(next, Some(needed_by), &mut open)
                     && let Some(parent) = open.last_mut()
                 {
@@ -162,7 +162,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
         })
     }
 
-    /// Returns how an object is sorted if that is known at once; else it is opened.
+    /// Returns how an object is sorted if that is known at once; otherwise opens it.
     fn begin(&mut self, oid: Oid, needed_by: Option<Oid>, open: &mut Vec<Open>) -> Option<Result<(), usize>> {
         if let Some(sorted) = self.sorted.get(&oid) {
             return Some(*sorted);
@@ -197,7 +197,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
         self.sorted.iter().filter(|(_, sorted)| sorted.is_ok()).map(|(oid, _)| *oid)
     }
 
-    /// Returns what was lost, as much as a list should hold.
+    /// Returns what was lost, no more than a list should hold.
     pub(crate) fn lost(&self) -> &[LostObject] {
         &self.lost[..self.lost.len().min(LOST_MAX)]
     }
@@ -206,7 +206,7 @@ impl<'a, K: Fn(Oid) -> bool> Sieve<'a, K> {
 /// Collects everything that some tips need, with the names that files have, without reading the files.
 ///
 /// # Errors
-/// [`GitError::Lost`] with what is missing first; [`GitError::Cancelled`].
+/// [`GitError::Lost`] with the first missing object; [`GitError::Cancelled`].
 pub(crate) fn reachable(
     objects: &ObjectReader,
     tips: impl Iterator<Item = Oid>,
@@ -252,7 +252,7 @@ pub(crate) fn reachable(
 /// Remembers what was referred to lately: trees of neighbouring commits refer to the same objects again and again.
 pub(crate) struct Recent(Vec<Option<OidBytes>>);
 
-/// So many objects are remembered.
+/// How many objects are remembered.
 const RECENT: usize = 1 << 14;
 
 impl Default for Recent {
@@ -269,7 +269,7 @@ impl Recent {
     }
 }
 
-/// Reads one `name OID` line, returns what follows.
+/// Reads one `name OID` line; returns what follows.
 fn field<'a>(data: &'a [u8], name: &[u8], take: &mut impl FnMut(OidBytes)) -> Result<&'a [u8], Malformed> {
     let (hex, rest) = data.strip_prefix(name).and_then(|data| data.split_at_checked(40)).ok_or(Malformed)?;
     let oid = std::str::from_utf8(hex).ok().and_then(parse_oid).ok_or(Malformed)?;

@@ -1,4 +1,4 @@
-//! The packs of a mirror by name and size: what a run knows of a mirror without reading it. Pure but for the two ways to make one.
+//! The packs of a mirror by name and size: what a run knows of a mirror without reading it. Pure except for two constructors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,14 +17,14 @@ pub struct PackList(BTreeMap<String, Sizes>);
 /// The sizes of a pack's two files, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// That of the pack.
+    /// The size of the pack.
     pub pack: u64,
-    /// That of its index.
+    /// The size of its index.
     pub idx: u64,
 }
 
 impl PackList {
-    /// Lists packs by what their files are.
+    /// Lists packs by their files.
     ///
     /// # Errors
     /// [`GitError::Disk`] if one cannot be examined; [`GitError::Damaged`] if one of its two files is missing.
@@ -58,7 +58,7 @@ impl PackList {
         self
     }
 
-    /// Goes through the packs, each with the names of its two files.
+    /// Iterates over the packs, each with the names of its two files.
     pub fn files(&self) -> impl Iterator<Item = (String, String, Sizes)> {
         self.0.iter().map(|(key, sizes)| (format!("pack-{key}.pack"), format!("pack-{key}.idx"), *sizes))
     }

@@ -1,8 +1,9 @@
 //! Packs: their files, the objects in them, and what those refer to.
 //!
-//! `check` holds files to their checksums, `write` makes packs and completes what has come, `examine` unpacks every object
-//! (`resolve`, `chain`, `entries`, `delta`) and collects what it refers to (`needs`); [`reader`] reads single objects wherever a pack lies,
-//! [`view`] does so in a mirror on the store, `copies` takes packs to local disk. [`links`] is what objects refer to.
+//! `check` compares files with their checksums, `write` makes packs and completes what has arrived, `examine` unpacks every
+//! object (`resolve`, `chain`, `entries`, `delta`) and collects what it refers to (`needs`); [`reader`] reads single objects
+//! wherever a pack lies, [`view`] does so in a mirror on the store, `copies` brings packs to local disk. [`links`] is what
+//! objects refer to.
 
 mod chain;
 mod check;
@@ -70,7 +71,7 @@ impl Pack {
         Ok(to)
     }
 
-    /// Opens the index, which lies on local disk: it is mapped.
+    /// Opens the index by mapping it: it must be on local disk.
     pub(crate) fn index(&self) -> Result<gix_pack::index::File, GitError> {
         gix_pack::index::File::at(&self.idx, Sha1).map_err(|error| damaged(&self.idx, &error))
     }
@@ -99,8 +100,8 @@ pub fn packs_in(folder: &Path) -> Result<Vec<Pack>, GitError> {
     Ok(listed(folder)?.0)
 }
 
-/// Lists the packs in an `objects/pack` folder that have no index: a run was cut off while it published them, or somebody
-/// has lost it. Git does not see them, and everything in them can be read all the same.
+/// Lists the packs in an `objects/pack` folder that have no index: a run was interrupted while it published them, or the index
+/// was lost. Git does not see them, but everything in them can be read all the same.
 ///
 /// # Errors
 /// [`GitError::Disk`].
@@ -110,7 +111,7 @@ pub(crate) fn packs_without_index(folder: &Path) -> Result<Vec<Pack>, GitError> 
     Ok(packs)
 }
 
-/// Lists the packs of which there is an index, and those of which there is a pack, each sorted by name.
+/// Lists the packs that have an index, and those that have a pack file, each sorted by name.
 fn listed(folder: &Path) -> Result<(Vec<Pack>, Vec<Pack>), GitError> {
     let (mut indexes, mut packs) = (Vec::new(), Vec::new());
     let entries = match fs::read_dir(folder) {
@@ -140,15 +141,15 @@ pub(crate) const OID_BYTES: usize = 20;
 pub(crate) const HEADER_BYTES: u64 = gix_pack::data::header::SIZE as u64;
 const TRAILER_BYTES: u64 = OID_BYTES as u64;
 
-/// Says whether a pack holds an object, by its index.
+/// Returns whether a pack holds an object, by its index.
 pub(crate) fn is_in(index: &gix_pack::index::File, oid: OidBytes) -> bool {
     index.lookup(gix_hash::ObjectId::from(oid)).is_some()
 }
 
-/// Goes through the folders of loose objects below an `objects` folder.
+/// Iterates over the folders of loose objects below an `objects` folder.
 ///
 /// # Errors
-/// What the system says, of the folder or of an entry in it.
+/// The system's error, for the folder or for an entry in it.
 pub(crate) fn loose_folders(objects: &Path) -> io::Result<impl Iterator<Item = io::Result<PathBuf>> + use<>> {
     let is_loose = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -158,7 +159,7 @@ pub(crate) fn loose_folders(objects: &Path) -> io::Result<impl Iterator<Item = i
     Ok(paths.filter(move |path| path.as_ref().map_or(true, is_loose)))
 }
 
-/// Hashes everything that a reader brings.
+/// Hashes everything that a reader returns.
 fn hash_of(mut reader: impl Read) -> io::Result<gix_hash::ObjectId> {
     let mut hasher = gix_hash::hasher(Sha1);
     let mut buffer = vec![0; 1 << 20];

@@ -1,7 +1,7 @@
 //! What objects refer to, collected by several threads.
 //!
-//! What a newcomer would get wrong: of a pack that has just come nobody knows yet which of these objects are in it, so all of
-//! them are kept: twenty bytes each, a quarter more while they are sorted. A set of them would take three times as much.
+//! What a newcomer would get wrong: for a pack that has just arrived, nobody knows yet which of these objects are in it, so all
+//! of them are kept: twenty bytes each, a quarter more while they are sorted. A set of them would take three times as much.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use git2::Oid;
 use crate::git::pack::is_in;
 use crate::git::pack::links::{OidBytes, Recent};
 
-/// Collects on one thread what a stored pack refers to and does not hold.
+/// Collects, on one thread, what a stored pack refers to and does not hold.
 pub(crate) struct Needed<'a> {
     index: &'a gix_pack::index::File,
     recent: Recent,
@@ -40,14 +40,14 @@ impl Drop for Needed<'_> {
     }
 }
 
-/// Collects on one thread what objects refer to that have come.
+/// Collects, on one thread, what objects that have arrived refer to.
 pub(crate) struct References<'a> {
     recent: Recent,
     found: Vec<OidBytes>,
     all: &'a Gathered,
 }
 
-/// So many ids are handed on at once.
+/// How many ids are handed on at once.
 const FOUND_MAX: usize = 1 << 16;
 
 impl<'a> References<'a> {
@@ -71,7 +71,7 @@ impl Drop for References<'_> {
     }
 }
 
-/// Ids from all threads, by their first bytes, each once when it is sorted.
+/// Ids from all threads, by their first bytes; once sorted, each is there once.
 pub(crate) struct Gathered {
     by_first_byte: Vec<Mutex<Bucket>>,
 }
@@ -130,7 +130,7 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// Goes through them in their order.
+    /// Iterates over them in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = OidBytes> {
         self.by_first_byte.iter().flatten().copied()
     }

@@ -1,10 +1,9 @@
 //! Objects read from packs one by one, wherever the packs lie.
 //!
-//! Blocking; reads with `pread`, never through a memory map: what a store cannot read is then an error with a name and not
-//! the end of the process by SIGBUS. Everything that git stores is read, however odd its text: nothing is parsed here but
-//! the pack. Source of the formats: git's documentation, `gitformat-pack`. What a newcomer would get wrong: around an
-//! unreadable block everything else is still there, so a failed read is repeated in pages, and an object that one pack cannot
-//! give may be in another.
+//! Blocking; reads with `pread`, never through a memory map: what a store cannot read is then an error with a name, and not the
+//! end of the process by SIGBUS. Everything that git stores is read, however odd its text: only the pack is parsed here. Source
+//! of the formats: git's documentation, `gitformat-pack`. What a newcomer would get wrong: everything around an unreadable block
+//! is still there, so a failed read is repeated in pages, and an object that cannot be read from one pack may be in another.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -35,13 +34,13 @@ pub(crate) struct Object {
     pub(crate) data: Arc<Vec<u8>>,
 }
 
-/// Says why an object cannot be had.
+/// Why an object cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unread {
     /// No pack holds it.
     #[error("is missing")]
     Missing,
-    /// It is there and cannot be read, or is not what its id says.
+    /// It is there but cannot be read, or does not match its id.
     #[error("cannot be read ({0})")]
     Unreadable(String),
 }
@@ -61,7 +60,7 @@ impl ObjectReader {
     /// Opens packs whose indexes lie on local disk and whose offsets are checked.
     ///
     /// # Errors
-    /// [`GitError::Disk`] if one cannot be opened, [`GitError::Damaged`] if an index is none.
+    /// [`GitError::Disk`] if one cannot be opened, [`GitError::Damaged`] if an index is invalid.
     pub(crate) fn open(packs: &[Pack]) -> Result<Self, GitError> {
         let mut opened = Vec::with_capacity(packs.len());
         for pack in packs {
@@ -100,7 +99,7 @@ impl ObjectReader {
         self.packs.iter().any(|pack| pack.offset_of(oid).is_some()) || self.loose_file(oid).is_some_and(|f| f.is_file())
     }
 
-    /// Lists the objects in packs, by their indexes; one in two packs comes twice.
+    /// Lists the objects in packs, by their indexes; an object in two packs is listed twice.
     pub(crate) fn oids(&self) -> impl Iterator<Item = Oid> {
         self.packs.iter().flat_map(|pack| pack.index.iter()).filter_map(|row| Oid::from_bytes(row.oid.as_bytes()).ok())
     }
@@ -121,7 +120,7 @@ impl ObjectReader {
         }
     }
 
-    /// Tells what an object is without unpacking it.
+    /// Returns the kind of an object without unpacking it.
     pub(crate) fn kind(&self, oid: Oid) -> Result<ObjectType, Unread> {
         let mut problem = Unread::Missing;
         for (number, pack) in self.packs.iter().enumerate() {
@@ -234,7 +233,7 @@ fn read_loose(path: &Path) -> Result<Object, Unread> {
     Ok(Object { kind, data: Arc::new(bytes) })
 }
 
-/// One pack, its index in reach.
+/// One pack with its index.
 pub(crate) struct ReadPack {
     index: gix_pack::index::File,
     file: File,
@@ -243,10 +242,10 @@ pub(crate) struct ReadPack {
     windows: RefCell<VecDeque<Window>>,
 }
 
-/// What is read at once. Commits lie side by side in a pack, and trees behind them.
+/// How much is read at once. Commits lie side by side in a pack, and trees after them.
 const WINDOW_BYTES: u64 = 128 * 1024;
 const WINDOWS_MAX: usize = 48;
-/// What is read at once around a block that cannot be read: a page of memory and of most file systems.
+/// How much is read at once around a block that cannot be read: a page of memory and of most file systems.
 const PAGE_BYTES: u64 = 4096;
 
 struct Window {
@@ -270,7 +269,7 @@ impl ReadPack {
         Entry::from_read(&mut From { pack: self, offset }, offset, OID_BYTES)
     }
 
-    /// Unpacks what an entry holds itself. Memory is taken as bytes come, whatever size the entry claims.
+    /// Unpacks an entry's own content. Memory is taken as bytes arrive, whatever size the entry claims.
     fn inflate(&self, entry: &Entry) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let from = From { pack: self, offset: entry.data_offset };
@@ -304,7 +303,7 @@ impl ReadPack {
                 windows.push_back(window);
                 Ok(copied)
             }
-            // A block in it cannot be read; the page that is asked for may be another.
+            // A block in the window cannot be read; the page that is asked for may still be readable.
             Err(_) => Ok(copy_out(&self.read_window(offset - offset % PAGE_BYTES, PAGE_BYTES)?, offset, out)),
         }
     }

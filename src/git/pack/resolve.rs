@@ -1,10 +1,10 @@
-//! Resolving deltas: unpacks every entry of a pack, in eight bytes of memory an entry.
+//! Resolving deltas: unpacks every entry of a pack, with eight bytes of memory per entry.
 //!
 //! Blocking; reads a pack on local disk with `pread`, on several threads. Source of the format: git's documentation,
-//! `gitformat-pack`. gitoxide does the same with a tree of deltas of 200 bytes an entry, which for ten million objects is more
-//! than a small machine has. What a newcomer would get wrong: one entry may be the base of nearly all others, so threads that
-//! have nothing left to do are given a part of what another still has before it; and what is kept for the deltas that follow
-//! has a bound, so that a base may have to be made once more.
+//! `gitformat-pack`. gitoxide does the same with a tree of deltas of 200 bytes per entry, which for ten million objects is more
+//! than a small machine has. What a newcomer would get wrong: one entry may be the base of nearly all others, so idle threads are
+//! given part of the work that another still has to do; and what is kept for the deltas that follow is bounded, so a base may
+//! have to be made again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::git::pack::delta;
 use crate::git::pack::entries::{CHAIN_MAX, Entries, Unpacker, kind_of};
 use crate::git::pack::unpacking::{Beyond, Unpacking};
 
-/// So many entries a thread takes at once.
+/// How many entries a thread takes at once.
 const CHUNK: u64 = 256;
 
 /// A thread keeps this many deltas of its last base for itself; giving fewer away is not worth a copy of the base.
@@ -37,8 +37,8 @@ pub(crate) struct Resolved<'a> {
 /// Unpacks every entry once, and calls a thread's own visitor for each.
 ///
 /// # Errors
-/// What is wrong with the pack, by [`Entries::broken`], or what a visitor says; [`GitError::ObjectTooLarge`];
-/// [`GitError::Disk`] if the pack cannot be read; [`GitError::Cancelled`].
+/// What is wrong with the pack, by [`Entries::broken`], or a visitor's error; [`GitError::ObjectTooLarge`]; [`GitError::Disk`] if
+/// the pack cannot be read; [`GitError::Cancelled`].
 pub(crate) fn resolve<O, V>(
     entries: &Entries<'_, O>,
     deltas: &Deltas,
@@ -90,24 +90,24 @@ where
     if cancel.is_cancelled() {
         return Err(GitError::Cancelled);
     }
-    // A thread that ended because another one failed says that it was cancelled.
+    // A thread that ended because another one failed reports that it was cancelled.
     let mut errors: Vec<GitError> = ended.into_iter().filter_map(Result::err).collect();
     errors.sort_by_key(|error| matches!(error, GitError::Cancelled));
     if let Some(first) = errors.into_iter().next() {
         return Err(first);
     }
-    // A delta of an entry that is itself made of that delta is never reached.
+    // A delta whose base is made of that very delta is never reached.
     if shared.resolved.into_inner() != deltas.first.len() as u64 {
         return Err((entries.broken)("it holds deltas that are made of each other".to_owned()));
     }
     Ok(())
 }
 
-/// What the threads have in common.
+/// What the threads share.
 #[derive(Default)]
 struct Shared {
     threads: AtomicUsize,
-    /// The next entry that nobody has taken.
+    /// The next entry that no thread has taken.
     next: AtomicU64,
     resolved: AtomicU64,
     stopped: AtomicBool,
@@ -134,7 +134,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until another thread gives a part of its work away; none once all threads wait.
+    /// Waits until another thread gives away a part of its work; `None` once all threads wait.
     fn wait(&self) -> Option<Base> {
         let mut given = self.lock();
         self.idle.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Shared {
         }
     }
 
-    /// Gives away what is still to be made of the first base of a chain that has any of it; of the last base all but a few.
+    /// Gives away the remaining deltas of the first base in a chain that has any; of the last base, all but a few.
     fn give(&self, chain: &mut [Base], deltas: &Deltas) {
         let mut given = self.lock();
         if given.is_some() {
@@ -180,13 +180,13 @@ struct Worker<'a, O, V> {
     unpacking: &'a Unpacking,
     /// Held while objects are larger than was foreseen.
     beyond: Option<Beyond>,
-    /// The delta at hand.
+    /// The current delta.
     instructions: Vec<u8>,
-    /// The memory for objects that nothing is made of.
+    /// The memory for objects that are no bases.
     leaf: Vec<u8>,
 }
 
-/// So that nobody waits for a thread that panicked.
+/// Makes sure that nobody waits for a thread that panicked.
 impl<O, V> Drop for Worker<'_, O, V> {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -232,7 +232,7 @@ where
         (self.unpacker.entries.broken)(what)
     }
 
-    /// Unpacks an entry that is no delta, and everything that is made of it.
+    /// Unpacks an entry that is not a delta, and everything that is made of it.
     fn family_of(&mut self, number: u32) -> Result<(), GitError> {
         if self.is_over() {
             return Ok(());
@@ -302,7 +302,7 @@ where
         (self.visit)(resolved)
     }
 
-    /// Applies the delta at hand.
+    /// Applies the current delta.
     fn make(&mut self, number: u32, base: &[u8], data: &mut Vec<u8>) -> Result<(), GitError> {
         let entries = self.unpacker.entries;
         let misfit = |error| (entries.broken)(format!("the entry at {}: {error}", (entries.offset)(number)));
@@ -313,7 +313,7 @@ where
         delta::apply_into(base, &self.instructions, data).map_err(misfit)
     }
 
-    /// Makes the last base of a chain again; returns whether there was time for it.
+    /// Makes the last base of a chain again; returns `false` if the work was stopped before that.
     fn remake(&mut self, chain: &mut Chain) -> Result<bool, GitError> {
         let last = chain.bases.len() - 1;
         let there = chain.bases.iter().rposition(|base| base.data.is_some());

@@ -1,7 +1,7 @@
 //! What unpacking a pack takes: memory, foreseen and taken out of the budget, and as many threads as that allows.
 //!
-//! Blocking while other packs have the memory. What a newcomer would get wrong: how large an object is that a delta makes is
-//! known only when the delta is unpacked, and a small pack may make large ones.
+//! Blocking while other packs have the memory. What a newcomer would get wrong: the size of an object that a delta makes is known
+//! only when the delta is unpacked, and a small pack may make large ones.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -14,15 +14,15 @@ use crate::git::GitError;
 use crate::git::pack::chain::KEPT_BYTES;
 use crate::memory::{self, Reservation};
 
-/// A thread has a base, what is made of it, and the delta in between.
+/// A thread has a base, the object made of it, and the delta in between.
 const BUFFERS: u64 = 3;
-/// Where several threads unpack, each may have a copy of what another one gave it, too.
+/// If several threads unpack, each may also have a copy of what another one gave it.
 const BUFFERS_OF_SEVERAL: u64 = 4;
-/// So many deltas in a row git makes by default: `pack.depth`.
+/// The longest chain of deltas that git makes by default: `pack.depth`.
 const CHAIN: u64 = 50;
-/// Objects up to this size are foreseen in every pack.
+/// Objects of up to this size are expected in every pack.
 const SMALL_BYTES: u64 = 256 * 1024;
-/// How long a wait lasts before it is asked whether it is still wanted.
+/// How long a wait lasts before it checks whether it is still wanted.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One object at a time in the whole process may be larger than was foreseen.
@@ -43,7 +43,7 @@ pub(crate) struct Unpacking {
     _memory: Reservation,
 }
 
-/// What is known of a pack before it is unpacked.
+/// What is known about a pack before it is unpacked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Foreseen {
     /// What is kept of all its objects.
@@ -58,7 +58,7 @@ impl Unpacking {
     /// Waits until there is memory for a pack.
     ///
     /// # Errors
-    /// [`GitError::NeedsMemory`] if it takes more than twice of what there is; [`GitError::Cancelled`].
+    /// [`GitError::NeedsMemory`] if it takes more than twice what there is; [`GitError::Cancelled`].
     pub(crate) fn begin(foreseen: Foreseen, cancel: &CancellationToken) -> Result<Self, GitError> {
         let Foreseen { kept_bytes, largest_bytes, has_deltas } = foreseen;
         let of_chain = if has_deltas { largest_bytes.saturating_mul(CHAIN).min(KEPT_BYTES as u64) } else { 0 };
@@ -81,11 +81,11 @@ impl Unpacking {
         Ok(Self { threads, kept_bytes, foreseen_bytes, _memory: memory.ok_or(GitError::Cancelled)? })
     }
 
-    /// Waits for the right to unpack an object that was not foreseen to be so large, unless it is held; none is needed for any
-    /// other.
+    /// Waits for the right to unpack an object that is larger than was foreseen, unless it is held already; other objects need no
+    /// right.
     ///
     /// # Errors
-    /// [`GitError::NeedsMemory`] if it is larger than there can be memory for; [`GitError::Cancelled`] if it is over.
+    /// [`GitError::NeedsMemory`] if there can never be enough memory for it; [`GitError::Cancelled`] if the work is over.
     pub(crate) fn beyond(
         &self,
         bytes: u64,
@@ -110,7 +110,7 @@ impl Unpacking {
     }
 }
 
-/// Returns how much is allowed, unless more than twice of that is needed: by default half of the machine is allowed.
+/// Returns how much is allowed, unless more than twice that is needed: by default half of the machine's memory is allowed.
 fn check(needed: u64) -> Result<u64, GitError> {
     let allowed = memory::limit();
     if needed > allowed.saturating_mul(2) {

@@ -1,9 +1,9 @@
 //! A view of a mirror's objects, and of nothing else in it.
 //!
-//! A folder on local disk with copies of the mirror's indexes, and of its packs where most of them is read. What lies in a
-//! mirror beside its objects (configuration, alternates, a commit graph) is neither trusted nor obeyed. What a newcomer
-//! would get wrong: an index is followed without a check by most readers, and one wrong bit there ends the process; so its offsets
-//! are checked first, and a wrong index is made anew for the view.
+//! A folder on local disk with copies of the mirror's indexes, and of its packs where most of them is read. Whatever else is in a
+//! mirror (configuration, alternates, a commit graph) is neither trusted nor obeyed. What a newcomer would get wrong: most
+//! readers follow an index without a check, and one wrong bit there ends the process. So its offsets are checked first, and a
+//! wrong index is made anew for the view.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::git::pack::{self, Pack};
 use crate::git::wire::transport;
 use crate::scratch::Scratch;
 
-/// Holds the folder as long as somebody reads through it.
+/// Keeps the folder for as long as somebody reads through it.
 pub struct View {
     mirror: PathBuf,
     folder: Scratch,
@@ -31,7 +31,7 @@ impl View {
     /// Opens a mirror, whose packs are read where they are; `scratch` is a folder on local disk.
     ///
     /// # Errors
-    /// [`GitError::Disk`] if scratch takes no files or the packs cannot be listed; damage is no error.
+    /// [`GitError::Disk`] if scratch cannot be written or the packs cannot be listed; damage is not an error.
     pub fn open(mirror: &Path, scratch: &Path) -> Result<Self, GitError> {
         transport::set_up_libgit2();
         let folder = Scratch::create(scratch).map_err(GitError::io("create a folder in", scratch))?;
@@ -57,7 +57,7 @@ impl View {
         Ok(Self { mirror: mirror.to_owned(), folder, reader, damage })
     }
 
-    /// As [`Self::open`], and with the packs whose index is lost: to bring something back they are as good as others.
+    /// As [`Self::open`], but with the packs whose index is lost: for bringing something back they are as good as others.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -68,7 +68,7 @@ impl View {
         Ok(Self { reader, ..view })
     }
 
-    /// Copies everything, into a repository that libgit2 may open.
+    /// Copies everything into a repository that libgit2 may open.
     ///
     /// # Errors
     /// As [`Self::open`], and [`GitError::Cancelled`].
@@ -96,12 +96,12 @@ impl View {
         &self.mirror
     }
 
-    /// Opens the copy, if it is one; it has objects and no refs.
+    /// Opens the copy, if this is one; it has objects and no refs.
     pub(crate) fn repository(&self) -> Result<Repository, GitError> {
         Ok(Repository::open_bare(self.folder.path())?)
     }
 
-    /// Returns what is wrong with the mirror's packs, as far as opening them told.
+    /// Returns what is wrong with the mirror's packs, as far as opening them showed it.
     pub fn damage(&self) -> &[String] {
         &self.damage
     }
@@ -120,7 +120,7 @@ pub(crate) struct Indexed {
 
 /// Copies the indexes of a repository's packs into a folder on local disk.
 ///
-/// Looking objects up reads them again and again, and all of each is read for the check anyway.
+/// Looking up objects reads them again and again, and the check reads all of each anyway.
 pub(crate) fn copy_indexes(git_dir: &Path, folder: &Path) -> Result<Indexed, GitError> {
     let mut indexed = Indexed::default();
     for pack in pack::packs_in(&git_dir.join("objects/pack"))? {

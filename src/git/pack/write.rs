@@ -1,8 +1,8 @@
 //! Packs that ghbk makes or completes, and their indexes.
 //!
-//! What is ours is the way to add a few objects to a pack that has just come, so that a run publishes one pack and not two.
-//! Source of the formats: git's documentation, `gitformat-pack`. What a newcomer would get wrong: an offset in an index of 2^31 or
-//! more is a row of a second table.
+//! The unusual part is adding a few objects to a pack that has just arrived: a run then publishes one pack and not two. Source of
+//! the formats: git's documentation, `gitformat-pack`. What a newcomer would get wrong: in an index, an offset of 2^31 or more is
+//! a row of a second table.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -77,7 +77,7 @@ pub(crate) struct Row {
     pub(crate) offset: u64,
 }
 
-/// Reads the rows of an index. One of version 1, which has no CRCs, is git's of before 2007.
+/// Reads the rows of an index. Version 1, which git wrote before 2007, has no CRCs.
 pub(crate) fn rows_of(index: &gix_pack::index::File) -> Vec<Row> {
     let row = |entry: gix_pack::index::Entry| {
         let mut oid = [0; OID_BYTES];
@@ -100,7 +100,7 @@ pub(crate) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
         let index = pack.index()?;
         rows = rows_of(&index);
         fs::rename(&pack.pack, &growing).map_err(failed())?;
-        // libgit2 makes packs that nobody may write to, which only root overrides.
+        // libgit2 makes read-only packs, which only root can write to.
         fs::set_permissions(&growing, Permissions::from_mode(0o600)).map_err(failed())?;
         let length = fs::metadata(&growing).map_err(failed())?.len();
         offset = length.saturating_sub(TRAILER_BYTES).max(HEADER_BYTES);
@@ -110,7 +110,7 @@ pub(crate) fn add(pack: Option<&Pack>, objects: &[NewObject], folder: &Path) -> 
     seal(&growing, rows, offset, objects, folder)
 }
 
-/// Ends a pack whose entries end at an offset: adds the objects that it does not hold, gives it its header, checksum and
+/// Completes a pack whose entries end at an offset: adds the objects that it does not hold, gives it its header, checksum and
 /// index, and returns it under its name.
 pub(crate) fn seal(
     growing: &Path,
@@ -122,7 +122,7 @@ pub(crate) fn seal(
     let failed = || GitError::io("write", growing);
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(growing).map_err(failed())?;
-    // A repository may hold the very file that a snapshot makes; a pack holds an object once.
+    // A repository may already hold the very file that a snapshot makes; a pack holds an object once.
     let mut missing: HashSet<OidBytes> = objects.iter().map(|object| bytes_of(object.oid)).collect();
     for row in &rows {
         missing.remove(&row.oid);
@@ -171,17 +171,17 @@ pub(crate) fn header(objects: u32) -> [u8; gix_pack::data::header::SIZE] {
     gix_pack::data::header::encode(gix_pack::data::Version::V2, objects)
 }
 
-/// What a thread holds at most of what it looks for deltas in: two objects, the index of one, and a delta.
+/// How many buffers a thread needs at most to look for deltas: two objects, the index of one, and a delta.
 const BUFFERS: u64 = 4;
 /// Larger files get no delta anyway: git's `core.bigFileThreshold`.
 const DELTA_MAX_BYTES: u64 = 512 * 1024 * 1024;
-/// How much larger than its pack the content of a repository of text may be.
+/// How many times larger than its pack a repository of text may be.
 const UNPACKED_TIMES: u64 = 16;
 
-/// Takes memory out of the budget for looking for deltas, half of it at most, and returns it with libgit2's settings: without them
-/// each thread holds ten objects at once, however large, and versions of one binary of 90 MB are more than a small machine has.
+/// Reserves memory for looking for deltas, at most half of the budget, and returns it with libgit2's settings. Without them each
+/// thread holds ten objects at once, however large, and versions of one binary of 90 MB are more than a small machine has.
 ///
-/// libgit2 takes from `deltaCacheSize`, too, above what size a file gets no delta at all.
+/// libgit2 also takes from `deltaCacheSize` the size above which a file gets no delta at all.
 fn room_for_deltas(repository: &Repository) -> Result<(Reservation, String), GitError> {
     let packs = packs_in(&repository.path().join("objects/pack"))?;
     let packed: u64 = packs.iter().filter_map(|pack| pack.bytes().ok()).sum();
@@ -189,7 +189,7 @@ fn room_for_deltas(repository: &Repository) -> Result<(Reservation, String), Git
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
     let of_buffer = (share / threads / BUFFERS).min(DELTA_MAX_BYTES);
     let needed = share.min(packed.saturating_mul(UNPACKED_TIMES));
-    // Whoever has it gives it back when it is cancelled.
+    // Whoever holds the memory gives it back when cancelled.
     let reserved = memory::reserve(needed, &CancellationToken::new()).ok_or(GitError::Cancelled)?;
     Ok((reserved, format!("[pack]\n\twindowMemory = {of_buffer}\n\tdeltaCacheSize = {of_buffer}\n")))
 }
@@ -201,7 +201,7 @@ pub(crate) fn build<'a>(
     folder: &Path,
 ) -> Result<Pack, GitError> {
     let (_room, settings) = room_for_deltas(repository)?;
-    // As a file, because libgit2 takes them from nowhere else; above the repository's own configuration, which stays as it is.
+    // In a file, because libgit2 takes them from nowhere else; above the repository's own configuration, which stays as it is.
     let limits = folder.join("packing.config");
     fs::write(&limits, settings).map_err(GitError::io("write", &limits))?;
     repository.config()?.add_file(&limits, ConfigLevel::App, true)?;
@@ -217,7 +217,7 @@ pub(crate) fn build<'a>(
     write(&mut builder, folder)
 }
 
-/// Writes a pack into a folder that holds none, named by its checksum: packs of one name are then one pack.
+/// Writes a pack into a folder that holds none, named by its checksum: packs of one name are then the same pack.
 fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Result<Pack, GitError> {
     builder.write(folder, 0)?;
     let written = packs_in(folder)?.into_iter().next();
@@ -233,7 +233,7 @@ fn write(builder: &mut git2::PackBuilder<'_>, folder: &Path) -> Result<Pack, Git
 )]
 pub(crate) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -> io::Result<()> {
     const SIGNATURE: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
-    /// Offsets from here on are a row of the second table, marked by this very bit.
+    /// Offsets from here on are a row of the second table, marked by this bit.
     const LARGE: u64 = 1 << 31;
     rows.sort_unstable_by_key(|row| row.oid);
     let mut file = BufWriter::new(Hashed::new(File::create(path)?));
@@ -266,7 +266,7 @@ pub(crate) fn write_idx(path: &Path, mut rows: Vec<Row>, pack_checksum: &[u8]) -
     Hashed::end(file).map(drop)
 }
 
-/// Hashes what is written. Behind a buffer, so that it gets large pieces.
+/// Hashes what is written. It sits behind a buffer, which gives it large pieces.
 pub(crate) struct Hashed<W> {
     inner: W,
     hasher: gix_hash::Hasher,

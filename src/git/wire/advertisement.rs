@@ -10,14 +10,14 @@ use super::error::WireError;
 use crate::git::refs::{OWN_NAMESPACE, RefFilter, Refs, Target, parse_oid};
 use crate::text::printable;
 
-/// Holds what a server says it has.
+/// What a server says it has.
 #[derive(Clone, Debug, Default)]
 pub struct Advertisement {
     /// The refs that are mirrored.
     pub refs: Refs,
     /// The branch that HEAD points at, if the server says so.
     pub head: Option<String>,
-    /// Names that cannot be stored, made fit to print: not UTF-8, or no ref's.
+    /// Names that cannot be stored, made printable: not UTF-8, or not a ref's.
     pub unusable: Vec<String>,
     /// How many refs lie in ghbk's own namespace on the server, and are stored in another.
     pub displaced: u64,
@@ -25,13 +25,13 @@ pub struct Advertisement {
     capabilities: String,
 }
 
-/// Capabilities that are not handed to libgit2: `symref` names refs it will not see, `include-tag` makes packs
-/// hold objects that nobody asked for, and `object-format`, which is SHA-1 here anyway, makes libgit2 assert if it is the
-/// last one, as Dulwich has it.
+/// Capabilities that are not handed to libgit2: `symref` names refs it will not see, `include-tag` makes packs hold objects that
+/// nobody asked for, and `object-format`, which is SHA-1 here anyway, makes libgit2 fail an assertion if it comes last, as with
+/// Dulwich.
 const WITHHELD: [&str; 3] = ["symref=", "include-tag", "object-format="];
 
 impl Advertisement {
-    /// Reads the body of `GET info/refs?service=git-upload-pack`, as far as the filter takes refs.
+    /// Reads the body of `GET info/refs?service=git-upload-pack`, and keeps the refs that the filter takes.
     ///
     /// # Errors
     /// [`WireError::Protocol`] if it is not an advertisement or ends early;
@@ -89,7 +89,7 @@ impl Advertisement {
             }
             return Ok(());
         }
-        // A repository whose own refs lie where displaced ones go has both: neither may replace the other.
+        // A repository may also have refs of its own where displaced ones go: neither may replace the other.
         if !is_usable || self.refs.get(&stored).is_some() {
             self.unusable.push(printable(name, 100));
             return Ok(());
@@ -99,7 +99,7 @@ impl Advertisement {
         Ok(())
     }
 
-    /// Says whether the server can do something.
+    /// Returns whether the server can do something.
     pub(crate) fn can(&self, capability: &str) -> bool {
         self.capabilities.split(' ').any(|known| known == capability)
     }
@@ -150,7 +150,7 @@ pub(crate) fn push_line(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// What a repository that is to be pushed to has.
+/// What the repository to push to has.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiverAdvertisement {
     pub(crate) refs: Vec<(String, Oid)>,
@@ -174,7 +174,7 @@ impl ReceiverAdvertisement {
             }
             let (oid, name) = line.split_once(' ').ok_or_else(|| protocol("a line without a ref's name"))?;
             let oid = parse_oid(oid).ok_or_else(|| protocol("a line without an object id"))?;
-            // `.have` names objects of another repository that the server shares them with.
+            // `.have` names objects that the server shares with another repository.
             if name != "capabilities^{}" && name != ".have" {
                 advertisement.refs.push((name.to_owned(), oid));
             }
@@ -182,7 +182,7 @@ impl ReceiverAdvertisement {
         Ok(advertisement)
     }
 
-    /// Says whether the server can do something.
+    /// Returns whether the server can do something.
     pub(crate) fn can(&self, capability: &str) -> bool {
         self.capabilities.split(' ').any(|known| known == capability)
     }
@@ -219,7 +219,7 @@ impl<'a> PktLines<'a> {
         }
     }
 
-    /// Returns the next payload; none for a flush.
+    /// Returns the next payload; `None` for a flush.
     fn next_line(&mut self) -> Result<Option<&'a [u8]>, WireError> {
         let early = || WireError::Connection("the advertisement ended early".to_owned());
         let digits = self.rest.get(..LENGTH_DIGITS).ok_or_else(early)?;

@@ -6,25 +6,25 @@ use crate::github::GitHubError;
 use crate::limits::{LimitExhausted, Refusal, Resource, Retry, Retryable, refusal_words};
 use crate::network::{Failure, Trouble, Unread};
 
-/// Says why nothing comes from a git server, or why it takes nothing.
+/// Why a git server sends nothing, or accepts nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The server does not accept the token.
     #[error("the git server does not accept the token (401)")]
     Unauthorized,
-    /// The token is good but may not read this repository, or GitHub blocked it.
+    /// The token is valid but may not read this repository, or GitHub blocked it.
     #[error("the git server refuses access (403): {0}")]
     Forbidden(String),
-    /// There is no such repository, or the token may not know of it.
+    /// There is no such repository, or the token cannot see it.
     #[error("repository not found (404)")]
     NotFound,
     /// Blocked for legal reasons.
     #[error("blocked for legal reasons, such as a DMCA takedown (451)")]
     LegallyBlocked,
-    /// The server refused for being asked too fast.
+    /// The server refused because it was asked too fast.
     #[error("the git server{} ({status})", refusal_words(*status))]
     RateLimited {
-        /// 403 or 429; or one of the server's own trouble, with a time to wait.
+        /// 403 or 429, or an error of the server that names a time to wait.
         status: StatusCode,
         /// What the server said about waiting.
         refusal: Refusal,
@@ -35,7 +35,7 @@ pub enum WireError {
     /// Nothing more is asked in this run, because GitHub refuses for longer than the run may wait.
     #[error(transparent)]
     LimitExhausted(#[from] LimitExhausted),
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("the git server answered {0}")]
     Status(StatusCode),
     /// A redirect to another host, which must not see the token.
@@ -44,31 +44,31 @@ pub enum WireError {
     /// The connection failed, stalled or ended early.
     #[error("the connection to the git server failed: {0}")]
     Connection(String),
-    /// The server cannot be reached, for a reason that will not pass by itself or is a proxy's.
+    /// The server cannot be reached, for a reason that will not pass by itself or that lies with a proxy.
     #[error("the connection to the git server failed: {0}")]
     Unreachable(Failure),
-    /// The server spoke something else than git's protocol.
+    /// The server did not speak git's protocol.
     #[error("the git server's answer is not git's protocol: {0}")]
     Protocol(String),
     /// The server reports that it failed, in git's own words.
     #[error("the git server reports: {0}")]
     Remote(String),
-    /// What the server sends is more than a repository may be.
+    /// The server sends more than a repository may have.
     #[error("it is larger than limits.repository_size allows: {0}")]
     TooLarge(bytesize::ByteSize),
-    /// What a server has after a push is not what was pushed.
+    /// After a push, the server does not have what was pushed.
     #[error("after the push, the server's refs differ from those pushed")]
     PushedDiffers,
-    /// The repository that is to be pushed to has refs already.
+    /// The repository to push to already has refs.
     #[error("the repository to push to is not empty: it has {0} refs")]
     NotEmpty(usize),
-    /// The server did not take what was pushed.
+    /// The server did not accept what was pushed.
     #[error("the server refuses the push: {0}")]
     Refused(String),
 }
 
 impl WireError {
-    /// Says what a person can do about it.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unauthorized => "make a new token and store it under the same name: `ghbk man config`, [secrets]",
@@ -97,7 +97,7 @@ impl WireError {
         }
     }
 
-    /// Says whether nothing else can succeed either.
+    /// Returns whether nothing else can succeed either.
     pub(crate) fn ends_the_run(&self) -> bool {
         match self {
             Self::Unauthorized => true,
@@ -106,7 +106,7 @@ impl WireError {
         }
     }
 
-    /// Says whether the server has had enough for now.
+    /// Returns whether the server allows no more for now.
     pub(crate) fn is_limit(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::LimitExhausted(_))
     }

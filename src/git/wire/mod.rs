@@ -1,7 +1,7 @@
 //! What goes over the network between here and a git server.
 //!
-//! [`server`] speaks HTTP, [`advertisement`] is pure, [`transport`] hands on what the server sends, `receive` makes a pack of it,
-//! [`transfer`] counts how far it is, [`push`] sends refs and objects to a new repository.
+//! [`server`] speaks HTTP, [`advertisement`] is pure, [`transport`] passes on what the server sends, `receive` makes a pack of
+//! it, [`transfer`] counts progress, [`push`] sends refs and objects to a new repository.
 
 pub mod advertisement;
 pub mod error;

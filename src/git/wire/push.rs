@@ -31,7 +31,7 @@ use crate::text::printable;
 /// Describes one push.
 #[derive(Debug)]
 pub struct Push<'a> {
-    /// A client whose patience is long: the server answers only when it has taken in everything.
+    /// A client with long timeouts: the server answers only when it has received everything.
     pub client: Client,
     /// The new repository.
     pub url: Url,
@@ -45,8 +45,8 @@ pub struct Push<'a> {
     pub scratch: &'a Path,
 }
 
-/// Chooses what can be sent: pull requests under another name, and only if they are wanted; what was displaced for ghbk's own
-/// refs, under the name that it had.
+/// Chooses what can be sent: pull requests under another name, and only if they are wanted; what ghbk's own refs displaced, under
+/// its original name.
 pub fn pushable(refs: &Refs, pull_requests: bool) -> Refs {
     let mut chosen = Refs::default();
     for (name, target) in refs.iter() {
@@ -66,10 +66,10 @@ pub fn pushable(refs: &Refs, pull_requests: bool) -> Refs {
 }
 
 impl Push<'_> {
-    /// Sees that the new repository is there, empty, and may be written to.
+    /// Checks that the new repository exists, is empty, and may be written to.
     ///
     /// # Errors
-    /// [`WireError::NotEmpty`], or what the server says.
+    /// [`WireError::NotEmpty`], or the server's error.
     pub async fn check(&self) -> Result<(), GitError> {
         self.empty().await.map(drop)
     }
@@ -82,7 +82,7 @@ impl Push<'_> {
     /// Sends everything, then asks the server what it has.
     ///
     /// # Errors
-    /// [`WireError::NotEmpty`] before anything is sent; [`WireError::Refused`] if the server takes a ref not in.
+    /// [`WireError::NotEmpty`] before anything is sent; [`WireError::Refused`] if the server does not accept a ref.
     pub async fn send(&self) -> Result<(), GitError> {
         let before = self.empty().await?;
         let pack = self.build_pack().await?;
@@ -156,9 +156,9 @@ impl Push<'_> {
     }
 }
 
-/// Without it a server keeps the reasons of a refusal to itself.
+/// Without it a server does not give the reasons of a refusal.
 const SIDE_BAND: &str = "side-band-64k";
-/// As much of a server's words is passed on: of a ruleset's refusal, all.
+/// How much of a server's words is passed on: enough for all of a ruleset's refusal.
 const WORDS_MAX_CHARS: usize = 2_000;
 const WORDS_MAX_BYTES: usize = 64 * 1024;
 
@@ -239,7 +239,7 @@ mod tests {
         out
     }
 
-    /// A refused push said "pre-receive hook declined", and not why.
+    /// A refused push said "pre-receive hook declined", but not why.
     #[test]
     fn the_server_s_own_explanation_of_a_refusal_is_passed_on() {
         let band = |number: u8, payload: &[u8]| [&[number], payload].concat();

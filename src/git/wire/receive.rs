@@ -1,9 +1,9 @@
-//! Receive: what a mirror lacks in one pack, indexed and examined at once.
+//! Receive: brings what a mirror lacks in one pack, indexed and examined at once.
 //!
-//! Blocking; reads the network through [`transport`], writes to scratch. libgit2 is not asked: it would unpack on one
-//! processor and read objects of the mirror. Objects of our own go into the same file as it arrives. Source of the formats: git's documentation,
-//! `gitprotocol-pack` ("Packfile Negotiation") and `gitformat-pack`. What a newcomer would get wrong: the pack is asked for
-//! without `thin-pack`, so each delta has its base in it, and nothing has to be added from packs on a slow store.
+//! Blocking; reads the network through [`transport`], writes to scratch. libgit2 is not used: it would unpack on one processor
+//! and read objects of the mirror. Objects of our own go into the same file as the pack arrives. Source of the formats: git's
+//! documentation, `gitprotocol-pack` ("Packfile Negotiation") and `gitformat-pack`. What a newcomer would get wrong: the pack is
+//! asked for without `thin-pack`, so each delta has its base in it, and nothing has to be added from packs on a slow store.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -36,13 +36,13 @@ use crate::git::wire::transfer::Transfer;
 use crate::git::wire::transport;
 use crate::text::printable;
 
-/// Read and written at once.
+/// How much is read and written at once.
 const PIECE_BYTES: usize = 1 << 18;
 
-/// What the server must be able to do: tell the pack from its progress, and name the base of a delta by its place.
+/// What the server must be able to do: send the pack apart from its progress, and name the base of a delta by its place.
 const CAPABILITIES: [&str; 2] = ["side-band-64k", "ofs-delta"];
 
-/// Says whether a server's packs can be received here; if not, libgit2 receives them.
+/// Returns whether a server's packs can be received here; if not, libgit2 receives them.
 pub(crate) fn can_receive_from(advertisement: &Advertisement) -> bool {
     CAPABILITIES.iter().all(|capability| advertisement.can(capability))
 }
@@ -50,14 +50,14 @@ pub(crate) fn can_receive_from(advertisement: &Advertisement) -> bool {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
-    /// These objects, and everything behind them.
+    /// These objects, and everything that they need.
     pub(crate) wanted: &'a [Oid],
-    /// But not what is behind these.
+    /// Except these, and everything that they need.
     pub(crate) haves: &'a [Oid],
 }
 
 impl Wish<'_> {
-    /// Words it as the only request of a negotiation.
+    /// Formats it as the only request of a negotiation.
     fn request(self) -> Vec<u8> {
         let mut out = Vec::new();
         for (number, oid) in self.wanted.iter().enumerate() {
@@ -76,7 +76,7 @@ impl Wish<'_> {
     }
 }
 
-/// Where a pack is received into.
+/// Where a pack is received.
 pub(crate) struct Scratch<'a> {
     /// A folder for packs on local disk.
     pub(crate) folder: PathBuf,
@@ -86,7 +86,7 @@ pub(crate) struct Scratch<'a> {
     pub(crate) transfer: &'a Transfer,
 }
 
-/// A pack in scratch whose objects are known, and not yet whether others are missing.
+/// A pack in scratch whose objects are known; whether others are missing is not known yet.
 pub(crate) struct Arrived {
     folder: PathBuf,
     growing: PathBuf,
@@ -105,7 +105,7 @@ pub(crate) struct Arrived {
 
 /// Asks for objects, and makes one pack of those and of some objects of our own.
 ///
-/// Returns none if the pack is unusual, though right, and libgit2's to receive.
+/// Returns `None` if the pack is valid but unusual, and libgit2 has to receive it.
 ///
 /// # Errors
 /// [`GitError`]; scratch may hold leftovers.
@@ -142,7 +142,7 @@ impl Arrived {
     /// Proves that every wanted object is there, and everything that the new objects refer to; returns the pack under its
     /// name.
     ///
-    /// The pack is none if nothing had to come, as when a branch went back to an older commit.
+    /// The pack is `None` if nothing had to be sent, as when a branch went back to an older commit.
     ///
     /// # Errors
     /// [`GitError::Incomplete`] for an object that did not come and is not stored; [`GitError::Disk`].
@@ -187,15 +187,15 @@ struct Answer<R> {
     haves: usize,
 }
 
-/// What is in scratch once everything has come.
+/// What is in scratch once everything has arrived.
 struct Received {
     arriving: Arriving,
-    /// Our own objects, behind them.
+    /// Our own objects, after them.
     own: Vec<Row>,
     checksum: gix_hash::ObjectId,
 }
 
-/// Writes a pack as it comes, with the objects of our own behind it; none if the pack is unusual.
+/// Writes a pack as it arrives, followed by our own objects; `None` if the pack is unusual.
 fn write(
     answer: Answer<impl Read>,
     own: &[NewObject],
@@ -239,7 +239,7 @@ fn write_to(
         let mut reader = BufReader::with_capacity(PIECE_BYTES, first.chain(copied));
         let mut arriving = Arriving { end: HEADER_BYTES, ..Arriving::default() };
         let entries = if objects == 0 {
-            // gitoxide takes it for granted that there is one.
+            // gitoxide assumes that there is at least one.
             check_empty(&mut reader)?;
             None
         } else {
@@ -254,7 +254,7 @@ fn write_to(
                     return Err(of_ours.map_or_else(|| broken(&error), failed()));
                 }
             };
-            // Of a delta it is the size of what makes the object; that of the object is looked at later.
+            // For a delta this is the size of its instructions; the size of the object is checked later.
             if entry.decompressed_size > object_size_max.as_u64() {
                 let bytes = ByteSize(entry.decompressed_size);
                 return Err(GitError::ObjectTooLarge { bytes, allowed: object_size_max });
@@ -288,8 +288,8 @@ fn write_to(
     }
 }
 
-/// Says whether an entry is one whose base is named by its id, which would have to be looked for, or whose length is
-/// written in more bytes than it takes, which gitoxide leaves out of the checksum in the index.
+/// Returns whether an entry names its base by its id, which would have to be looked for, or writes its length in more bytes than
+/// needed, which gitoxide leaves out of the checksum in the index.
 fn is_unusual(entry: &gix_pack::data::input::Entry) -> bool {
     matches!(entry.header, Header::RefDelta { .. })
         || usize::from(entry.header_size) != entry.header.size(entry.decompressed_size)
@@ -344,11 +344,11 @@ fn check_empty(reader: &mut impl Read) -> Result<(), GitError> {
 }
 
 fn broken(error: &dyn std::fmt::Display) -> GitError {
-    // Only so does gitoxide tell the causes.
+    // Only this format shows gitoxide's causes.
     GitError::BrokenPack(printable(&format!("{error:#}"), 200))
 }
 
-/// The pack in scratch as it grows: all but the checksum at its end, which is to be another.
+/// The pack in scratch as it grows: all but the checksum at its end, which will be a different one.
 struct Copy {
     file: BufWriter<Hashed<File>>,
     /// What may be the checksum, unless more comes.
@@ -389,7 +389,7 @@ impl Copy {
 struct Copied<'a, R> {
     reader: R,
     copy: &'a mut Copy,
-    /// Why it could not be copied: to the reader that is no fault of the pack.
+    /// Why it could not be copied, which is not a fault of the pack.
     failure: &'a Cell<Option<io::Error>>,
 }
 

@@ -35,7 +35,7 @@ pub struct GitServer {
     refs: RefFilter,
 }
 
-/// A hundred thousand refs are seven megabytes; more than this is no repository but an attack on memory.
+/// A hundred thousand refs are seven megabytes; more than this is not a repository but an attack on memory.
 pub(crate) const ADVERTISEMENT_MAX_BYTES: usize = 128 * 1024 * 1024;
 /// GitHub answers errors in a line or two.
 const ERROR_BODY_MAX_BYTES: usize = 8 * 1024;
@@ -46,7 +46,7 @@ pub(crate) const TOKEN_USER: &str = "x-access-token";
 impl GitServer {
     /// Prepares for the server that belongs to a REST API's address.
     ///
-    /// An answer with a pack may hold `repository_size_max`; `refs` chooses what is mirrored.
+    /// `repository_size_max` limits an answer with a pack; `refs` chooses what is mirrored.
     pub fn new(
         api_url: &Url,
         client: Client,
@@ -70,7 +70,7 @@ impl GitServer {
         url
     }
 
-    /// Asks what a repository has. Returns the address that answered as well, for the second request.
+    /// Asks what a repository has. Also returns the address that answered, for the second request.
     ///
     /// # Errors
     /// [`WireError`]; `NotFound` may mean "not for this token".
@@ -95,7 +95,7 @@ impl GitServer {
         Err(WireError::Protocol("too many redirects".to_owned()))
     }
 
-    /// Sends one request for a pack and hands the answer on, chunk by chunk.
+    /// Sends one request for a pack and passes the answer on, chunk by chunk.
     pub(crate) async fn upload_pack(
         &self,
         repository_url: &Url,
@@ -117,7 +117,7 @@ impl GitServer {
             .await
             .map_err(connection)?;
         let response = accept(response, "application/x-git-upload-pack-result", &token).await;
-        // A pack takes the time of its objects; how soon its first byte comes says nothing of the server.
+        // How soon the first byte of a pack comes depends on its objects, and says nothing about the server.
         if matches!(response, Err(WireError::RateLimited { .. })) {
             turn.refused();
         }
@@ -132,7 +132,7 @@ impl GitServer {
             received_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             self.gate.pass_bytes(chunk.len()).await;
             if sink.send(Ok(chunk)).await.is_err() {
-                return Ok(()); // who unpacks it has gone: cancelled, or with an error of its own
+                return Ok(()); // the receiver has ended: cancelled, or with an error of its own
             }
         }
         Ok(())
@@ -145,7 +145,7 @@ pub(crate) async fn get(client: &Client, url: &Url, token: &SecretString) -> Res
     network::send(request).await.map_err(connection)
 }
 
-/// Tells the pace how the server took a request.
+/// Reports to the pace how the server took a request.
 fn settle<T>(turn: &Turn<'_>, answered: Result<T, WireError>) -> Result<T, WireError> {
     match &answered {
         Err(WireError::RateLimited { .. }) => turn.refused(),
@@ -159,7 +159,7 @@ pub(crate) fn host_of_base(base: &Url) -> &str {
     &base[url::Position::BeforeHost..url::Position::AfterPort]
 }
 
-/// Finds the git server beside a REST API: `github.com` has its own host, an enterprise server the same.
+/// Finds the git server that belongs to a REST API: `github.com` has a host of its own, an enterprise server the same one.
 pub(crate) fn git_base(api_url: &Url) -> Url {
     let mut base = api_url.clone();
     match api_url.host_str() {
@@ -201,7 +201,7 @@ pub(crate) async fn accept(
     let status = response.status();
     if status == StatusCode::OK {
         let given = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // A proxy may add a charset; what is a git server's is told by the type alone.
+        // A proxy may add a charset; the type alone shows a git server.
         let essence = given.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case(content_type) {
             let given = printable(given, 80);
@@ -234,7 +234,7 @@ fn said(body: &str) -> String {
     if is_web_page(body) { "it answered with a web page".to_owned() } else { printable(body, 400) }
 }
 
-/// Words a failure of the HTTP client down to its cause.
+/// Describes a failure of the HTTP client down to its cause.
 pub(crate) fn connection(error: reqwest::Error) -> WireError {
     Trouble::from(error).into()
 }

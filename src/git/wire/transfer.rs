@@ -1,11 +1,11 @@
-//! How far a transfer is.
+//! The progress of a transfer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::limits::Waited;
 
-/// Counts what a transfer has brought so far, for whoever shows it.
+/// Counts what a transfer has brought so far, to be shown.
 #[derive(Debug, Default)]
 pub struct Transfer {
     /// Bytes of packs received from the server, protocol included.

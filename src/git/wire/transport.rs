@@ -1,4 +1,4 @@
-//! Our HTTP under whoever unpacks: its blocking reads are bridged to the async client. To libgit2 it is a smart subtransport.
+//! Our HTTP below the unpacker: its blocking reads are bridged to the async client. To libgit2 it is a smart subtransport.
 //!
 //! Runs on a blocking thread of the runtime. The first request that libgit2 makes, for the advertisement, never
 //! reaches the network: it is answered from the one already read, reduced to what is wanted. What a newcomer would
@@ -19,13 +19,13 @@ use crate::git::GitError;
 use crate::git::wire::server::GitServer;
 use crate::limits::Waited;
 
-/// The scheme under which libgit2 finds this transport; the address behind it does not matter.
+/// The scheme under which libgit2 finds this transport; the rest of the address does not matter.
 pub(crate) const ADDRESS: &str = "ghbk+https://session";
 
-/// Chunks in flight between the network and who unpacks them: enough to keep both busy, few enough to bound memory.
+/// Chunks in flight between the network and the receiver: enough to keep both busy, few enough to bound memory.
 const CHUNKS_IN_FLIGHT: usize = 64;
 
-/// Holds what one fetch needs of the outside.
+/// What one fetch needs from outside.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) server: Arc<GitServer>,
@@ -61,7 +61,7 @@ pub(crate) fn with_session<T>(session: Session, fetch: impl FnOnce() -> T) -> T 
 /// No configuration but ours is obeyed, hashes are checked, and memory for mapped packs is bounded.
 ///
 /// # Panics
-/// If libgit2 refuses its own options, which would be a build of another libgit2.
+/// If libgit2 refuses its own options, which would mean a build with another libgit2.
 #[expect(unsafe_code, reason = "libgit2's options and its table of transports are global and unsynchronised")]
 pub fn set_up_libgit2() {
     static ONCE: Once = Once::new();
@@ -85,7 +85,7 @@ pub fn set_up_libgit2() {
     });
 }
 
-/// Packs mapped at once, all threads together; libgit2's own default is 8 GiB on 64-bit machines.
+/// How much of packs all threads together map at once; libgit2's own default is 8 GiB on 64-bit machines.
 const MAPPED_LIMIT_BYTES: usize = 512 * 1024 * 1024;
 
 struct Subtransport;
@@ -193,7 +193,7 @@ fn send(session: &Session, request: Vec<u8>) -> mpsc::Receiver<Result<Bytes, Git
             () = session.cancel.cancelled() => Err(GitError::Cancelled),
         };
         if let Err(error) = result {
-            // No receiver: who unpacks it has gone and keeps an error of its own.
+            // No receiver: it has ended and keeps an error of its own.
             let _ = sink.send(Err(error)).await;
         }
     });

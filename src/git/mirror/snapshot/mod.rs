@@ -1,8 +1,8 @@
-//! Snapshots: the chain of commits in `refs/ghbk/snapshots` that says what a repository was after each run.
+//! Snapshots: the chain of commits in `refs/ghbk/snapshots` that records a repository after each run.
 //!
-//! Made of plain git objects, so that `git log refs/ghbk/snapshots` reads it without ghbk; `docs/snapshots.md` is the
-//! format. What a newcomer would get wrong: a snapshot only names tips. That they stay is the work of the refs, of
-//! which `refs/ghbk/kept/` holds those that GitHub dropped.
+//! Made of plain git objects, so `git log refs/ghbk/snapshots` reads it without ghbk; `docs/snapshots.md` describes the format.
+//! What a newcomer would get wrong: a snapshot only names tips. The refs make them stay; those below `refs/ghbk/kept/` keep the
+//! tips that GitHub dropped.
 
 mod read;
 mod words;
@@ -20,7 +20,7 @@ pub use read::{content, history};
 pub(crate) use read::{find, head, parent, targets, tree};
 pub(crate) use write::{Previous, make, rechain};
 
-/// Says in which run, and when, the state was seen, and whose it is.
+/// Which repository was observed, when, and in which run.
 #[derive(Clone, Debug)]
 pub struct Occasion {
     /// The run.
@@ -47,7 +47,7 @@ pub struct Snapshot {
     pub full_name: FullName,
     /// What changed, in words.
     pub title: String,
-    /// The refs that moved, those that lost something first; none for the first snapshot.
+    /// The refs that moved, those that lost something first; empty for the first snapshot.
     pub changes: Vec<RefChange>,
     /// How many more moved than `changes` holds.
     pub more_changes: u64,
@@ -61,11 +61,11 @@ const HEAD: &str = "HEAD";
 
 const PACKED_REFS: &str = "packed-refs";
 
-/// What a repository was.
+/// A repository's refs and HEAD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     /// Every ref.
     pub refs: Refs,
-    /// What HEAD said.
+    /// The content of HEAD.
     pub head: String,
 }

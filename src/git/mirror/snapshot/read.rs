@@ -1,4 +1,4 @@
-//! Reads snapshots back. What a later version of ghbk adds to them is passed over.
+//! Reads snapshots back, and ignores what a later version of ghbk adds to them.
 
 use std::collections::HashSet;
 
@@ -78,7 +78,7 @@ pub(super) fn text_of(objects: &ObjectReader, blob: Oid) -> Result<String, GitEr
     String::from_utf8(content.to_vec()).map_err(|error| unreadable(blob, &error))
 }
 
-/// Reads what HEAD said at a snapshot.
+/// Reads the content of HEAD at a snapshot.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if it cannot be read.
@@ -86,7 +86,7 @@ pub(crate) fn head(objects: &ObjectReader, oid: Oid) -> Result<String, GitError>
     Ok(text_of(objects, read(objects, oid)?.head)?.trim_end().to_owned())
 }
 
-/// Reads what a repository was at a snapshot.
+/// Reads a repository's refs and HEAD at a snapshot.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if it cannot be read.
@@ -100,7 +100,7 @@ pub fn content(objects: &ObjectReader, oid: Oid) -> Result<Content, GitError> {
     Ok(Content { refs, head: text_of(objects, tree.head)?.trim_end().to_owned() })
 }
 
-/// Returns every object that some snapshot's refs name. What many snapshots have in common is read once.
+/// Returns every object that some snapshots' refs name. What many snapshots share is read once.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if one cannot be read.
@@ -146,7 +146,7 @@ pub(crate) fn parent(objects: &ObjectReader, oid: Oid) -> Result<Option<Oid>, Gi
     Ok(Commit::read(objects, oid)?.parent)
 }
 
-/// Returns the tree of a snapshot, which holds what it says.
+/// Returns the tree of a snapshot, which holds its content.
 ///
 /// # Errors
 /// [`GitError::Damaged`] if it cannot be read.

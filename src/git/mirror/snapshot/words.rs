@@ -1,4 +1,4 @@
-//! What a snapshot says in words. Pure.
+//! The message of a snapshot. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use super::{Occasion, Snapshot};
 use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::refs::{Refs, parse_oid};
 
-/// A message names so many refs at most, those that lost something first; the trees have them all.
+/// A message names at most this many refs, those that lost something first; the trees have them all.
 pub(super) const LINES_MAX: usize = 1_000;
 
-/// How the notes begin that [`super::rechain`] leaves.
+/// The beginnings of the notes that [`super::rechain`] leaves.
 pub(super) const NOTES: [&str; 2] = ["retention dropped ", "repair left out "];
 
-/// Adds a line before the trailers, in the place of an older one like it.
+/// Adds a line before the trailers, replacing an older one like it.
 pub(super) fn with_note(message: &str, note: &str) -> String {
     match message.trim_end().rsplit_once("\n\n") {
         Some((text, trailers)) => {
@@ -30,7 +30,7 @@ pub(super) fn with_note(message: &str, note: &str) -> String {
     }
 }
 
-/// Words a snapshot: a title for people, a line a change, and what ghbk reads back.
+/// Writes a snapshot's message: a title for people, a line per change, and what ghbk reads back.
 pub(super) fn message(
     refs: &Refs,
     changes: &[RefChange],
@@ -86,7 +86,7 @@ pub(super) fn word(kind: ChangeKind) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == kind).map_or("changed", |(_, word)| word)
 }
 
-/// Says what kind of ref a name is: singular and plural.
+/// Returns the kind of a ref by its name: singular and plural.
 pub(super) fn noun(name: &str) -> (&'static str, &'static str) {
     match name.split('/').nth(1) {
         Some("heads") => ("branch", "branches"),

@@ -20,16 +20,16 @@ pub(super) const FILE_MODE: &str = "100644";
 
 pub(super) const FOLDER_MODE: &str = "40000";
 
-/// What a repository was before the new snapshot.
+/// The repository before the new snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct Previous {
     /// The newest snapshot.
     pub(crate) oid: Oid,
-    /// What HEAD said, if that is known.
+    /// The content of HEAD, if that is known.
     pub(crate) head: Option<String>,
 }
 
-/// Makes the objects of a new snapshot; returns the commit and all of them, of which some may be there.
+/// Makes the objects of a new snapshot; returns the commit and all objects, some of which may be stored already.
 ///
 /// # Errors
 /// [`GitError`] if an object cannot be made.

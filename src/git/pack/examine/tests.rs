@@ -40,7 +40,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 type Change = fn(&mut Vec<u8>, &mut Vec<Row>);
 
-/// Changes a pack and its rows, and gives both the checksums of what they are then.
+/// Changes a pack and its rows, and updates the checksums of both.
 fn changed(pack: &Pack, change: impl Fn(&mut Vec<u8>, &mut Vec<Row>)) {
     let mut rows = rows_of(&pack.index().unwrap());
     let mut bytes = fs::read(&pack.pack).unwrap();

@@ -9,7 +9,7 @@ use crate::git::pack::unpacking::Foreseen;
 
 const LARGE: ByteSize = ByteSize::mib(64);
 
-/// Objects that grow by a byte from the one that each is made of; `None` stands for itself.
+/// Objects that are each one byte longer than their base; `None` is not a delta.
 struct Growing {
     bases: Vec<Option<usize>>,
     first_bytes: usize,
@@ -37,7 +37,7 @@ impl Growing {
         sizes
     }
 
-    /// Writes each as a blob or a delta; which base that is of, only the numbers say.
+    /// Writes each as a blob or a delta; only `bases` says which base a delta has.
     fn pack(&self) -> (tempfile::NamedTempFile, Vec<u64>) {
         let sizes = self.sizes();
         let (mut pack, mut offsets) = (b"PACK\0\0\0\x02\0\0\0\0".to_vec(), Vec::new());
@@ -136,7 +136,7 @@ fn expected(growing: &Growing) -> Vec<(u32, u64)> {
     (0..growing.bases.len()).map(|number| (number as u32, sum(&growing.content(number)))).collect()
 }
 
-/// Pseudo-random bases: one in `roots` stands for itself, the others are made of one of the last few.
+/// Pseudo-random bases: one in `roots` is not a delta, the others are made of one of the last few.
 fn bushy(count: usize, roots: usize, near: usize) -> Vec<Option<usize>> {
     let mut dice = 1_usize;
     let mut roll = |sides: usize| {
@@ -152,9 +152,9 @@ fn every_object_comes_once_whatever_is_made_of_what() {
         vec![None; 300],
         bushy(2_000, 40, 8),
         bushy(2_000, 100_000, 1),
-        // All of one base: shared out among the threads.
+        // All have one base: the threads share them.
         (0..2_000).map(|number| (number > 0).then_some(0)).collect(),
-        // A base may come after what is made of it, if it is named by its id.
+        // A base that is named by its id may come after what is made of it.
         (0..50).map(|number| (number < 49).then_some(number + 1)).collect(),
     ];
     for bases in shapes {
@@ -167,7 +167,7 @@ fn every_object_comes_once_whatever_is_made_of_what() {
 
 #[test]
 fn what_was_forgotten_is_made_once_more() {
-    // Each level has two, of which the first is gone into: all bases before it are still needed.
+    // Each level has two deltas, and the first is followed: all bases before it are still needed.
     let mut bases = vec![None];
     for level in 0..30 {
         let base = if level == 0 { 0 } else { 2 * level - 1 };
@@ -184,7 +184,7 @@ fn base(number: u32, next: u32, bytes: usize) -> Base {
 
 #[test]
 fn what_is_given_away_is_done_by_one_of_two() {
-    // Two hundred deltas of the first entry, one of which has one of its own.
+    // Two hundred deltas of the first entry, one of which has a delta of its own.
     let mut bases = vec![NONE];
     bases.extend([0; 200]);
     bases.push(200);
@@ -202,7 +202,7 @@ fn what_is_given_away_is_done_by_one_of_two() {
     assert!(given.is_given && given.data == first.data);
     let rest = given.split_at(given.after(KEPT_DELTAS, &deltas).unwrap());
     assert_eq!([order(&first), order(&given), order(&rest)].concat(), all);
-    // Few deltas of the last base stay; what is left of one before it is given whole.
+    // The last base keeps its few deltas; those left of an earlier base are all given away.
     let mut chain = vec![rest, base(200, 201, 9)];
     shared.give(&mut chain[1..], &deltas);
     assert!(shared.lock().is_none());
@@ -219,7 +219,7 @@ fn what_is_larger_than_foreseen_waits_for_its_turn() {
     assert!(right.is_some() && unpacking.beyond(1 << 10, None, || false).unwrap().is_none());
     assert!(matches!(unpacking.beyond(1 << 20, None, || true), Err(GitError::Cancelled)));
     assert!(matches!(unpacking.beyond(1 << 40, None, || false), Err(GitError::NeedsMemory { .. })));
-    // Whoever holds the right is not given more memory than there can be.
+    // Holding the right does not give more memory than there can be.
     assert!(matches!(unpacking.beyond(1 << 40, right, || false), Err(GitError::NeedsMemory { .. })));
     assert!(unpacking.beyond(1 << 20, None, || true).unwrap().is_some());
     assert!(resolved(&growing, 4) == expected(&growing));
