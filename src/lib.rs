@@ -8,9 +8,9 @@
 //! ```
 //!
 //! [`config`] says what a person wants, [`secrets`] reads the token, [`github`] lists what exists, [`plan`] compares
-//! it with the [`store`], [`run`] goes through it, [`git`] brings packs and publishes them, the store's ledger
-//! records what happened ([`outcome`]), [`report`] words it. [`backup`] goes this whole way; [`commands`] and [`daemon`]
-//! stand around it and call it; it knows nothing of them.
+//! it with the [`store`], [`run`] goes through it, [`git`] fetches packs and publishes them, the store's ledger
+//! records what happened ([`outcome`]), [`report`] puts it into words. [`backup`] goes this whole way; [`commands`] and
+//! [`daemon`] call it, and it knows nothing of them.
 
 pub mod config;
 pub mod secrets;
@@ -23,6 +23,7 @@ pub mod plan;
 
 pub mod git;
 pub mod large_files;
+pub mod metadata;
 pub mod run;
 pub mod store;
 

@@ -16,6 +16,7 @@ use super::link::related;
 use super::notices::Notices;
 use super::repository::Repository;
 use crate::limits::{Retry, Retryable};
+use crate::metadata::canonical::{Canonical, parse, to_bytes};
 use crate::text::printable;
 
 /// One recorded exchange.
@@ -85,6 +86,56 @@ fn repositories<'a>(body: &'a Value, found: &mut Vec<&'a Value>) {
         }
         _ => {}
     }
+}
+
+/// Lists the paths of all members that hold something.
+fn members(value: &Value, path: &str, found: &mut BTreeMap<String, u64>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| members(item, path, found)),
+        Value::Object(object) => {
+            for (key, value) in object {
+                let path = format!("{path}.{key}");
+                *found.entry(path.clone()).or_default() += 1;
+                members(value, &path, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_answer_takes_the_form_in_which_it_is_stored_and_loses_only_what_is_listed() {
+    let Some(recorded) = recorded() else { return };
+    let canonical = Canonical::new([]);
+    let (mut lost, mut answers) = (BTreeMap::new(), 0);
+    for Recorded { method, body, .. } in recorded.iter().filter(|it| it.answer.status.is_success()) {
+        if method != "GET" || !(body.is_array() || body.is_object()) {
+            continue;
+        }
+        let form = canonical.form(body.clone());
+        assert_eq!(canonical.form(form.clone()), form);
+        assert_eq!(parse(&to_bytes(&form)).unwrap(), form);
+        let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+        members(body, "", &mut before);
+        members(&form, "", &mut after);
+        for (path, number) in before {
+            if after.get(&path) != Some(&number) {
+                let key = path.rsplit('.').next().unwrap_or_default().to_owned();
+                let parents = path.split('.').map(str::to_owned).collect::<Vec<_>>();
+                // What is in something that is dropped goes with it.
+                if !parents[..parents.len() - 1]
+                    .iter()
+                    .any(|parent| matches!(parent.as_str(), "_links" | "last_response"))
+                {
+                    *lost.entry(key).or_insert(0u64) += 1;
+                }
+            }
+        }
+        answers += 1;
+    }
+    assert!(answers > 1_500, "{answers}");
+    let lost: Vec<String> = lost.into_keys().collect();
+    insta::assert_snapshot!(lost.join("\n"));
 }
 
 #[test]
