@@ -83,7 +83,8 @@ pub fn set_up(
         (None, LogFormat::Auto | LogFormat::Text) => {
             let terminal = std::io::stderr().is_terminal();
             let format = format.with_target(false).with_ansi(has_colour(&std::io::stderr())).with_writer(writer);
-            let at_terminal = Targets::new().with_target(JOURNAL, LevelFilter::OFF).with_default(LevelFilter::TRACE);
+            let journal = if verbosity.verbose > 0 { LevelFilter::TRACE } else { LevelFilter::OFF };
+            let at_terminal = Targets::new().with_target(JOURNAL, journal).with_default(LevelFilter::TRACE);
             layers.push(match (terminal, log_file) {
                 (false, _) => format.boxed(),
                 // A daemon runs for weeks, so its lines need the time.

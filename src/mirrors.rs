@@ -91,6 +91,18 @@ impl MirrorKind {
 /// A value for each mirror that there is.
 pub type PerMirror<T> = BTreeMap<MirrorKind, T>;
 
+/// Reads something of each mirror; mirrors that only a later version of ghbk knows are skipped.
+///
+/// # Errors
+/// A value that is not as it should be.
+pub(crate) fn known_per_mirror<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<PerMirror<T>, D::Error> {
+    let fields = BTreeMap::<String, T>::deserialize(from)?;
+    let known = |(label, value)| Some((MirrorKind::ALL.into_iter().find(|kind| kind.label() == label)?, value));
+    Ok(fields.into_iter().filter_map(known).collect())
+}
+
 /// Some of a repository's mirrors; in JSON `{"code": true, "wiki": false}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MirrorSet(BTreeSet<MirrorKind>);

@@ -14,6 +14,8 @@ use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 const WIDTH_MIN: u16 = 40;
 /// A table's last column is wrapped below itself only if this many columns are left for it.
 const COLUMN_MIN: usize = 30;
+/// On a narrow terminal a deeper indent would leave no room for words, in columns.
+const INDENT_MAX: usize = 10;
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
@@ -28,6 +30,7 @@ const MARKS: &[(&str, Style)] = &[
     ("backup cancelled", DOUBTFUL),
     ("healthy", GOOD),
     ("not healthy", BAD),
+    ("complete but", DOUBTFUL),
     ("complete", GOOD),
     ("incomplete", BAD),
     ("ok", GOOD),
@@ -108,34 +111,35 @@ fn paint(line: &str) -> String {
     }
 }
 
-/// Breaks a line between words. The rest is indented: below the last column of a table, else a little more than its start.
+/// Breaks a line between words. What follows is indented: below the last column of a table, else a little more than its start.
+/// A command in backquotes is never broken, however narrow the terminal is: what is copied must be what was meant.
 fn wrap(line: &str, width: usize) -> String {
     if textwrap::core::display_width(line) <= width {
         return line.to_owned();
     }
-    let start = line.len() - line.trim_start().len();
-    let column = line[start..].rfind("  ").map(|at| start + at + 2);
-    let indent = column.filter(|column| column + COLUMN_MIN <= width).unwrap_or(start + 2);
-    let indent = " ".repeat(indent);
+    let (indent, text) = line.split_at(line.len() - line.trim_start().len());
+    let column = text.rfind("  ").map(|at| indent.len() + at + 2);
+    let next = column.filter(|column| column + COLUMN_MIN <= width).unwrap_or((indent.len() + 2).min(INDENT_MAX));
+    let (indent, next) = (&indent[..indent.len().min(INDENT_MAX)], " ".repeat(next));
     let options = Options::new(width)
-        .subsequent_indent(&indent)
+        .initial_indent(indent)
+        .subsequent_indent(&next)
         .break_words(false)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
-    let held = hold_commands(line, width - indent.len());
-    textwrap::wrap(&held, options).join("\n").replace(HELD, " ")
+    textwrap::wrap(&hold_commands(text), options).join("\n").replace(HELD, " ")
 }
 
 /// Stands for a space at which a line is not broken; reports have none, see [`crate::text::printable`].
 const HELD: char = '\u{a0}';
 
-/// Keeps commands in backquotes whole if they fit on a line of their own, so that they can be copied.
-fn hold_commands(line: &str, width: usize) -> String {
-    let pieces = line.split('`').enumerate().map(|(number, piece)| {
-        let is_command = number % 2 == 1 && textwrap::core::display_width(piece) + 3 <= width;
-        if is_command { piece.replace(' ', &HELD.to_string()) } else { piece.to_owned() }
-    });
+/// Keeps commands in backquotes whole.
+fn hold_commands(text: &str) -> String {
+    let pieces = text
+        .split('`')
+        .enumerate()
+        .map(|(number, piece)| if number % 2 == 1 { piece.replace(' ', &HELD.to_string()) } else { piece.to_owned() });
     pieces.collect::<Vec<_>>().join("`")
 }
 
@@ -147,6 +151,8 @@ mod tests {
 not healthy: 1 mirror is damaged (acme/api); the last complete backup is 9 d 2 h old; the limit is 8 d
   failed: acme/site: the git server answered 502 Bad Gateway
     hint: run again with `ghbk run --root ./backup acme/site`; if it persists, see githubstatus.com
+                        hint: `ghbk restore acme/site ./site.git --run 20261129T050000.000Z --checkout` restores it
+    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx and more
 ok       store          /mnt/efs, mounted, writable, 8.0 GiB free on its file system, which is a lot for one
 ok       acme/repository-001-with-a-name-that-no-line-of-forty-columns-holds
 okay, this is no mark
@@ -161,7 +167,14 @@ okay, this is no mark
             let shown = at(columns);
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(words(&shown), words(TEXT), "{columns} columns lose nothing");
-            let is_one_word = |line: &str| line.trim_start().split("  ").all(|cell| !cell.trim().contains(' '));
+            assert!(shown.lines().all(|line| !line.trim().is_empty()), "{columns}: an empty line");
+            for command in TEXT.split('`').skip(1).step_by(2) {
+                assert!(shown.lines().any(|line| line.contains(command)), "{columns}: {command} is broken");
+            }
+            let is_one_word = |line: &str| {
+                let without_commands: String = line.split('`').step_by(2).collect();
+                line.contains('`') || without_commands.trim_start().split("  ").all(|cell| !cell.trim().contains(' '))
+            };
             for line in shown.lines().filter(|line| !is_one_word(line)) {
                 assert!(textwrap::core::display_width(line) <= columns, "{columns}: {line}");
             }

@@ -76,6 +76,7 @@ pub(crate) fn split_address(text: &str) -> Option<(String, &str)> {
 /// Splits an address as browsers show it, `HOST/OWNER/NAME`: an owner's name has no dot.
 fn without_scheme(text: &str) -> Option<(String, &str)> {
     let (host, path) = text.split_once('/')?;
+    let path = path.split(['?', '#']).next().unwrap_or(path);
     let has_port = host.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let is_host = (host.contains('.') || has_port) && !host.starts_with('.') && path.trim_matches('/').contains('/');
     is_host.then(|| (host.strip_prefix("www.").unwrap_or(host).to_owned(), path))
@@ -102,7 +103,7 @@ mod tests {
             ("git@github.com:acme/site.git", Some("github.com")),
             ("ssh://git@github.com:22/acme/site.git", Some("github.com")),
             ("github.com/acme/site", Some("github.com")),
-            ("www.github.com/acme/site/issues/", Some("github.com")),
+            ("www.github.com/acme/site/issues/?q=is:open#top", Some("github.com")),
             ("https://www.github.com/acme/site", Some("github.com")),
             ("127.0.0.1:8080/acme/site", Some("127.0.0.1:8080")),
         ] {

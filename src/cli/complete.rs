@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
 use clap_complete::env::Shells;
@@ -13,15 +14,19 @@ use crate::config::{self, Config, DEFAULT_CONFIG_PATH, Overrides, from_home};
 use crate::store::{Index, Store, run_ids};
 
 /// The variable by which a completion script asks.
-const ASKED_BY: &str = "COMPLETE";
+pub(super) const ASKED_BY: &str = "GHBK_COMPLETE";
+/// A shell that waits longer after Tab seems to hang.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// So many runs are offered.
 const RUNS_MAX: usize = 30;
 
 /// Offers the names of the store's mirrors.
 pub(super) fn repositories(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy().to_lowercase();
-    let Some(index) = store().and_then(|store| Index::current(&store).ok()) else { return Vec::new() };
-    let mut names: Vec<String> = index.mirrors.values().map(|mirror| mirror.full_name.to_string()).collect();
+    // As the last run left it: to look at the mirrors themselves would take too long.
+    let index = in_time(|| Index::stored(&store()?));
+    let mirrors = index.iter().flat_map(|index| index.mirrors.values());
+    let mut names: Vec<String> = mirrors.map(|mirror| mirror.full_name.to_string()).collect();
     names.retain(|name| name.to_lowercase().starts_with(&typed));
     names.sort_unstable();
     names.dedup();
@@ -31,10 +36,17 @@ pub(super) fn repositories(typed: &OsStr) -> Vec<CompletionCandidate> {
 /// Offers the ids of the newest runs.
 pub(super) fn runs(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
-    let ids = store().and_then(|store| run_ids(&store).ok()).unwrap_or_default();
+    let ids = in_time(|| run_ids(&store()?).ok()).unwrap_or_default();
     let newest = ids.into_iter().rev().take(RUNS_MAX).map(|id| id.to_string());
     let all = ["latest".to_owned()].into_iter().chain(newest);
     all.filter(|id| id.starts_with(&*typed)).map(CompletionCandidate::new).collect()
+}
+
+/// Looks on a thread of its own, which a dead mount may hold for ever.
+fn in_time<T: Send + 'static>(look: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(look()));
+    receiver.recv_timeout(PATIENCE).ok().flatten()
 }
 
 /// Opens the store that the words so far and the environment name.

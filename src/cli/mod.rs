@@ -41,7 +41,7 @@ impl Cli {
     /// Reads the command line; prints help, version, completions or what is wrong with it, and exits then.
     #[must_use]
     pub fn read() -> Self {
-        CompleteEnv::with_factory(command).complete();
+        CompleteEnv::with_factory(command).var(complete::ASKED_BY).complete();
         let matches = command().try_get_matches().unwrap_or_else(|error| help::advise(error).exit());
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }

@@ -60,8 +60,9 @@ fn check_outside(store: &Store, path: &Path) -> Result<PathBuf, Error> {
 /// # Errors
 /// [`Exit::Usage`] if it holds something, or lies in the store.
 pub(super) fn check_folder(store: &Store, path: &Path) -> Result<PathBuf, Error> {
+    let path = absolute(path)?;
     let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if is_empty { check_outside(store, path) } else { check_destination(store, path) }
+    if is_empty { check_outside(store, &path) } else { check_destination(store, &path) }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Error> {

@@ -14,6 +14,7 @@ use crate::git::refs::Refs;
 use crate::mirrors::MirrorKind;
 use crate::report::diff::{Diff, PointOf, text};
 use crate::store::Index;
+use crate::zone::shown_to_the_second;
 
 pub(super) async fn diff(context: &Context, arguments: DiffArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
@@ -47,6 +48,14 @@ fn compare(config: &Config, arguments: &DiffArgs) -> Result<Diff, Error> {
             earlier.id, to.id
         );
         return Err(Error::new(Exit::Usage, message, "name one of them by its id"));
+    }
+    if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.snapshot.time > to.snapshot.time) {
+        let (from, to) = (shown_to_the_second(earlier.snapshot.time), shown_to_the_second(to.snapshot.time));
+        return Err(Error::new(
+            Exit::Usage,
+            format!("FROM ({from}) is later than TO ({to})"),
+            "name the earlier point first",
+        ));
     }
     let name = kind.name_of(&to.mirror.full_name);
     let failed = |error: crate::git::GitError| {

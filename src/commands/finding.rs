@@ -50,23 +50,34 @@ pub(crate) fn find_mirrors(
     Err(not_found(index, wanted))
 }
 
-/// Returns the names that were typed, and the names of typed ids.
+/// Returns the names that were typed, and those of ids.
+///
+/// # Errors
+/// [`Error`] if an id has no mirror, or if another repository has its name now.
 pub(crate) async fn named(context: &Context, typed: Vec<Typed<Wanted>>) -> Result<Vec<FullName>, Error> {
-    let mut names = Vec::new();
-    for Typed { value, .. } in typed {
-        match value {
-            Wanted::Name(name) => names.push(name),
-            Wanted::Id(_) => {
-                let config = Arc::clone(&context.config);
-                let found = unblock(move || {
-                    let store = open_store(&config)?;
-                    find_mirrors(&store, &Index::current(&store)?, &value)
-                });
-                names.extend(found.await?.into_iter().map(|(_, mirror)| mirror.full_name));
-            }
+    let has_ids = typed.iter().any(|it| matches!(it.value, Wanted::Id(_)));
+    let opened = if has_ids {
+        let config = Arc::clone(&context.config);
+        Some(unblock(move || Ok::<_, Error>((open_store(&config)?, Index::current(&open_store(&config)?)?))).await?)
+    } else {
+        None
+    };
+    let name = |wanted: &Wanted| match (wanted, &opened) {
+        (Wanted::Id(id), Some((store, index))) => match index.mirrors.get(id) {
+            Some(mirror) if mirror.is_set_aside() => Err(Error::new(
+                Exit::Usage,
+                format!("id {id} was {}, and another repository has that name now", mirror.full_name),
+                format!("`ghbk restore {id} DEST` restores it; GitHub no longer has it under this name"),
+            )),
+            Some(mirror) => Ok(mirror.full_name.clone()),
+            None => Err(find_mirrors(store, index, wanted).err().unwrap_or_else(|| not_found(index, wanted))),
+        },
+        (Wanted::Name(name), _) => Ok(name.clone()),
+        (Wanted::Id(_), None) => {
+            Err(Error::new(Exit::Usage, format!("the store has no mirror of {wanted}"), "name it"))
         }
-    }
-    Ok(names)
+    };
+    typed.iter().map(|it| name(&it.value)).collect()
 }
 
 /// Finds the name of a repository that had a mirror and has none any more.

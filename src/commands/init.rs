@@ -1,11 +1,12 @@
 //! `ghbk init`: a commented configuration from a few answers, checked at once.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use dialoguer::{Confirm, Input, Select};
+use clap::ValueEnum;
+use dialoguer::{Confirm, Input};
 use toml::Value;
 
 use super::{print, run_command};
@@ -39,7 +40,9 @@ pub(super) async fn init(global: GlobalArgs, arguments: InitArgs) -> Result<Exit
     let answers = if is_dialogue { ask(&global, &arguments)? } else { take(&global, &arguments)? };
     check(&answers)?;
     write(&path, &text(&answers))?;
-    print(&format!("wrote {}\n", quoted(&path)))?;
+    let is_silent = global.json || global.quiet;
+    let say = |text: &str| if is_silent { Ok(()) } else { print(text) };
+    say(&format!("wrote {}\n", quoted(&path)))?;
     create_root(&answers.root)?;
     let config = Some(path.clone());
     let exit = if arguments.no_check {
@@ -48,19 +51,22 @@ pub(super) async fn init(global: GlobalArgs, arguments: InitArgs) -> Result<Exit
         let global = GlobalArgs { config, root: None, owner: Vec::new(), ..global };
         run_command(global, Command::Check(CheckArgs::default())).await?
     };
-    print(&next_steps(&path, &answers, exit == Exit::Good))?;
+    say(&next_steps(&path, &answers, exit == Exit::Good))?;
     Ok(exit)
 }
 
 /// An existing file is never overwritten, unless it is the one that the package left.
 fn refuse_existing(path: &Path) -> Result<(), Error> {
+    let refuse = |message: String, hint: String| Err(Error::new(Exit::Usage, message, hint));
     match fs::read_to_string(path) {
         Ok(text) if text == template::pristine() => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(_) | Err(_) => {
-            let message = format!("{} exists already", quoted(path));
+        Ok(_) => {
             let hint = format!("edit it, then `ghbk check --config {}`; or --config FILE for another", quoted(path));
-            Err(Error::new(Exit::Usage, message, hint))
+            refuse(format!("{} exists already", quoted(path)), hint)
+        }
+        Err(error) => {
+            refuse(format!("cannot read {}: {error}", quoted(path)), "name another: --config FILE".to_owned())
         }
     }
 }
@@ -123,15 +129,15 @@ fn ask(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
     let secrets = if let Some(source) = arguments.secrets {
         source
     } else {
-        let sources = [SecretSource::Env, SecretSource::File, SecretSource::Ssm];
-        let likely = sources.iter().position(|source| *source == likely_source()).unwrap_or_default();
-        let chosen = Select::new()
-            .with_prompt("Where the GitHub token comes from")
-            .items(["the variable GITHUB_TOKEN", "a file (systemd credentials)", "AWS Parameter Store"])
-            .default(likely)
-            .interact()
+        let likely = if likely_source() == SecretSource::Env { "env" } else { "ssm" };
+        let read = |text: &str| SecretSource::from_str(text.trim(), true);
+        let source: String = Input::new()
+            .with_prompt("Where the GitHub token comes from: env (GITHUB_TOKEN), file (systemd credentials), ssm (AWS)")
+            .default(likely.to_owned())
+            .validate_with(|text: &String| read(text).map(|_| ()).map_err(|_| "write env, file or ssm".to_owned()))
+            .interact_text()
             .map_err(failed)?;
-        sources[chosen]
+        read(&source).unwrap_or(SecretSource::Ssm)
     };
     let timezone = arguments.timezone.unwrap_or_else(crate::zone::of_machine);
     let schedule = match &arguments.schedule {
@@ -198,20 +204,20 @@ fn text(answers: &Answers) -> String {
     template::filled(always.into_iter().chain(notify.map(|notify| ("slack.notify", text(notify)))))
 }
 
-/// Writes the file beside its place first, so it is never there in part.
+/// Writes the file beside its place first: there is never a part of one, and a file that came meanwhile is left alone.
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write {}: {error}", quoted(path)), "name another: --config FILE")
     };
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(failed)?;
-    let beside = path.with_extension("toml.new");
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside).map_err(failed)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&beside, path)).map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        failed(error)
-    })
+    let mut file = tempfile::Builder::new().prefix(".ghbk-init-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    // The service's user has to read it, whatever the umask; it holds no secret.
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    let persisted = if path.exists() { file.persist(path) } else { file.persist_noclobber(path) };
+    persisted.map(drop).map_err(|error| failed(error.error))
 }
 
 /// Creates a root that is a plain folder; the root on a mount is for somebody else to create.
@@ -226,17 +232,35 @@ fn create_root(root: &Path) -> Result<(), Error> {
     })
 }
 
+/// Says what to do now: for the service, also what its user and its unit need.
 fn next_steps(path: &Path, answers: &Answers, is_good: bool) -> String {
     let is_default = path == Path::new(crate::config::DEFAULT_CONFIG_PATH);
     let option = if is_default { String::new() } else { format!(" --config {}", quoted(path)) };
     if !is_good {
         return format!("next: fix what failed above, then `ghbk check{option}`\n");
     }
-    let mut out = format!("next: `ghbk run{option}` backs up {} now\n", answers.owners.join(", "));
-    if is_default {
-        out.push_str("then: `systemctl enable --now ghbk` backs up on the schedule\n");
-    } else {
-        out.push_str(&format!("then: `ghbk daemon{option}` stays and backs up on the schedule\n"));
+    let owners = answers.owners.join(", ");
+    if !is_default {
+        return format!(
+            "next: `ghbk run{option}` backs up {owners} now\n\
+             then: `ghbk daemon{option}` stays and backs up on the schedule\n"
+        );
     }
+    let mut out = String::new();
+    if !answers.root.starts_with(DEFAULT_ROOT) {
+        let root = quoted(&answers.root);
+        out.push_str(&format!("for the service: `sudo chown -R ghbk {root}`\n"));
+        out.push_str(&format!(
+            "for the service: `sudo systemctl edit ghbk ghbk-now ghbk-now@`, with [Unit] RequiresMountsFor={root} and \
+             [Service] ReadWritePaths={root}\n"
+        ));
+    }
+    if answers.secrets != SecretSource::Ssm {
+        out.push_str(
+            "for the service: put the token into /etc/credstore/github-token; it does not see your environment\n",
+        );
+    }
+    out.push_str(&format!("next: `sudo systemctl start ghbk-now` backs up {owners} now\n"));
+    out.push_str("then: `sudo systemctl enable --now ghbk` backs up on the schedule\n");
     out
 }

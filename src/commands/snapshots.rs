@@ -20,7 +20,7 @@ pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Re
         for candidate in candidates {
             let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);
             let repository = kind.name_of(&candidate.mirror.full_name);
-            let replaced_missing_at = candidate.mirror.replaced_missing_at;
+            let replaced_missing_at = candidate.mirror.replaced_missing_at.get(&kind).copied();
             let kept = kept_tips(&store.mirror_at(&candidate.mirror.place, kind));
             match candidate.into_history() {
                 Ok(history) => {

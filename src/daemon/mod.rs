@@ -137,8 +137,8 @@ impl Daemon {
                 event = events.next() => match event {
                     Event::Reload => {
                         self.notifier.reloading();
-                        if self.reload_config() {
-                            scheduler = self.renew(scheduler, &due_sink).await?;
+                        if let Some(renewed) = self.reload_config(&due_sink).await {
+                            end(std::mem::replace(&mut scheduler, renewed)).await;
                             timetable.change(self.timetable()?, Utc::now());
                         }
                         self.notifier.ready();
@@ -193,7 +193,9 @@ impl Daemon {
         let scheduler = JobScheduler::new().await.map_err(failed)?;
         let schedule = &self.config.schedule;
         let due = due.clone();
-        let job = Job::new_async_tz(schedule.cron.as_str(), schedule.timezone, move |_, _| {
+        // As the parser in `schedule` reads it, which also takes the five fields of a crontab.
+        let expression = self.timetable()?.expression().to_owned();
+        let job = Job::new_async_tz(expression.as_str(), schedule.timezone, move |_, _| {
             let due = due.clone();
             Box::pin(async move {
                 // If the channel is full, a run is due already.
@@ -204,13 +206,6 @@ impl Daemon {
         scheduler.add(job).await.map_err(failed)?;
         scheduler.start().await.map_err(failed)?;
         Ok(scheduler)
-    }
-
-    async fn renew(&self, mut old: JobScheduler, due: &mpsc::Sender<()>) -> Result<JobScheduler, Error> {
-        if let Err(error) = old.shutdown().await {
-            tracing::warn!(%error, "the old schedule does not end; its runs are skipped while one is under way");
-        }
-        self.schedule(due).await
     }
 
     fn timetable(&self) -> Result<Schedule, Error> {
@@ -263,17 +258,21 @@ impl Daemon {
         }
     }
 
-    fn reload_config(&mut self) -> bool {
-        match (self.reload)() {
-            Ok(config) => {
-                crate::zone::set(config.schedule.timezone);
-                self.config = Arc::new(config);
+    /// Reads the configuration again, and makes its schedule. Keeps the old one, and returns nothing, if any of that fails.
+    async fn reload_config(&mut self, due: &mpsc::Sender<()>) -> Option<JobScheduler> {
+        let kept = |error: &Error| tracing::error!("the old configuration is kept: {error}");
+        let config = (self.reload)().inspect_err(kept).ok()?;
+        let old = std::mem::replace(&mut self.config, Arc::new(config));
+        match self.schedule(due).await {
+            Ok(scheduler) => {
+                crate::zone::set(self.config.schedule.timezone);
                 tracing::info!("configuration reloaded; it counts from the next run on");
-                true
+                Some(scheduler)
             }
             Err(error) => {
-                tracing::error!("the old configuration is kept: {error}");
-                false
+                kept(&error);
+                self.config = old;
+                None
             }
         }
     }
@@ -305,6 +304,13 @@ impl Daemon {
             let _ = std::fs::metadata(root);
             notifier.watchdog();
         });
+    }
+}
+
+/// Ends a schedule that another one has replaced.
+async fn end(mut old: JobScheduler) {
+    if let Err(error) = old.shutdown().await {
+        tracing::warn!(%error, "the old schedule does not end; its runs are skipped while one is under way");
     }
 }
 

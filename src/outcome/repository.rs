@@ -66,8 +66,11 @@ pub struct Failure {
 impl Failure {
     /// Returns whether both report the same damaged mirror.
     pub(crate) fn is_same_damage(&self, other: &Self) -> bool {
-        let of_damage = |failure: &Self| failure.error.starts_with(DAMAGED);
-        self.repository == other.repository && of_damage(self) && of_damage(other)
+        let damage = |failure: &Self| failure.error.strip_prefix(DAMAGED).map(str::to_owned);
+        let (Some(own), Some(others)) = (damage(self), damage(other)) else { return false };
+        // One of them may name less: ", and 2 more".
+        let first = others.split(", and ").next().unwrap_or(&others);
+        self.repository == other.repository && own.contains(first)
     }
 }
 
@@ -111,9 +114,9 @@ pub struct Outcome {
     /// Whether its mirror was fetched anew because it was damaged.
     #[serde(default)]
     pub repaired: bool,
-    /// Whether its mirror was missing, and a new one was made without the history of the old one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub replaced_missing: bool,
+    /// Its mirrors that were missing: new ones were made, without the history of the old ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_mirrors")]
+    pub replaced_missing: Vec<MirrorKind>,
     /// The clone of another tool that its mirror was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<AdoptedClone>,
@@ -157,7 +160,7 @@ impl Outcome {
             is_cut_off: false,
             left_out: false,
             repaired: false,
-            replaced_missing: false,
+            replaced_missing: Vec::new(),
             adopted: None,
             bytes_received: 0,
             duration_milliseconds: 0,

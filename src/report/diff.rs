@@ -85,7 +85,9 @@ fn write_ref(out: &mut String, one: &Difference) {
     };
     let _ = writeln!(out, "{mark} {} {}{moved}", printable(name, 200), worded(one.change.kind));
     for (sign, commits) in [('+', &one.added), ('-', &one.removed)] {
-        write_commits(out, sign, commits);
+        if let Some(commits) = commits {
+            write_commits(out, sign, commits);
+        }
     }
 }
 

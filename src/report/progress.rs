@@ -220,6 +220,10 @@ impl Progress for Bars {
 
     fn finished_part(&self, outcome: &PartOutcome) {
         self.end(&part_of(&outcome.mirror.name_of(&outcome.full_name)));
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.bytes += outcome.bytes_received;
+        done.failed += u64::from(!outcome.failures.is_empty());
+        drop(done);
         log_part(outcome);
     }
 }

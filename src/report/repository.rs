@@ -34,9 +34,6 @@ pub struct RepositoryStatus {
     last_success: Option<DateTime<Utc>>,
     verified_at: Option<DateTime<Utc>>,
     restored_at: Option<DateTime<Utc>>,
-    /// When a mirror that was missing was last replaced: the history before was lost with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaced_missing_at: Option<DateTime<Utc>>,
     /// What is wrong with it, if it is damaged.
     damage: Option<String>,
     /// What failed when a run last looked at it.
@@ -62,6 +59,9 @@ struct MirrorStatus {
     problem: Option<String>,
     /// Whether there is no mirror in its place.
     is_missing: bool,
+    /// When it was missing and was replaced: the history before was lost with the old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_missing_at: Option<DateTime<Utc>>,
 }
 
 /// Why the points in time of a mirror cannot be read.
@@ -109,6 +109,7 @@ impl RepositoryStatus {
                 last_snapshot: snapshots.and_then(|points| points.first()).map(|point| point.time),
                 losses: points.as_ref().map_or(0, Points::losses),
                 is_missing: matches!(points, Err(Unread::Missing)),
+                replaced_missing_at: mirror.replaced_missing_at.get(&kind).copied(),
                 problem: points.err().map(|unread| match unread {
                     Unread::Missing => "the mirror is not in its place".to_owned(),
                     Unread::Because(why) => why,
@@ -126,7 +127,6 @@ impl RepositoryStatus {
             last_success: mirror.last_success,
             verified_at: mirror.verified_at,
             restored_at: mirror.restored_at,
-            replaced_missing_at: mirror.replaced_missing_at,
             damage: mirror.damage.clone(),
             failures,
             parts: mirror.parts.clone(),
@@ -146,14 +146,14 @@ impl RepositoryStatus {
             let _ = writeln!(out, "failed: {}\n  hint: {}", failure.error, failure.hint);
         }
         let _ = writeln!(out, "backed up: {}", or_never(self.last_success));
-        if let Some(at) = self.replaced_missing_at {
-            let _ = writeln!(out, "warning: older history is lost: its mirror was missing on {}", shown(at));
-        }
         for mirror in &self.mirrors {
             let bytes = mirror.size_bytes.map_or_else(|| "size not known".to_owned(), size);
             let packs = mirror.packs.map_or_else(String::new, |packs| format!(" in {}", count(packs, "pack", "packs")));
             let _ = writeln!(out, "{}: {}, {bytes}{packs}", mirror.kind.label(), mirror.path);
             let wiki = if mirror.kind == MirrorKind::Code { "" } else { " --wiki" };
+            if let Some(at) = mirror.replaced_missing_at {
+                let _ = writeln!(out, "  {}", super::snapshots::lost_history(at));
+            }
             match (&mirror.problem, mirror.snapshots, mirror.first_snapshot, mirror.last_snapshot) {
                 (Some(problem), ..) => {
                     let _ = writeln!(out, "  points in time: {problem}");

@@ -264,7 +264,8 @@ fn large_files_text(out: &mut String, files: &LargeFiles, repository: &str) {
 fn list(out: &mut String, what: &str, items: impl ExactSizeIterator<Item = impl std::fmt::Display>) {
     let more = items.len().saturating_sub(SHOWN_MAX);
     for item in items.take(SHOWN_MAX) {
-        let _ = writeln!(out, "  {what}{item}");
+        // A path begins no line: it could pass for a word of ghbk's.
+        let _ = writeln!(out, "  - {what}{item}");
     }
     if more > 0 {
         let _ = writeln!(out, "  and {more} more; --json lists all");

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::restore::Report;
 use super::{count, duration};
+use crate::error::Error;
+use crate::names::RepositoryId;
 use crate::text::{quoted, some_of};
 
 /// What `ghbk restore --all --json` prints; a contract with scripts.
@@ -31,12 +33,26 @@ pub struct RestoredAll {
 /// Says why a repository is not restored.
 #[derive(Debug, Serialize)]
 pub struct NotRestored {
+    /// Its identity, if that is known.
+    pub id: Option<RepositoryId>,
     /// `OWNER/NAME` or `OWNER/NAME.wiki`.
     pub repository: String,
     /// Why.
     pub error: String,
     /// What to do.
     pub hint: String,
+    /// Whether there was a mirror to restore it from.
+    #[serde(skip)]
+    pub was_planned: bool,
+}
+
+impl NotRestored {
+    /// Says why a mirror is not restored.
+    pub fn new(id: RepositoryId, repository: String, error: &Error) -> Self {
+        // The name stands before it.
+        let text = error.message().strip_prefix(&format!("{repository}: ")).unwrap_or(error.message()).to_owned();
+        Self { id: Some(id), error: text, hint: error.hint().to_owned(), repository, was_planned: true }
+    }
 }
 
 /// How many names are listed in one line.
@@ -59,9 +75,10 @@ impl RestoredAll {
     pub fn finish(&mut self, planned: u64, took: Duration) {
         self.restored.sort_by(|a, b| a.repository.cmp(&b.repository));
         self.not_yet.sort_unstable();
-        self.failed.sort_by(|a, b| a.repository.cmp(&b.repository));
-        let done = (self.restored.len() + self.not_yet.len() + self.failed.len()) as u64;
+        let known = self.failed.iter().filter(|failed| failed.was_planned).count();
+        let done = (self.restored.len() + self.not_yet.len() + known) as u64;
         self.not_reached = planned.saturating_sub(done);
+        self.failed.sort_by(|a, b| (&a.repository, a.id).cmp(&(&b.repository, b.id)));
         self.duration_milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     }
 
@@ -76,15 +93,30 @@ impl RestoredAll {
         let incomplete: Vec<&Report> = self.restored.iter().filter(|report| !report.is_complete()).collect();
         let (refs, objects) =
             self.restored.iter().fold((0, 0), |(refs, objects), it| (refs + it.refs, objects + it.objects));
-        let large_files: u64 = self.restored.iter().filter_map(|it| it.large_files.as_ref()).map(|it| it.stored).sum();
+        let stored: u64 = self.restored.iter().filter_map(|it| it.large_files.as_ref()).map(|it| it.stored).sum();
         let what = count(self.restored.len() as u64, "repository or wiki", "repositories and wikis");
         let _ = writeln!(out, "restored {what} to {}", quoted(&self.destination));
-        let large_files = match large_files {
+        let stored = match stored {
             0 => String::new(),
             number => format!(", {}", count(number, "large file", "large files")),
         };
-        let state = if self.is_complete() { "complete" } else { "incomplete" };
+        let is_partly =
+            |report: &&Report| report.large_files.as_ref().is_some_and(|it| it.is_left_out || !it.missing.is_empty());
+        let state = match (self.is_complete(), self.restored.iter().any(|report| is_partly(&report))) {
+            (false, _) => "incomplete",
+            (true, true) => "complete but for large files",
+            (true, false) => "complete",
+        };
+        let large_files = self.restored.iter().filter_map(|it| it.large_files.as_ref());
+        let left_out = large_files.clone().filter(|files| files.is_left_out).count() as u64;
+        let never: u64 = large_files.map(|files| files.missing.len() as u64).sum();
         let missing = match (self.failed.len() as u64, incomplete.len() as u64, self.not_reached) {
+            (0, 0, 0) if never + left_out > 0 => {
+                let never =
+                    (never > 0).then(|| format!("{} never backed up", count(never, "large file", "large files")));
+                let left_out = (left_out > 0).then(|| format!("large files of {left_out} left out"));
+                never.into_iter().chain(left_out).collect::<Vec<_>>().join(", ")
+            }
             (0, 0, 0) => "nothing missing".to_owned(),
             (failed, part, left) => {
                 let words = [(failed, "not restored"), (part, "restored in part"), (left, "not reached")];
@@ -95,7 +127,7 @@ impl RestoredAll {
         let took = TimeDelta::milliseconds(i64::try_from(self.duration_milliseconds).unwrap_or(i64::MAX));
         let _ = writeln!(
             out,
-            "{state}: {}, {} hashed{large_files}, {missing}; {}",
+            "{state}: {}, {} hashed{stored}, {missing}; {}",
             count(refs, "ref", "refs"),
             count(objects, "object", "objects"),
             duration(took)
@@ -103,13 +135,22 @@ impl RestoredAll {
         if !self.not_yet.is_empty() {
             let _ = writeln!(out, "not there yet at that time: {}", some_of(&self.not_yet, NAMES_MAX));
         }
+        let around: Vec<String> =
+            self.restored.iter().filter(|it| it.around_damage).map(|it| it.repository.clone()).collect();
+        if !around.is_empty() {
+            let _ = writeln!(
+                out,
+                "warning: damaged mirrors, of which what was needed could still be read: {}",
+                some_of(&around, NAMES_MAX)
+            );
+        }
         for report in incomplete {
             let _ = writeln!(out, "restored in part: {}", report.repository);
             for line in super::restore::text(report).lines() {
                 let _ = writeln!(out, "  {line}");
             }
         }
-        for NotRestored { repository, error, hint } in &self.failed {
+        for NotRestored { repository, error, hint, .. } in &self.failed {
             let _ = writeln!(out, "failed: {repository}: {error}\n  hint: {hint}");
         }
         out

@@ -74,18 +74,23 @@ pub fn text(repositories: &[Repository]) -> String {
             // What people look for is the state before something was lost.
             if let Some(before) = one.snapshots.get(number + 1).filter(|_| has_lost) {
                 let restore = command(&format!("restore {called} DEST{wiki} --run {}", before.run_id));
-                let _ = writeln!(out, "      as it was before: {restore}");
+                let _ = writeln!(out, "      as it was before: `{restore}`");
             }
         }
         if let Some(at) = one.replaced_missing_at {
-            let _ = writeln!(out, "warning: older history is lost: its mirror was missing on {}", shown(at));
+            let _ = writeln!(out, "{}", lost_history(at));
         }
         if let Some(newest) = one.snapshots.first() {
             let restore = command(&format!("restore {called} DEST{wiki} --run {}", newest.run_id));
-            let _ = writeln!(out, "as it was last seen: {restore}");
+            let _ = writeln!(out, "as it was last seen: `{restore}`");
         }
     }
     out
+}
+
+/// Says that a mirror was replaced when it was missing.
+pub(super) fn lost_history(at: DateTime<Utc>) -> String {
+    format!("warning: older history is lost: its mirror was missing on {}", shown(at))
 }
 
 fn worded(change: &RefChange) -> String {

@@ -80,7 +80,7 @@ impl Session {
             progress.started(&adoption.repository.full_name, &Arc::new(Transfer::default()));
             let Adopted { outcome, part, is_fatal } = self.adopt_one(adoption, &scratch, cancel).await;
             progress.finished(&outcome);
-            self.write(&Record::Outcome(outcome.clone()))?;
+            self.write(&Record::Outcome(Box::new(outcome.clone())))?;
             self.index.record(&outcome, &layout::place(&outcome.full_name));
             tally.take(outcome);
             if let Some(part) = part {

@@ -104,7 +104,7 @@ impl Session {
                  once"
             ),
         });
-        self.ledger.write_apart(Record::Outcome(outcome.clone())).await?;
+        self.ledger.write_apart(Record::Outcome(Box::new(outcome.clone()))).await?;
         tally.take(outcome);
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Session {
                 Some(done) = outcomes.next() => {
                     let Some(done) = done else { continue }; // cancelled before it was done
                     progress.finished(&done.outcome);
-                    let record = Record::Outcome(done.outcome.clone());
+                    let record = Record::Outcome(Box::new(done.outcome.clone()));
                     tally.take(done.outcome);
                     if let Some(failure) = done.ends_the_run {
                         stopped.get_or_insert(failure);

@@ -101,7 +101,7 @@ impl Changed {
         outcome.repaired |= repaired;
         outcome.unmerged |= unmerged;
         if was_missing {
-            outcome.replaced_missing = true;
+            outcome.replaced_missing.push(MirrorKind::split_name(name).1);
             outcome.failures.push(Failure {
                 repository: name.to_owned(),
                 stage: Stage::Verify,

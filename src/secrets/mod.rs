@@ -51,9 +51,14 @@ pub enum SecretsError {
     },
     /// No source of secrets is configured, and none is at hand.
     #[error(
-        "no {0}: GITHUB_TOKEN is not set, and neither systemd credentials nor an AWS region for Parameter Store are there"
+        "no {what}: {variable} is not set, and neither systemd credentials nor an AWS region for Parameter Store are there"
     )]
-    NowhereToLook(&'static str),
+    NowhereToLook {
+        /// What it is for.
+        what: &'static str,
+        /// The variable that would hold it.
+        variable: &'static str,
+    },
     /// It is there but empty or not what it should be.
     #[error("the {what} in {place} {problem}")]
     Unusable {
@@ -77,12 +82,16 @@ pub enum SecretsError {
 }
 
 impl SecretsError {
+    fn nowhere(wanted: Wanted) -> Self {
+        Self::NowhereToLook { what: wanted.what(), variable: env::name(wanted) }
+    }
+
     /// Returns what a person can do about it.
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { hint, .. } | Self::Unreachable { hint, .. } => hint.clone(),
-            Self::NowhereToLook(_) => {
-                "export GITHUB_TOKEN=…, or set secrets.source in the configuration: `ghbk man config`".to_owned()
+            Self::NowhereToLook { variable, .. } => {
+                format!("export {variable}=…, or set secrets.source in the configuration: `ghbk man config`")
             }
             Self::Unusable { place, .. } => format!("write only the value into {place}"),
         }
@@ -133,7 +142,7 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
         // A service that keeps its secrets elsewhere was set up for reports; someone who exports variables wants what was
         // exported.
         Err(SecretsError::Missing { .. }) if is_optional(config, env) => Ok(None),
-        Err(SecretsError::NowhereToLook(_)) if config.slack.notify.is_none() => Ok(None),
+        Err(SecretsError::NowhereToLook { .. }) if config.slack.notify.is_none() => Ok(None),
         url => url.map(Some),
     };
     Secrets { github, slack_webhook_url }
@@ -143,7 +152,7 @@ pub async fn read(config: &Config, env: EnvironmentOf<'_>) -> Secrets {
 pub async fn nowhere_to_look(config: &Config, env: EnvironmentOf<'_>) -> Option<SecretsError> {
     let is_last_resort = config.secrets.source.is_none() && matches!(source(config, env), Source::Ssm);
     let is_nowhere = is_last_resort && !ssm::has_region(&config.secrets).await;
-    is_nowhere.then(|| SecretsError::NowhereToLook(token_of(config).what()))
+    is_nowhere.then(|| SecretsError::nowhere(token_of(config)))
 }
 
 fn token_of(config: &Config) -> Wanted {

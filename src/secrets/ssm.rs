@@ -40,7 +40,7 @@ pub(super) async fn find(wanted: [Wanted; 2], config: &SecretsConfig) -> Result<
     let region = aws.region().map(ToString::to_string);
     let Some(region) = region else {
         return Err(match config.source {
-            None => SecretsError::NowhereToLook(wanted[0].what()),
+            None => SecretsError::nowhere(wanted[0]),
             Some(_) => SecretsError::Unreachable {
                 place: "SSM Parameter Store".to_owned(),
                 reason: "no AWS region is known".to_owned(),

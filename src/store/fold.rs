@@ -16,7 +16,7 @@ use super::records::{RunRecord, names_of_records, read};
 use super::{Store, StoreError, layout};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
-use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror, known_per_mirror};
 use crate::names::{FullName, RepositoryId, RunId};
 use crate::outcome::{Held, Kind, Outcome, RunStatus, RunSummary, State};
 
@@ -82,8 +82,8 @@ pub(super) struct FoldedRepository {
     pub(super) made: MirrorSet,
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) replaced_missing_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "PerMirror::is_empty", deserialize_with = "known_per_mirror")]
+    pub(super) replaced_missing_at: PerMirror<DateTime<Utc>>,
     pub(super) verified_at: Option<DateTime<Utc>>,
     pub(super) damage: Option<String>,
     pub(super) restored_at: Option<DateTime<Utc>>,
@@ -244,7 +244,7 @@ impl Folded {
             made: MirrorSet::default(),
             last_state: None,
             last_success: None,
-            replaced_missing_at: None,
+            replaced_missing_at: PerMirror::new(),
             verified_at: None,
             damage: None,
             restored_at: None,
@@ -264,8 +264,8 @@ impl Folded {
         if outcome.is_complete() {
             known.last_success = Some(outcome.finished_at);
         }
-        if outcome.replaced_missing {
-            known.replaced_missing_at = Some(outcome.finished_at);
+        for kind in &outcome.replaced_missing {
+            known.replaced_missing_at.insert(*kind, outcome.finished_at);
         }
         if outcome.state == State::Created {
             (known.verified_at, known.damage) = (Some(outcome.finished_at), None);

@@ -17,7 +17,7 @@ use super::scan::Unreadable;
 use super::{Store, StoreError};
 use crate::disk::{read_at_once, replace};
 use crate::git::pack::list::PackList;
-use crate::mirrors::{MirrorKind, MirrorSet, PerMirror};
+use crate::mirrors::{MirrorKind, MirrorSet, PerMirror, known_per_mirror};
 use crate::names::{FullName, RepositoryId, RunId, Wanted};
 use crate::outcome::{Held, Holdings, Kind, Outcome, PartOutcome, RunStatus, RunSummary, STORED_BYTES, State};
 
@@ -69,8 +69,8 @@ pub struct IndexedMirror {
     #[serde(default)]
     pub restored_at: Option<DateTime<Utc>>,
     /// When a mirror that was missing was last replaced: the history before was lost with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaced_missing_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "PerMirror::is_empty", deserialize_with = "known_per_mirror")]
+    pub replaced_missing_at: PerMirror<DateTime<Utc>>,
     /// What was wrong with it when it was last read.
     #[serde(default)]
     pub damage: Option<String>,
@@ -91,7 +91,7 @@ impl IndexedMirror {
             place,
             held: PerMirror::from([(MirrorKind::Code, Held::default())]),
             last_success: None,
-            replaced_missing_at: None,
+            replaced_missing_at: PerMirror::new(),
             last_state: None,
             gone: false,
             verified_at: None,
@@ -199,12 +199,12 @@ impl Index {
 
     /// Finds the mirrors that a person may mean: the one in its place first, then those set aside, newest id first.
     pub fn find(&self, wanted: &Wanted) -> Vec<(RepositoryId, &IndexedMirror)> {
-        let is_meant = |id: &RepositoryId, mirror: &IndexedMirror| match wanted {
-            Wanted::Id(wanted) => wanted == id,
-            Wanted::Name(name) => mirror.full_name.same_as(name),
+        let name = match wanted {
+            Wanted::Id(id) => return self.mirrors.get(id).map(|mirror| (*id, mirror)).into_iter().collect(),
+            Wanted::Name(name) => name,
         };
-        let mut found: Vec<_> =
-            self.mirrors.iter().filter(|(id, mirror)| is_meant(id, mirror)).map(|(id, mirror)| (*id, mirror)).collect();
+        let mirrors = self.mirrors.iter().filter(|(_, mirror)| mirror.full_name.same_as(name));
+        let mut found: Vec<_> = mirrors.map(|(id, mirror)| (*id, mirror)).collect();
         found.sort_by_key(|(id, mirror)| (mirror.is_set_aside(), std::cmp::Reverse(*id)));
         found
     }
@@ -291,8 +291,8 @@ impl Index {
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
-        if outcome.replaced_missing {
-            mirror.replaced_missing_at = Some(outcome.finished_at);
+        for kind in &outcome.replaced_missing {
+            mirror.replaced_missing_at.insert(*kind, outcome.finished_at);
         }
         if outcome.state == State::Created && !had_others {
             // Every object was hashed on its way here, and the packs were read back.

@@ -57,7 +57,7 @@ pub enum Record {
         is_alone: bool,
     },
     /// A repository whose refs are done.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
     /// Another kind of data that is done in one of its mirrors.
     Part(PartOutcome),
     /// A mirror, with its wiki's, whose objects were all read.

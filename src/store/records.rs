@@ -100,7 +100,7 @@ impl RunRecord {
             }
             Record::Outcome(outcome) => {
                 self.in_flight.remove(&outcome.id);
-                self.outcomes.push(outcome);
+                self.outcomes.push(*outcome);
             }
             Record::Part(part) => self.parts.push(part),
             Record::Verified(verified) => {

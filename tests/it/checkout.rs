@@ -125,7 +125,7 @@ fn a_checkout_is_what_git_checks_out_or_names_what_is_not() {
     let (restored, ended) = restore(&world, "restored", &["--checkout"]);
     let ended = ended.expect(0);
     assert!(ended.stdout.contains("git would write 1 file in another encoding"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\n  e.u16\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\n  - e.u16\n"), "{}", ended.stdout);
     let (mut ours, mut theirs) = (contents(&restored), contents(&clone(&world, "theirs")));
     assert!(theirs.len() > 25);
     assert_ne!(ours.remove(Path::new("e.u16")), theirs.remove(Path::new("e.u16")));
@@ -163,7 +163,7 @@ fn single_files_and_folders_come_back_as_they_were() {
     // All of it is what `git archive` would take, with the attributes left aside.
     let (all, ended) = restore(&world, "all", &["--path", "."]);
     let ended = ended.expect(0);
-    assert!(ended.stdout.contains("empty folders:\n  sub/module\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("empty folders:\n  - sub/module\n"), "{}", ended.stdout);
     let all = contents(&all);
     let listed = git_output(&origin, &["ls-tree", "-r", "-z", "main"]).stdout;
     for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {

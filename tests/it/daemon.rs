@@ -100,6 +100,24 @@ fn a_missed_run_is_made_up_for_at_start_and_only_once() {
     assert_eq!(status["last_run"]["trigger"], "catch-up");
 }
 
+/// Regression: what `ghbk init` writes, and people paste from a crontab, passed every check and kept the daemon from starting.
+#[test]
+fn five_fields_and_nicknames_are_schedules_at_start_and_after_a_reload() {
+    for cron in ["0 5 * * Sun", "@weekly", "* * * * *"] {
+        let world = World::generated(1);
+        let daemon = Running::start(&world, |command| {
+            command.env("GHBK_SCHEDULE__CRON", cron);
+            never(command);
+        });
+        daemon.hears("READY=1");
+        daemon.hears("STATUS=waiting; next run ");
+        daemon.signal("HUP");
+        daemon.hears("RELOADING=1");
+        daemon.hears("READY=1");
+        assert!(daemon.log().contains("configuration reloaded"), "{cron}: {}", daemon.log());
+    }
+}
+
 #[test]
 fn the_schedule_starts_runs_one_after_another() {
     let world = World::generated(2);
@@ -349,7 +367,7 @@ fn a_run_that_could_not_take_place_is_tried_again() {
     });
     daemon.waits_for("a failed run", || !summaries(&world).is_empty());
     assert_eq!(summaries(&world)[0]["status"], "failed", "{}", daemon.log());
-    // It goes on after configuration reloaded.
+    // The retry is kept when the configuration is reloaded.
     daemon.signal("HUP");
     world.sandbox.clear_faults();
     daemon.waits_for("a good run", || summaries(&world).last().is_some_and(|it| it["status"] == "ok"));

@@ -107,6 +107,11 @@ fn a_wiki_that_somebody_removed_is_a_failure() {
     assert!(summary["failures"].to_string().contains("its mirror was missing"), "{summary:#}");
     world.assert_mirrors("acme/site.wiki");
     world.run_json(0);
+    // The code's history is whole.
+    let text = world.run(&["snapshots", "acme/site"]).expect(0).stdout;
+    assert!(!text.contains("older history is lost"), "{text}");
+    let text = world.run(&["snapshots", "acme/site", "--wiki"]).expect(0).stdout;
+    assert!(text.contains("older history is lost"), "{text}");
 }
 
 #[test]

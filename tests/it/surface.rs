@@ -93,7 +93,7 @@ fn completions_offer_commands_first_and_what_the_store_has() {
     world.run(&["run"]).expect(0);
     for shell in ["bash", "zsh", "fish"] {
         let script = world.run(&["completions", shell]).expect(0).stdout;
-        assert!(script.contains("COMPLETE") && script.contains("ghbk"), "{shell}: {script}");
+        assert!(script.contains("GHBK_COMPLETE") && script.contains("ghbk"), "{shell}: {script}");
     }
     // As the script of bash asks.
     let offered = |words: &[&str]| -> Vec<String> {
@@ -101,7 +101,7 @@ fn completions_offer_commands_first_and_what_the_store_has() {
         let index = words.len() - 1;
         command
             .args(words)
-            .env("COMPLETE", "bash")
+            .env("GHBK_COMPLETE", "bash")
             .env("_CLAP_COMPLETE_INDEX", index.to_string())
             .env("_CLAP_IFS", "\n");
         finish(&mut command).expect(0).stdout.lines().map(str::to_owned).collect()

@@ -23,7 +23,7 @@ use crate::git::refs::Refs;
 use crate::git::wire::push::pushable;
 use crate::mirrors::MirrorKind;
 use crate::names::Wanted;
-use crate::report::restore::Report;
+use crate::report::restore::{LargeFiles, Report};
 use crate::scratch::{self, Scratch};
 use crate::store::{Index, Store};
 
@@ -37,6 +37,8 @@ pub(super) struct Job<'a> {
     pub(super) point: &'a Point,
     /// Counts what is copied, to be shown.
     pub(super) copied_bytes: &'a AtomicU64,
+    /// Whether it is one of many: then its folder is there, and whoever restores them all syncs the file system at the end.
+    pub(super) is_one_of_many: bool,
     /// None for a repository that is only sent on.
     pub(super) destination: Option<&'a Path>,
 }
@@ -98,8 +100,13 @@ pub(super) fn build(
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
     };
-    let parents = Parents::make(parent).map_err(folder_failed)?;
-    scratch::sweep(parent);
+    let parents = if job.is_one_of_many {
+        None
+    } else {
+        let parents = Parents::make(parent).map_err(folder_failed)?;
+        scratch::sweep(parent);
+        Some(parents)
+    };
     let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
     // The temporary folder is for its owner alone; what is restored has the permissions that `store.mode` gives.
     let building = staging.path().join("repository");
@@ -125,21 +132,19 @@ pub(super) fn build(
         let git_dir = if arguments.checkout { building.join(".git") } else { building.clone() };
         large_files = restore_large_files(view.mirror(), &building, &git_dir, &pointers, arguments, cancel)?;
     }
-    let absent = large_files.as_ref().and_then(|files| files.lost.first().or_else(|| files.missing.first()));
-    if let Some(lost) = absent.filter(|_| arguments.strict) {
-        let message = format!("{name} is not restored: large file {}: {}", lost.oid, lost.why);
-        return Err(Error::new(Exit::Partial, message, "without --strict, everything else is restored"));
-    }
+    refuse_without_large_files(large_files.as_ref().filter(|_| arguments.strict), &name)?;
     if cancel.is_cancelled() {
         return Err(failed(GitError::Cancelled));
     }
-    // Only now does a file system say what it could not write.
-    sync_file_system(&building).map_err(folder_failed)?;
+    if !job.is_one_of_many {
+        // Only then does a file system say what it could not write.
+        sync_file_system(&building).map_err(folder_failed)?;
+    }
     let (repository, temporary) = match &destination {
         Some(destination) => {
             refuse_existing(destination)?;
             std::fs::rename(&building, destination).map_err(folder_failed)?;
-            parents.keep();
+            parents.into_iter().for_each(Parents::keep);
             (destination.clone(), None)
         }
         None => (building, Some(staging)),
@@ -168,6 +173,15 @@ pub(super) fn build(
         duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
     Ok(Built { report, refs, pointers, repository, _temporary: temporary })
+}
+
+/// Refuses, with `--strict`, what lacks the contents of large files.
+fn refuse_without_large_files(files: Option<&LargeFiles>, name: &str) -> Result<(), Error> {
+    let Some(absent) = files.and_then(|files| files.lost.first().or_else(|| files.missing.first())) else {
+        return Ok(());
+    };
+    let message = format!("{name} is not restored: large file {}: {}", absent.oid, absent.why);
+    Err(Error::new(Exit::Partial, message, "without --strict, everything else is restored"))
 }
 
 fn not_restored(name: &str, error: &GitError) -> Error {

@@ -64,6 +64,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
             kind,
             point: &point,
             copied_bytes: &copied.bytes,
+            is_one_of_many: false,
             destination: arguments.destination.as_deref(),
         };
         build(&job, job.candidates()?, &arguments, &for_work)

@@ -157,6 +157,6 @@ async fn explained(error: GitError, git_dir: &Path, refs: Refs, not_there: HashS
         "restored, but not pushed: {error}; {files} that the store never had, or has lost, belong to {}",
         some_of(&names, 10)
     );
-    let hint = "GitHub takes no ref whose large files it does not have (GH008); push the other branches with --branch, or                 rewrite these without the files (`git filter-repo`)";
+    let hint = "GitHub takes no ref whose large files it does not have (GH008); push the other branches with --branch, or rewrite these without the files (`git filter-repo`)";
     Error::new(Exit::Impossible, message, hint)
 }

@@ -16,6 +16,8 @@ use crate::git::{GitError, temporary_folder};
 
 /// How many commits of each side of a ref are listed; all are counted.
 const COMMITS_MAX: usize = 20;
+/// The commits of so many branches and tags are listed; of the others it is only said how they moved.
+const WALKED_MAX: u64 = 200;
 
 /// What a person knows a commit by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,10 +50,12 @@ pub struct Difference {
     /// The ref, and what it named.
     #[serde(flatten)]
     pub change: RefChange,
-    /// Commits that only the later point has.
-    pub added: Commits,
+    /// Commits that only the later point has; none where they were not looked for, as beside branches and tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<Commits>,
     /// Commits that only the earlier point has.
-    pub removed: Commits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Commits>,
 }
 
 /// Compares the refs of two points in time of a mirror.
@@ -71,29 +75,49 @@ pub fn differences(mirror: &Path, scratch: &Path, earlier: &Refs, later: &Refs) 
 
 fn compare(repository: &Repository, earlier: &Refs, later: &Refs) -> Result<Vec<Difference>, GitError> {
     let names: BTreeSet<&str> = earlier.iter().chain(later.iter()).map(|(name, _)| name).collect();
+    let names = names.into_iter().filter(|name| {
+        let oid = |refs: &Refs| refs.get(name).map(|target| target.oid);
+        oid(earlier) != oid(later)
+    });
+    let names: Vec<&str> = names.collect();
+    // What a new branch brought is what no branch or tag had before; looked up once, for all of them.
+    let (before, after) = (commits_of(repository, earlier)?, commits_of(repository, later)?);
+    let mut walks = 0;
     let mut all = Vec::new();
     for name in names {
         let (old, new) = (earlier.get(name), later.get(name));
-        if old.map(|target| target.oid) == new.map(|target| target.oid) {
-            continue;
-        }
         let (old_commit, new_commit) = (commit_of(repository, old)?, commit_of(repository, new)?);
-        // A new branch brought what no ref had before.
-        let (known, kept): (Vec<Oid>, Vec<Oid>) = (
-            old_commit.map_or_else(|| commits_of(repository, earlier), |old| Ok(vec![old]))?,
-            new_commit.map_or_else(|| commits_of(repository, later), |new| Ok(vec![new]))?,
-        );
-        let added = new_commit.map_or_else(|| Ok(Commits::default()), |new| between(repository, new, &known))?;
-        let removed = old_commit.map_or_else(|| Ok(Commits::default()), |old| between(repository, old, &kept))?;
+        let oid = |target: Option<&Target>| target.map(|target| target.oid);
+        let change = |kind| RefChange { name: name.to_owned(), kind, old: oid(old), new: oid(new) };
+        let is_tag = name.starts_with("refs/tags/");
         let kind = match (old, new) {
             (None, _) => ChangeKind::Created,
             (_, None) => ChangeKind::Deleted,
-            _ if name.starts_with("refs/tags/") => ChangeKind::Moved,
-            _ if removed.count == 0 && old_commit.is_some() && new_commit.is_some() => ChangeKind::Updated,
+            _ if is_tag => ChangeKind::Moved,
             _ => ChangeKind::ForcePushed,
         };
-        let (old, new) = (old.map(|target| target.oid), new.map(|target| target.oid));
-        all.push(Difference { change: RefChange { name: name.to_owned(), kind, old, new }, added, removed });
+        let is_named = is_tag || name.starts_with("refs/heads/");
+        walks += u64::from(is_named && !before.is_empty());
+        if !is_named || before.is_empty() || walks > WALKED_MAX {
+            let kind = match (kind, old_commit.zip(new_commit)) {
+                (ChangeKind::ForcePushed, Some((old, new))) if repository.graph_descendant_of(new, old)? => {
+                    ChangeKind::Updated
+                }
+                (kind, _) => kind,
+            };
+            all.push(Difference { change: change(kind), added: None, removed: None });
+            continue;
+        }
+        let without = |own: Option<Oid>, all: &[Oid]| own.map_or_else(|| all.to_vec(), |own| vec![own]);
+        let walk = |from: Option<Oid>, without: Vec<Oid>| {
+            from.map_or_else(|| Ok(Commits::default()), |from| between(repository, from, &without))
+        };
+        let added = walk(new_commit, without(old_commit, &before))?;
+        let removed = walk(old_commit, without(new_commit, &after))?;
+        let is_forward =
+            kind == ChangeKind::ForcePushed && removed.count == 0 && old_commit.is_some() && new_commit.is_some();
+        let kind = if is_forward { ChangeKind::Updated } else { kind };
+        all.push(Difference { change: change(kind), added: Some(added), removed: Some(removed) });
     }
     Ok(all)
 }
@@ -106,9 +130,11 @@ fn commit_of(repository: &Repository, target: Option<&Target>) -> Result<Option<
     Ok((kind == ObjectType::Commit).then_some(oid))
 }
 
+/// Returns the commits that branches and tags lead to.
 fn commits_of(repository: &Repository, refs: &Refs) -> Result<Vec<Oid>, GitError> {
     let mut commits = Vec::new();
-    for (_, target) in refs.iter() {
+    let named = |name: &str| name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
+    for (_, target) in refs.iter().filter(|(name, _)| named(name)) {
         commits.extend(commit_of(repository, Some(target))?);
     }
     Ok(commits)
