@@ -87,7 +87,7 @@ impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         let hint = match &error {
             ConfigError::Unreadable { .. } => "check the path after --config",
-            ConfigError::Mistakes(_) => "config.example.toml documents every key",
+            ConfigError::Mistakes(_) => "`ghbk man config` documents every key",
         };
         Self::new(Exit::Usage, error.to_string(), hint)
     }

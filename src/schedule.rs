@@ -6,6 +6,7 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 
 /// Finds past and coming due times of a schedule.
@@ -36,7 +37,7 @@ impl Schedule {
             .dom_and_dow(false)
             .build()
             .parse(&with_seconds(expression))
-            .map_err(|error| invalid(error.to_string().trim_start_matches("Invalid pattern: ").to_owned()))?;
+            .map_err(|error| invalid(worded(&error).to_owned()))?;
         let schedule = Self { cron, timezone };
         if schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
             return Err(invalid("it never comes due".to_owned()));
@@ -85,6 +86,20 @@ fn with_seconds(expression: &str) -> String {
     match expression.split_whitespace().count() {
         5 => format!("0 {}", expression.trim()),
         _ => expression.to_owned(),
+    }
+}
+
+/// Says what is wrong in the words of people who write crontabs.
+fn worded(error: &CronError) -> &'static str {
+    match error {
+        CronError::EmptyPattern | CronError::InvalidPattern(_) => {
+            "a schedule has five fields, as in a crontab, or six with seconds first"
+        }
+        CronError::ComponentError(_) => "a number is out of range, or a range ends before it begins",
+        CronError::IllegalCharacters(_) => {
+            "a field has something that belongs to no schedule; days are written Sun or 0"
+        }
+        _ => "it cannot be read; write it as in a crontab",
     }
 }
 

@@ -171,7 +171,7 @@ Examples:
 /// What the numbers mean; in the general help and in every manual page.
 pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "all is well"),
-    ("1", "the run finished, but something failed; or damage was found"),
+    ("1", "the run finished, but something failed; damage was found; or the backup is not healthy"),
     ("2", "wrong usage or configuration"),
     ("3", "the run could not take place (no token, GitHub refused, store not mounted)"),
     ("75", "a run is already under way"),
@@ -232,6 +232,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("clone", "`ghbk run OWNER/REPO` backs up one repository"),
     ("prune", "nothing is removed, unless retention.keep says so in the configuration"),
     ("remove", "`ghbk forget` accepts that a mirror was removed; ghbk itself removes none"),
+    ("rm", "`ghbk forget` accepts that a mirror was removed; ghbk itself removes none"),
+    ("test", "`ghbk check` checks configuration, store, token and GitHub"),
     ("delete", "`ghbk forget` accepts that a mirror was removed; ghbk itself removes none"),
     ("log", "`ghbk snapshots OWNER/REPO` lists what changed, and `journalctl -u ghbk` what the daemon did"),
     ("config", "`ghbk init` writes a configuration, and `ghbk check` checks it"),

@@ -21,7 +21,7 @@ use crate::report::slack as slack_report;
 use crate::schedule::Schedule;
 use crate::secrets::{self, Secrets, env_var};
 use crate::slack;
-use crate::store::{StoreError, host_of};
+use crate::store::{OWN_FOLDER, StoreError, host_of};
 use crate::text::{count, quoted, size};
 
 /// With less free space than this, in bytes, backups may soon fail.
@@ -167,7 +167,16 @@ async fn store(context: &Context) -> Finding {
             // Behind an access point everybody is one user, whatever the permissions say.
             let is_open = mode & 0o077 != 0 && context.config.store.mode == StoreMode::Private;
             if is_open && !context.config.store.requires_mount() {
-                let hint = format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path));
+                let is_own =
+                    path.join(OWN_FOLDER).exists() || std::fs::read_dir(&path).is_ok_and(|mut it| it.next().is_none());
+                let hint = if is_own {
+                    format!("chmod -R go= {}, or set store.mode = \"umask\"", quoted(&path))
+                } else {
+                    format!(
+                        "other things lie there, too: use a folder of its own, such as {}",
+                        quoted(&path.join("ghbk"))
+                    )
+                };
                 return Finding::warning("store", format!("{root}, writable, but other users may read it"), hint);
             }
             let (left, is_little) = room(&path);
@@ -229,6 +238,9 @@ async fn outside(context: &Context, secrets: &Secrets, send: bool, findings: &mu
     findings.add([match &secrets.slack_webhook_url {
         _ if config.slack.notify == Some(Notify::Never) => {
             Finding::ok("slack", "no reports (slack.notify = \"never\")")
+        }
+        Ok(None) if send => {
+            Finding::failed("slack", "no webhook is configured, so no message was sent", "set SLACK_WEBHOOK_URL")
         }
         Ok(None) => Finding::ok("slack", "no reports; set SLACK_WEBHOOK_URL to get them"),
         Err(error) => Finding::warning("slack", format!("no reports: {error}"), error.hint()),

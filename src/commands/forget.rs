@@ -83,7 +83,7 @@ fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Resul
     } else {
         let what = if forgotten.parts.contains(MirrorKind::Code) { "" } else { "the wiki of " };
         print(&format!(
-            "forgotten: {what}{}; no run misses its mirror any more, and if GitHub still lists it, the next run makes a new one\n",
+            "forgotten: {what}{}; runs no longer report its mirror as missing; if GitHub still lists it, the next run makes a new one\n",
             forgotten.full_name
         ))?;
     }

@@ -19,6 +19,8 @@ use crate::text::quoted;
 
 /// What the configuration says beyond defaults.
 struct Answers {
+    /// The GitHub, if a variable names another than GitHub's own.
+    api_url: Option<String>,
     owners: Vec<String>,
     root: PathBuf,
     secrets: SecretSource,
@@ -87,6 +89,7 @@ fn take(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
         return Err(Error::new(Exit::Usage, "no owner is named: the organisation or user to back up", hint));
     }
     Ok(Answers {
+        api_url: api_url(),
         owners: global.owner.clone(),
         root: global.root.clone().unwrap_or_else(|| DEFAULT_ROOT.into()),
         secrets: arguments.secrets.unwrap_or_else(likely_source),
@@ -96,10 +99,17 @@ fn take(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
     })
 }
 
+/// What the check below will ask must be what the service asks, which does not have this variable.
+fn api_url() -> Option<String> {
+    crate::secrets::env_var("GHBK_GITHUB__API_URL")
+}
+
 /// Guesses where secrets are.
 fn likely_source() -> SecretSource {
-    let has_token = crate::secrets::env_var("GITHUB_TOKEN").is_some();
-    if has_token { SecretSource::Env } else { SecretSource::Ssm }
+    let env = crate::secrets::env_var;
+    let vendor = fs::read_to_string("/sys/devices/virtual/dmi/id/sys_vendor").unwrap_or_default();
+    let is_on_aws = env("AWS_REGION").is_some() || vendor.trim() == "Amazon EC2";
+    if env("GITHUB_TOKEN").is_none() && is_on_aws { SecretSource::Ssm } else { SecretSource::Env }
 }
 
 /// Asks for what the options leave out.
@@ -155,7 +165,7 @@ fn ask(global: &GlobalArgs, arguments: &InitArgs) -> Result<Answers, Error> {
         let wanted = Confirm::new().with_prompt("Report runs to Slack?").default(false).interact().map_err(failed)?;
         Some(if wanted { Notify::Always } else { Notify::Never })
     };
-    Ok(Answers { owners, root, secrets, schedule, timezone, slack })
+    Ok(Answers { api_url: api_url(), owners, root, secrets, schedule, timezone, slack })
 }
 
 fn owners_of(text: &str) -> Vec<String> {
@@ -201,7 +211,9 @@ fn text(answers: &Answers) -> String {
         ("schedule.cron", text(&answers.schedule)),
         ("schedule.timezone", text(answers.timezone.name())),
     ];
-    template::filled(always.into_iter().chain(notify.map(|notify| ("slack.notify", text(notify)))))
+    let api_url = answers.api_url.as_deref().map(|url| ("github.api_url", text(url)));
+    let notify = notify.map(|notify| ("slack.notify", text(notify)));
+    template::filled(always.into_iter().chain(api_url).chain(notify))
 }
 
 /// Writes the file beside its place first: there is never a part of one, and a file that came meanwhile is left alone.

@@ -20,7 +20,7 @@ mod status;
 mod verify;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::MultiProgress;
@@ -32,7 +32,7 @@ use crate::error::{Error, Exit};
 use crate::git::wire::server::{git_base, host_of_base};
 use crate::logging::{self, LogFile, Verbosity};
 use crate::report::progress::BesideBars;
-use crate::store::{Store, StoreError};
+use crate::store::{OWN_FOLDER, Store, StoreError};
 use crate::terminal;
 use crate::text::{printable, quoted};
 pub(crate) use finding::{find_mirrors, named};
@@ -63,6 +63,7 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
     crate::zone::set(config.schedule.timezone);
     crate::text::set_invocation(invocation(&cli.global));
     refuse_other_hosts(&cli.command, &config)?;
+    refuse_owners(&cli.command, &cli.global)?;
     let bars = MultiProgress::new();
     let verbosity = Verbosity { verbose: cli.global.verbose, quiet: cli.global.quiet };
     let log_file = match cli.command {
@@ -123,6 +124,25 @@ fn refuse_other_hosts(command: &Command, config: &Config) -> Result<(), Error> {
             "for another GitHub set github.api_url",
         )),
     }
+}
+
+/// Refuses `--owner` where it would be ignored: what is said about one owner must not be true of all.
+fn refuse_owners(command: &Command, global: &GlobalArgs) -> Result<(), Error> {
+    let is_ignored = matches!(
+        command,
+        Command::Status(_)
+            | Command::Snapshots(_)
+            | Command::Diff(_)
+            | Command::Restore(_)
+            | Command::Verify(_)
+            | Command::Forget(_)
+            | Command::Accept(_)
+    );
+    if is_ignored && !global.owner.is_empty() {
+        let message = "--owner says what is backed up; this command looks at the store";
+        return Err(Error::new(Exit::Usage, message, "leave it out, or name repositories: OWNER/REPO"));
+    }
+    Ok(())
 }
 
 /// Reads the configuration as the command line asks.
@@ -197,11 +217,27 @@ impl Context {
     }
 }
 
-/// Makes the root for people who name one on the command line or keep it on a plain folder.
-pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) -> Result<(), StoreError> {
+/// Makes the root for people who name one on the command line or keep it in a plain folder.
+///
+/// # Errors
+/// [`Error`] if it would lie in a store or in a git repository: a mistyped path must not start a second store inside a mirror.
+pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) -> Result<(), Error> {
     let root: &PathBuf = &config.store.root;
+    let is_store = root.join(OWN_FOLDER).exists();
+    let is_repository = |folder: &Path| ["HEAD", "objects", "refs"].iter().all(|name| folder.join(name).exists());
+    let around = root.ancestors().find(|folder| {
+        is_repository(folder) || folder.join(".git").exists() || (*folder != root && folder.join(OWN_FOLDER).exists())
+    });
+    if let Some(around) = around.filter(|_| !is_store) {
+        let what = if around.join(OWN_FOLDER).exists() { "the store" } else { "the git repository" };
+        let message = format!("{} lies in {what} {}", root.display(), around.display());
+        return Err(Error::new(Exit::Usage, message, "name another folder with --root or store.root"));
+    }
     if given_on_command_line && !config.store.requires_mount() && !root.exists() {
         std::fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
+    }
+    if !is_store {
+        tracing::info!("a new store is made in {}", root.display());
     }
     Ok(())
 }

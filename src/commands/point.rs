@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use git2::Oid;
 
@@ -96,7 +96,12 @@ pub(super) fn of_words(words: &PointInTime, option: &str, now: DateTime<Utc>, zo
         PointInTime::At(moment) => {
             let hint = "a time without an offset is in schedule.timezone, which is the machine's unless it is set";
             let refused = |error: UnclearMoment| Error::new(Exit::Usage, format!("{option}: {error}"), hint);
-            Point::At(moment.resolve(now, zone).map_err(refused)?)
+            let at = moment.resolve(now, zone).map_err(refused)?;
+            // The end of today lies ahead, too.
+            if at > now + TimeDelta::days(1) {
+                tracing::warn!("{option} is in the future: this is the newest state");
+            }
+            Point::At(at)
         }
     })
 }

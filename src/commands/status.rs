@@ -59,7 +59,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
     match (context.global.json, arguments.check) {
         (true, true) => print_json(status.health())?,
         (true, false) => print_json(&status)?,
-        (false, true) if context.global.quiet && status.health().healthy => {}
+        (false, _) if context.global.quiet && status.health().healthy => {}
         (false, true) => print(&format!("{}\n", status.health().line))?,
         (false, false) => print(&status.text(now, listed))?,
     }

@@ -20,7 +20,7 @@ use crate::names::{FullName, RepositoryId};
 use crate::outcome::Trigger;
 use crate::report::progress::counting_bar;
 use crate::report::verify::{LargeFiles, NotVerified, Verified, text};
-use crate::run::{Request, Session};
+use crate::run::{FoundDamage, Request, Session};
 use crate::signals::Signals;
 use crate::store::{Index, IndexedMirror, Mirror, Store, is_locked};
 
@@ -107,10 +107,11 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
 /// Records damage for the next runs; a store that takes no writes, or a run under way, is no reason to hide it.
 async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationToken) {
     let mut names: Vec<FullName> = Vec::new();
-    let mut found: Vec<(RepositoryId, String)> = Vec::new();
+    let mut found: Vec<FoundDamage> = Vec::new();
     for part in damaged {
         names.extend(MirrorKind::split_name(&part.repository).0.parse::<FullName>());
-        found.extend(part.verification.damage.first().map(|first| (part.id, first.to_string())));
+        let damage = part.verification.damage.first();
+        found.extend(damage.map(|damage| FoundDamage { id: part.id, damage: damage.to_string(), hint: part.hint() }));
     }
     names.dedup();
     let config = Arc::clone(&context.config);

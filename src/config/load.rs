@@ -319,7 +319,7 @@ fn plain(message: &str) -> String {
             .map_or_else(|| given.replace("sequence", "a list").replace("map", "a table"), |it| it.replace('`', ""));
         let expected = match expected {
             "a boolean" => "true or false",
-            "a sequence" => "a list, as in [\"acme\"]",
+            "a sequence" => "a list in brackets",
             "a string" | "path string" => "a text in quotation marks",
             "a duration" => "a duration, as in \"30m\" or \"2h\"",
             "parsable string" => "a size, as in \"50MiB\"",

@@ -282,11 +282,13 @@ impl Daemon {
         let schedule = Schedule::new(&self.config.schedule.cron, self.config.schedule.timezone);
         let next = schedule.ok().and_then(|schedule| schedule.next_after(Utc::now()));
         let next = next.map_or_else(|| "never".to_owned(), crate::zone::shown);
-        self.notifier.status(&if running {
+        let text = if running {
             "a run is under way; see `ghbk status`".to_owned()
         } else {
             format!("waiting; next run {next}")
-        });
+        };
+        tracing::info!("{text}");
+        self.notifier.status(&text);
     }
 
     /// Logs the state of the backup, outside the loop, which a store that hangs would hold up.

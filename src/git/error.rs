@@ -50,7 +50,7 @@ pub enum GitError {
         folder: std::path::PathBuf,
     },
     /// The store no longer has what is to be restored.
-    #[error("the store has lost {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("not all of it can be read: {}", .0.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Lost(Vec<crate::git::pack::links::LostObject>),
     /// libgit2 failed.
     #[error("libgit2: {}", crate::text::printable(.0.message(), 200))]

@@ -368,9 +368,13 @@ pub async fn look_up(github: &GitHub, names: &[FullName], known: &Known) -> Inve
                 inventory.fail(&name.to_string(), &error);
                 if let (Some(failure), GitHubError::NotFound { .. }) = (inventory.failures.last_mut(), &error) {
                     failure.is_of_repository = true;
-                    if let Some(meant) = probably_meant(name, known) {
-                        failure.hint = format!("did you mean {meant}? Otherwise {}", failure.hint);
-                    }
+                    failure.hint = match probably_meant(name, known) {
+                        Some(meant) => format!("did you mean {meant}? Otherwise {}", failure.hint),
+                        None => format!(
+                            "{}; `ghbk status {name}` shows what is stored of it, if it was ever backed up",
+                            failure.hint
+                        ),
+                    };
                 }
                 if error.ends_the_run() {
                     break;

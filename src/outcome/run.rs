@@ -234,6 +234,9 @@ pub struct RunSummary {
     /// Refs that were pushed over.
     #[serde(default)]
     pub force_pushed: Vec<ForcePushed>,
+    /// Branches and tags that were deleted on GitHub.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<ForcePushed>,
     /// Clones of another tool that became mirrors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopted: Vec<Adopted>,

@@ -170,7 +170,8 @@ impl RunSummary {
             counts,
             bytes_received: of_refs + of_parts,
             parts: by_kind(&outcomes, &parts),
-            force_pushed: force_pushed(&outcomes),
+            force_pushed: lost_refs(&outcomes, |outcome| &outcome.force_pushed),
+            deleted: lost_refs(&outcomes, |outcome| &outcome.deleted_refs),
             adopted: adopted(&outcomes),
             dropped: dropped(&outcomes),
             created: created.into_iter().collect(),
@@ -211,11 +212,9 @@ fn by_kind(outcomes: &[Outcome], parts: &[PartOutcome]) -> BTreeMap<Kind, PartSu
     sums
 }
 
-fn force_pushed(outcomes: &[Outcome]) -> Vec<ForcePushed> {
-    let forced = outcomes.iter().filter(|outcome| !outcome.force_pushed.is_empty());
-    forced
-        .map(|outcome| ForcePushed { repository: outcome.full_name.clone(), refs: outcome.force_pushed.clone() })
-        .collect()
+fn lost_refs(outcomes: &[Outcome], of: impl Fn(&Outcome) -> &Vec<String>) -> Vec<ForcePushed> {
+    let lost = outcomes.iter().filter(|outcome| !of(outcome).is_empty());
+    lost.map(|outcome| ForcePushed { repository: outcome.full_name.clone(), refs: of(outcome).clone() }).collect()
 }
 
 fn adopted(outcomes: &[Outcome]) -> Vec<Adopted> {

@@ -121,6 +121,10 @@ pub(crate) mod samples {
                 repository: "acme/api".parse().unwrap(),
                 refs: vec!["refs/heads/main".to_owned(), "refs/tags/v1".to_owned()],
             }],
+            deleted: vec![ForcePushed {
+                repository: "acme/new".parse().unwrap(),
+                refs: vec!["refs/heads/feature/one".to_owned()],
+            }],
             dropped: vec![DroppedFrom {
                 repository: "acme/api".parse().unwrap(),
                 dropped: Dropped { snapshots: 12, tips: 1 },
@@ -168,6 +172,7 @@ pub(crate) mod samples {
             stored: Holdings { repositories: 212, bytes: 19_800_000_000 },
             moved_away: Vec::new(),
             force_pushed: vec![],
+            deleted: vec![],
             dropped: vec![],
             unmerged: vec![],
             proof: Proof { damaged: vec![], ..eventful().proof },

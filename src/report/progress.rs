@@ -85,7 +85,7 @@ impl Bars {
         let bytes = done.bytes + under_way_bytes;
         let rate = bytes * 1000 / u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let failed = if done.failed > 0 { format!(", {} failed", done.failed) } else { String::new() };
-        self.whole.set_message(format!("{}, {}/s{failed}", super::size(bytes), super::size(rate)));
+        self.whole.set_message(format!(", {}, {}/s{failed}", super::size(bytes), super::size(rate)));
     }
 
     fn begin(&self, name: String, transfer: &Arc<Transfer>) {
@@ -180,7 +180,7 @@ impl Copying {
 /// A bar that counts what is done, with the time that is left.
 pub fn counting_bar(bars: &MultiProgress, is_quiet: bool, total: u64, what: &str) -> ProgressBar {
     let bar = bars.add(ProgressBar::new(total));
-    bar.set_style(style(&format!("{{pos}}/{{len}} {what}, {{elapsed}}, {{eta}} left {{bar:20}} {{msg}}")));
+    bar.set_style(style(&format!("{{pos}}/{{len}} {what}, {{elapsed}} elapsed, {{eta}} left {{bar:20}} {{msg}}")));
     if is_quiet {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
@@ -195,7 +195,7 @@ fn style(template: &str) -> ProgressStyle {
 impl Progress for Bars {
     fn planned(&self, repositories: usize) {
         self.whole.set_length(repositories as u64);
-        self.whole.set_style(style("{pos}/{len} repositories, {msg}, {elapsed}, {eta} left {bar:20}"));
+        self.whole.set_style(style("{pos}/{len} repositories{msg}, {elapsed} elapsed, {eta} left {bar:20}"));
         self.whole.set_message("");
         self.done.lock().unwrap_or_else(PoisonError::into_inner).since = Some(Instant::now());
     }

@@ -21,6 +21,9 @@ use crate::zone::shown_to_the_second;
 pub struct Report {
     /// `OWNER/NAME` or `OWNER/NAME.wiki`.
     pub repository: String,
+    /// The same, and its id if another repository has the name now.
+    #[serde(skip)]
+    pub named: String,
     /// Its identity.
     pub id: RepositoryId,
     /// Whether it came from the attic.

@@ -1,5 +1,6 @@
 //! The result of restoring everything, for people and for scripts.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct RestoredAll {
     /// What was not restored.
     pub failed: Vec<NotRestored>,
     /// How many were not begun, because somebody stopped the restore.
-    pub not_reached: u64,
+    pub not_reached: Vec<String>,
     /// How long it took.
     pub duration_milliseconds: u64,
 }
@@ -41,9 +42,6 @@ pub struct NotRestored {
     pub error: String,
     /// What to do.
     pub hint: String,
-    /// Whether there was a mirror to restore it from.
-    #[serde(skip)]
-    pub was_planned: bool,
 }
 
 impl NotRestored {
@@ -51,7 +49,7 @@ impl NotRestored {
     pub fn new(id: RepositoryId, repository: String, error: &Error) -> Self {
         // The name stands before it.
         let text = error.message().strip_prefix(&format!("{repository}: ")).unwrap_or(error.message()).to_owned();
-        Self { id: Some(id), error: text, hint: error.hint().to_owned(), repository, was_planned: true }
+        Self { id: Some(id), error: text, hint: error.hint().to_owned(), repository }
     }
 }
 
@@ -66,25 +64,25 @@ impl RestoredAll {
             restored: Vec::new(),
             not_yet: Vec::new(),
             failed: Vec::new(),
-            not_reached: 0,
+            not_reached: Vec::new(),
             duration_milliseconds: 0,
         }
     }
 
     /// Notes how many there should be, and how long it took.
-    pub fn finish(&mut self, planned: u64, took: Duration) {
+    pub fn finish(&mut self, planned: Vec<String>, took: Duration) {
         self.restored.sort_by(|a, b| a.repository.cmp(&b.repository));
         self.not_yet.sort_unstable();
-        let known = self.failed.iter().filter(|failed| failed.was_planned).count();
-        let done = (self.restored.len() + self.not_yet.len() + known) as u64;
-        self.not_reached = planned.saturating_sub(done);
+        let done = self.restored.iter().map(|report| report.named.clone()).chain(self.not_yet.iter().cloned());
+        let done: BTreeSet<String> = done.chain(self.failed.iter().map(|failed| failed.repository.clone())).collect();
+        self.not_reached = planned.into_iter().filter(|name| !done.contains(name)).collect();
         self.failed.sort_by(|a, b| (&a.repository, a.id).cmp(&(&b.repository, b.id)));
         self.duration_milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     }
 
     /// Returns whether everything is there.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.not_reached == 0 && self.restored.iter().all(Report::is_complete)
+        self.failed.is_empty() && self.not_reached.is_empty() && self.restored.iter().all(Report::is_complete)
     }
 
     /// Formats it for a terminal.
@@ -110,7 +108,7 @@ impl RestoredAll {
         let large_files = self.restored.iter().filter_map(|it| it.large_files.as_ref());
         let left_out = large_files.clone().filter(|files| files.is_left_out).count() as u64;
         let never: u64 = large_files.map(|files| files.missing.len() as u64).sum();
-        let missing = match (self.failed.len() as u64, incomplete.len() as u64, self.not_reached) {
+        let missing = match (self.failed.len() as u64, incomplete.len() as u64, self.not_reached.len() as u64) {
             (0, 0, 0) if never + left_out > 0 => {
                 let never =
                     (never > 0).then(|| format!("{} never backed up", count(never, "large file", "large files")));
@@ -134,6 +132,10 @@ impl RestoredAll {
         );
         if !self.not_yet.is_empty() {
             let _ = writeln!(out, "not there yet at that time: {}", some_of(&self.not_yet, NAMES_MAX));
+        }
+        if !self.not_reached.is_empty() {
+            let _ = writeln!(out, "stopped before: {}", some_of(&self.not_reached, NAMES_MAX));
+            let _ = writeln!(out, "  hint: what is there is whole; start again with another DIR for all of it");
         }
         let around: Vec<String> =
             self.restored.iter().filter(|it| it.around_damage).map(|it| it.repository.clone()).collect();

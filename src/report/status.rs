@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::health::Health;
@@ -41,6 +41,8 @@ pub struct Status {
     runs: Vec<PastRun>,
     /// How each kind of data beside refs stands, in all mirrors.
     parts: BTreeMap<Kind, PartSums>,
+    /// Repositories of which older history was lost with a missing mirror, in the last 90 days.
+    history_lost: Vec<FullName>,
     /// Mirrors that were made before ghbk fetched large files and have not been searched for pointers yet.
     not_looked_through: u64,
 }
@@ -88,6 +90,9 @@ struct PastRun {
     failures: u64,
     full: bool,
 }
+
+/// How long the loss of history is shown, in days; the page of the repository shows it for good.
+const HISTORY_LOST_DAYS: i64 = 90;
 
 /// Chooses the mirrors that are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +192,13 @@ impl Status {
             parts.entry(kind).or_default().add(mark.state, (&PartCounts::new(), &mark.totals));
         }
         let unknown = index.mirrors.values().filter(|mirror| !mirror.gone && !mirror.has_known_pointers());
+        let since = now - TimeDelta::days(HISTORY_LOST_DAYS);
+        let has_lost = |mirror: &&IndexedMirror| mirror.replaced_missing_at.values().any(|at| *at >= since);
+        let mut history_lost: Vec<FullName> =
+            index.mirrors.values().filter(has_lost).map(|mirror| mirror.full_name.clone()).collect();
+        history_lost.sort_unstable();
         Self {
+            history_lost,
             health: Health::of(index, (last_full_run.as_ref(), &standing), age_max, now),
             standing,
             daemon: has_daemon,
@@ -219,6 +230,14 @@ impl Status {
         self.write_runs(&mut out);
         for line in super::parts::stored(&self.parts) {
             let _ = writeln!(out, "{line}");
+        }
+        if !self.history_lost.is_empty() {
+            let names: Vec<String> = self.history_lost.iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                out,
+                "warning: older history was lost with missing mirrors: {}; `ghbk status OWNER/REPO` says when",
+                some_of(&names, 8)
+            );
         }
         if self.not_looked_through > 0 {
             let _ = writeln!(
@@ -256,7 +275,8 @@ impl Status {
         }
         match (&self.last_run, self.runs.is_empty()) {
             (Some(last), _) => {
-                let scope = if last.is_full() { "" } else { " (named repositories)" };
+                let is_run = !matches!(last.trigger, Trigger::Verification | Trigger::Forget | Trigger::Acceptance);
+                let scope = if last.is_full() || !is_run { "" } else { " (named repositories)" };
                 let headline = super::summary::headline(last);
                 let which = if interrupted.is_some() { "the one before" } else { "last run" };
                 let _ = writeln!(out, "{which}{scope}: {}, {headline}", ago(last.finished_at));

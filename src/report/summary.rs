@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{count, duration, size};
 use chrono::TimeDelta;
 
-use crate::outcome::{Counts, Holdings, RunStatus, RunSummary, Trigger};
+use crate::outcome::{Counts, ForcePushed, Holdings, RunStatus, RunSummary, Trigger};
 use crate::text::some_of;
 
 /// Formats a run for a terminal.
@@ -158,10 +158,13 @@ pub(super) fn proof(summary: &RunSummary) -> Vec<String> {
 pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> {
     let names = |list: &[crate::names::FullName]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let renamed = summary.renamed.iter().map(|renamed| format!("{} → {}", renamed.from, renamed.to)).collect();
-    let forced = summary.force_pushed.iter().map(|forced| {
-        let refs: Vec<String> = forced.refs.iter().map(|name| short_ref(name).to_owned()).collect();
-        format!("{} ({})", forced.repository, some_of(&refs, 5))
-    });
+    let refs_of = |lost: &[ForcePushed]| -> Vec<String> {
+        let each = lost.iter().map(|lost| {
+            let refs: Vec<String> = lost.refs.iter().map(|name| short_ref(name).to_owned()).collect();
+            format!("{} ({})", lost.repository, some_of(&refs, 5))
+        });
+        each.collect()
+    };
     let dropped = summary.dropped.iter().map(|from| {
         let (snapshots, tips) = (from.dropped.snapshots, from.dropped.tips);
         format!(
@@ -181,7 +184,8 @@ pub(super) fn details(summary: &RunSummary) -> Vec<(&'static str, Vec<String>)> 
         ("renamed", renamed),
         ("gone from GitHub, mirror kept", names(&summary.newly_gone)),
         ("moved to another owner, mirror kept", moved),
-        ("force-pushed, old tips kept", forced.collect()),
+        ("force-pushed or moved, old tips kept", refs_of(&summary.force_pushed)),
+        ("deleted on GitHub, kept here", refs_of(&summary.deleted)),
         ("dropped by retention", dropped.collect()),
     ]
     .into_iter()

@@ -9,7 +9,7 @@ use crate::git::mirror::verify::Verification;
 use crate::large_files::check::Checked;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::outcome::{PartCounts, repair_hint};
+use crate::outcome::PartCounts;
 use crate::text::command;
 
 /// What `ghbk verify --json` prints for each git repository; a contract with scripts.
@@ -98,11 +98,12 @@ impl Verified {
         self.not_verified.is_none() && self.verification.damage.is_empty()
     }
 
-    fn hint(&self) -> String {
+    /// Says what to do about damage.
+    pub fn hint(&self) -> String {
         if self.is_missing {
             return format!(
-                "look for it in `.ghbk` and in the backups of the file system before the next run makes a new one without its \
-                 history; if it was removed on purpose: `{}`",
+                "look for it in `.ghbk` and in the backups of the file system{}; if it was removed on purpose: `{}`",
+                if self.gone { "" } else { " before the next run makes a new one without its history" },
                 command(&format!("forget {}", MirrorKind::split_name(&self.repository).0))
             );
         }
@@ -112,7 +113,7 @@ impl Verified {
                 self.id
             );
         }
-        repair_hint(&self.repository)
+        format!("`{}`", command(&format!("run --repair {}", MirrorKind::split_name(&self.repository).0)))
     }
 }
 

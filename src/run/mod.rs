@@ -38,7 +38,7 @@ use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
 pub use acceptance::{Acceptance, Accepted};
 pub use adoption::Adoption;
 pub use forgetting::Forgetting;
-pub use session::Session;
+pub use session::{FoundDamage, Session};
 pub use standing::standing_failures;
 
 /// At least this many mirrors are read ahead: a store that answers in milliseconds answers many questions at once. Their refs

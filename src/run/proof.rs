@@ -132,7 +132,7 @@ impl Prover<'_> {
         let kinds = mirror.kinds();
         let first = self.store.mirror_at(&mirror.place, mirror.main_kind());
         if matches!(first.exists(), Ok(false)) {
-            let error = format!("its mirror is no longer in {}", mirror.place.display());
+            let error = format!("its mirror is missing: {}", mirror.place.display());
             let hint = format!(
                 "look for it in `.ghbk` and in the backups of the file system; if it is meant to be gone: `ghbk forget {}`",
                 mirror.full_name

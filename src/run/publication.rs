@@ -128,7 +128,7 @@ impl Worker {
                 } else {
                     "keep it, because something in it could not be read"
                 };
-                changed.warnings.push(format!("it was fetched anew; the damaged mirror is in {aside}: {advice}"));
+                changed.warnings.push(format!("it was fetched anew; the old mirror is in {aside}: {advice}"));
             }
             let is_kept = stored.is_some() && !is_repair;
             let mut packs = PackList::of(&staged.packs).ok();

@@ -45,6 +45,17 @@ pub struct Session {
     pub(super) clock: Clock,
 }
 
+/// What `ghbk verify` found wrong with a mirror.
+#[derive(Clone, Debug)]
+pub struct FoundDamage {
+    /// Whose mirror it is.
+    pub id: RepositoryId,
+    /// What is wrong.
+    pub damage: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
 impl Session {
     /// Takes the lock, opens the record, and cleans up after a run that ended badly. Blocking.
     ///
@@ -181,15 +192,14 @@ impl Session {
     ///
     /// # Errors
     /// [`StoreError`] if the record cannot be written.
-    pub fn record_damage(mut self, found: Vec<(RepositoryId, String)>) -> Result<RunSummary, StoreError> {
+    pub fn record_damage(mut self, found: Vec<FoundDamage>) -> Result<RunSummary, StoreError> {
         let mut tally = std::mem::take(&mut self.tally);
-        for (id, damage) in found {
+        for FoundDamage { id, damage, hint } in found {
             let verified = Verified { id, at: self.clock.now(), damage: Some(damage.clone()) };
             self.write(&Record::Verified(verified.clone()))?;
             self.index.verified(&verified);
             let known = self.index.mirrors.get(&id).map(|mirror| mirror.full_name.to_string());
             let repository = known.unwrap_or_else(|| id.to_string());
-            let hint = crate::outcome::repair_hint(&repository);
             tally.failures.push(Failure { repository, stage: Stage::Verify, error: damage, hint });
         }
         self.close(tally, RunEnd::Finished)

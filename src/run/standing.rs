@@ -38,6 +38,10 @@ pub fn standing_failures(store: &Store) -> Result<Vec<String>, StoreError> {
 fn standing(store: &Store, mut mended: BTreeSet<String>) -> Result<Vec<String>, StoreError> {
     for record in all_runs(store)?.filter_map(Result::ok) {
         let Some(summary) = record.summary else { continue };
+        if summary.trigger == Trigger::Forget {
+            // What is missing on purpose is no failure any more.
+            mended.extend(summary.selection.iter().map(ToString::to_string));
+        }
         if !record.is_full {
             let is_whole = |id| record.parts.iter().all(|part| part.id != id || part.is_complete());
             let good = record.outcomes.iter().filter(|outcome| outcome.is_complete() && is_whole(outcome.id));

@@ -216,7 +216,7 @@ fn usable(wanted: Wanted, value: &SecretString, place: &str) -> Result<SecretStr
     }
     match wanted {
         Wanted::GitHubToken if !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            return unusable("holds more than one word");
+            return unusable("holds characters that no token has");
         }
         Wanted::SlackWebhookUrl if url::Url::parse(trimmed).is_err() => return unusable("is not a URL"),
         _ => {}

@@ -266,6 +266,7 @@ impl Folded {
         }
         for kind in &outcome.replaced_missing {
             known.replaced_missing_at.insert(*kind, outcome.finished_at);
+            (known.verified_at, known.damage) = (Some(outcome.finished_at), None);
         }
         if outcome.state == State::Created {
             (known.verified_at, known.damage) = (Some(outcome.finished_at), None);

@@ -293,6 +293,9 @@ impl Index {
         }
         for kind in &outcome.replaced_missing {
             mirror.replaced_missing_at.insert(*kind, outcome.finished_at);
+            // What was wrong with it went with the old one.
+            mirror.damage = None;
+            mirror.verified_at = Some(outcome.finished_at);
         }
         if outcome.state == State::Created && !had_others {
             // Every object was hashed on its way here, and the packs were read back.

@@ -29,6 +29,7 @@ use crate::git::GitError;
 pub use contents::Look;
 pub use fold::{Folded, fold, is_due};
 pub use index::{Index, IndexedMirror};
+pub(crate) use layout::OWN_FOLDER;
 pub use ledger::{Forgotten, Ledger, Record, Verified};
 pub use lock::{Lock, LockHolder, Presence, has_daemon, is_locked};
 pub use marks::{Mark, Marks};
@@ -120,7 +121,10 @@ impl StoreError {
     /// Says what a person can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Missing(path) => format!("create it, or set store.root or --root: mkdir -p {}", path.display()),
+            Self::Missing(path) => format!(
+                "name the store with --root DIR or store.root; to start a new one there: mkdir -p {}",
+                crate::text::quoted(path)
+            ),
             Self::NotAFolder(_) => "set store.root or --root to a folder".to_owned(),
             Self::NotMounted(path) => format!(
                 "mount it: mount {}; for a store on a plain folder set store.require_mount = false",

@@ -201,7 +201,7 @@ fn a_run_that_cannot_take_place_does_not_end_the_daemon() {
         command.env("GITHUB_TOKEN", "two words");
     });
     daemon.hears("STATUS=waiting");
-    assert!(daemon.log().contains("holds more than one word"), "{}", daemon.log());
+    assert!(daemon.log().contains("holds characters that no token has"), "{}", daemon.log());
     assert!(daemon.child.try_wait().unwrap().is_none());
 }
 

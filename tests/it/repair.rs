@@ -72,7 +72,7 @@ fn a_lost_index_of_a_pack_costs_nothing() {
     let failed = world.run_json(1);
     assert!(failed["failures"][0]["hint"].as_str().unwrap().contains("--repair"), "{failed}");
     let ended = world.run(&["run", "--repair", "acme/site"]).expect(0);
-    assert!(ended.stdout.contains("it was fetched anew; the damaged mirror is in "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("it was fetched anew; the old mirror is in "), "{}", ended.stdout);
     assert_eq!(damage(&mirror), [""; 0]);
     for tip in &tips {
         git(&mirror, &["cat-file", "-e", tip]);

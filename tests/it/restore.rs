@@ -256,7 +256,7 @@ fn every_ref_that_is_whole_comes_back_from_a_damaged_mirror() {
     assert_eq!(json["around_damage"], true);
 
     let (strict, ended) = restore(&world, "acme/site", "strict", &["--strict"]);
-    assert!(ended.expect(1).stderr.contains("the store has lost object "), "{}", strict.display());
+    assert!(ended.expect(1).stderr.contains("not all of it can be read: object "), "{}", strict.display());
     assert!(!strict.exists());
 
     let (main, ended) = restore(&world, "acme/site", "main", &["--branch", "main", "--checkout"]);
@@ -264,7 +264,7 @@ fn every_ref_that_is_whole_comes_back_from_a_damaged_mirror() {
     assert_eq!(std::fs::read_to_string(main.join("kept.txt")).unwrap(), "kept");
 
     let (_, ended) = restore(&world, "acme/site", "side", &["--branch", "side"]);
-    assert!(ended.expect(1).stderr.contains("is not restored: the store has lost"));
+    assert!(ended.expect(1).stderr.contains("is not restored: not all of it can be read"));
     let (_, ended) = restore(&world, "acme/site", "none", &["--branch", "sied"]);
     let ended = ended.expect(2);
     assert!(
@@ -450,4 +450,20 @@ fn the_latest_run_has_a_name() {
     assert_eq!(git(&restored, &["rev-parse", "refs/heads/main"]).trim(), newest);
     let ended = world.run(&["restore", "acme/site", "never", "--run", "last week"]).expect(2);
     assert!(ended.stderr.contains("\"last week\" is not the id of a run, such as "), "{ended:#?}");
+}
+
+#[test]
+fn a_branch_that_was_deleted_says_where_it_still_is() {
+    let world = World::new();
+    let site = world.add("acme/site");
+    site.commit("feature", "feature.txt", "1").unwrap();
+    let before = world.run_json(0);
+    site.delete_ref("refs/heads/feature").unwrap();
+    site.commit("main", "later.txt", "2").unwrap();
+    let after = world.run_json(0);
+    assert_eq!(after["deleted"][0]["refs"], serde_json::json!(["refs/heads/feature"]), "{after:#}");
+    let ended = world.run(&["restore", "acme/site", "gone", "--branch", "feature"]).expect(2);
+    let run_id = before["run_id"].as_str().unwrap();
+    assert!(ended.stderr.contains(&format!("`--run {run_id}` is the last point in time that has it")), "{ended:#?}");
+    world.run(&["restore", "acme/site", "back", "--branch", "feature", "--run", run_id]).expect(0);
 }

@@ -167,3 +167,27 @@ fn a_reader_that_goes_away_is_no_error() {
     }
     crate::world::finish(&mut command).expect(0);
 }
+
+#[test]
+fn an_option_that_would_be_ignored_is_refused() {
+    let world = World::generated(1);
+    world.run(&["run"]).expect(0);
+    for command in [&["verify"][..], &["status"], &["restore", "--all", "x"], &["snapshots", "acme/repository-001"]] {
+        let ended = world.run(&[command, &["--owner", "nobody"]].concat()).expect(2);
+        assert!(ended.stderr.contains("--owner says what is backed up"), "{command:?}: {ended:#?}");
+    }
+    assert!(!world.folder.path().join("x").exists());
+}
+
+/// Regression: a path that was one level too deep started a second store in the middle of the first, and was green.
+#[test]
+fn no_store_is_started_inside_of_another_or_in_a_repository() {
+    let world = World::generated(1);
+    world.run(&["run"]).expect(0);
+    let inside = world.root.join("acme");
+    for (root, what) in [(inside.clone(), "the store"), (inside.join("repository-001.git"), "the git repository")] {
+        let ended = world.run(&["run", "--root", root.to_str().unwrap()]).expect(2);
+        assert!(ended.stderr.contains(&format!("lies in {what} ")), "{ended:#?}");
+        assert!(!root.join(".ghbk").exists());
+    }
+}

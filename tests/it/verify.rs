@@ -206,3 +206,21 @@ fn a_tip_that_no_ref_keeps_any_more_is_damage() {
     world.run(&["verify"]).expect(0);
     git(&mirror, &["rev-parse", "--verify", &format!("refs/ghbk/kept/{old}")]);
 }
+
+/// Regression: the damage of a mirror that was missing stayed on record after a new one was made, and the way out was `rm -rf`.
+#[test]
+fn a_missing_mirror_that_was_replaced_is_no_damage_any_more() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    fs::remove_dir_all(world.mirror("acme/site")).unwrap();
+    world.run(&["verify"]).expect(1);
+    let page = world.run(&["status"]).expect(0).stdout;
+    assert!(page.contains("look for it in `.ghbk`") && !page.contains("--repair"), "{page}");
+    world.run(&["run", "acme/site"]).expect(1);
+    let status = world.run(&["status", "--json"]).json();
+    assert!(!status["health"]["problems"].to_string().contains("damaged"), "{status:#}");
+    assert_eq!(status["history_lost"], serde_json::json!(["acme/site"]), "{status:#}");
+    world.run(&["run"]).expect(0);
+    world.run(&["status", "--check"]).expect(0);
+}

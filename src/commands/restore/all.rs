@@ -63,7 +63,7 @@ pub(super) async fn restore_all(
     let bar = counting_bar(&context.bars, context.global.quiet, jobs.len() as u64, "repositories and wikis");
     let mut all = RestoredAll::new(folder.clone());
     all.failed = failed;
-    let planned = jobs.len();
+    let planned: Vec<String> = jobs.iter().map(|one| one.name.clone()).collect();
     let (index, arguments, point) = (Arc::new(index), Arc::new(arguments), Arc::new(point));
     let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // Of what fails for want of room or rights, the next would fail, too.
@@ -104,7 +104,10 @@ pub(super) async fn restore_all(
     let (mut first_of_all, mut hopeless_error) = (None, None);
     while let Some((one, result)) = restored.next().await {
         match result {
-            Ok(Came::Restored(report)) => all.restored.push(*report),
+            Ok(Came::Restored(mut report)) => {
+                report.named = one.name;
+                all.restored.push(*report);
+            }
             Ok(Came::NotYet(first)) => {
                 first_of_all = Some(first_of_all.map_or(first, |known: DateTime<Utc>| known.min(first)));
                 all.not_yet.push(one.name);
@@ -137,7 +140,7 @@ pub(super) async fn restore_all(
         })
     })
     .await?;
-    all.finish(planned as u64, started.elapsed());
+    all.finish(planned, started.elapsed());
     context.conclude(&all, all.is_complete(), || all.text())?;
     Ok(match (signals.received(), hopeless_error) {
         (Some(signal), _) => Exit::Signal(signal),
@@ -162,7 +165,6 @@ fn prepare(config: &Config, folder: &Path, is_checkout: bool) -> Result<Prepared
         repository: unreadable.place.display().to_string(),
         error: unreadable.error.clone(),
         hint: unreadable.hint.clone(),
-        was_planned: false,
     }));
     if jobs.is_empty() && failed.is_empty() {
         let message = format!("there is no mirror in {}", store.root().display());
@@ -202,8 +204,7 @@ fn lost(store: &Store, index: &Index) -> Result<Vec<NotRestored>, Error> {
                 hint: format!(
                     "look for it in `.ghbk` and in the backups of the file system; if it was removed on purpose: `ghbk forget {id}`"
                 ),
-                was_planned: false,
-            });
+                    });
         }
     }
     Ok(lost)

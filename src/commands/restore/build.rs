@@ -14,10 +14,12 @@ use crate::commands::point::{self, Candidate, Chosen, Point};
 use crate::disk::sync_file_system;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
+use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::mirror::extract::{ExtractError, Extracted, extract};
 use crate::git::mirror::restore::{Form, Order, Restored, restore as restore_mirror};
-use crate::git::mirror::snapshot::{Content, content};
+use crate::git::mirror::snapshot::{Content, Snapshot, content};
 use crate::git::pack::reader::ObjectReader;
+use crate::git::pack::view::View;
 use crate::git::pointer::Pointer;
 use crate::git::refs::Refs;
 use crate::git::wire::push::pushable;
@@ -26,6 +28,10 @@ use crate::names::Wanted;
 use crate::report::restore::{LargeFiles, Report};
 use crate::scratch::{self, Scratch};
 use crate::store::{Index, Store};
+use crate::zone::shown;
+
+/// A deleted branch is looked for in so many snapshots.
+const SEARCHED_MAX: usize = 1_000;
 
 /// What is to be restored, from where and to where.
 pub(super) struct Job<'a> {
@@ -90,7 +96,8 @@ pub(super) fn build(
         }
         Err(error) => return Err(failed(error)),
     };
-    choose_branches(&mut content, &arguments.branches, &name)?;
+    choose_branches(&mut content, &arguments.branches, &name)
+        .map_err(|error| with_hint(error, lost_since(&view, &snapshot, arguments)))?;
     let has_head = || content.head.strip_prefix("ref: ").is_some_and(|head| content.refs.get(head).is_some());
     if arguments.checkout && !arguments.branches.is_empty() && !has_head() {
         let message = "--checkout: none of what --branch names is a branch".to_owned();
@@ -100,13 +107,7 @@ pub(super) fn build(
     let folder_failed = |error: std::io::Error| {
         Error::new(Exit::Impossible, format!("cannot write to {}: {error}", parent.display()), "choose another DEST")
     };
-    let parents = if job.is_one_of_many {
-        None
-    } else {
-        let parents = Parents::make(parent).map_err(folder_failed)?;
-        scratch::sweep(parent);
-        Some(parents)
-    };
+    let parents = (!job.is_one_of_many).then(|| prepared(parent)).transpose().map_err(folder_failed)?;
     let staging = Scratch::create_hidden(parent).map_err(folder_failed)?;
     // The temporary folder is for its owner alone; what is restored has the permissions that `store.mode` gives.
     let building = staging.path().join("repository");
@@ -152,6 +153,7 @@ pub(super) fn build(
     let refs = pushable(&restored.refs, arguments.pull_requests);
     let report = Report {
         repository: name.clone(),
+        named: name.clone(),
         id,
         set_aside: mirror.is_set_aside(),
         gone: mirror.gone,
@@ -223,6 +225,41 @@ fn restore_files(
         }
         _ => Ok(files),
     }
+}
+
+/// Makes the folder in which a restore is built, and clears it of what killed restores left.
+fn prepared(parent: &Path) -> std::io::Result<Parents> {
+    let parents = Parents::make(parent)?;
+    scratch::sweep(parent);
+    Ok(parents)
+}
+
+fn with_hint(error: Error, hint: Option<String>) -> Error {
+    match hint {
+        Some(hint) => Error::new(error.exit(), error.message(), hint),
+        None => error,
+    }
+}
+
+/// Finds the last point in time that has a branch which was deleted since: the usual reason to ask for one that is not there.
+fn lost_since(view: &View, newest: &Snapshot, arguments: &RestoreArgs) -> Option<String> {
+    let is_deleted = |change: &RefChange| {
+        let name = change.name.strip_prefix("refs/heads/").unwrap_or(&change.name);
+        change.kind == ChangeKind::Deleted
+            && arguments.branches.iter().any(|branch| branch == name || *branch == change.name)
+    };
+    let mut snapshot = newest.clone();
+    for _ in 0..SEARCHED_MAX {
+        let before = point::before(view, &snapshot).ok()??;
+        if snapshot.changes.iter().any(is_deleted) {
+            let (deleted, run_id) = (shown(snapshot.time), &before.run_id);
+            return Some(format!(
+                "it was deleted by {deleted}; `--run {run_id}` is the last point in time that has it"
+            ));
+        }
+        snapshot = before;
+    }
+    None
 }
 
 /// Keeps only the chosen branches; HEAD is then the first of them unless it names one.
