@@ -3,7 +3,7 @@
 //! Data flows one way:
 //!
 //! ```text
-//! config → secrets → inventory → plan → [ stage → publish ] per repository → prove → record → report
+//! config → secrets → inventory → plan → [ stage → publish → merge ] per repository → prove → record → report
 //!                                       └── concurrently, largest first, rate limited ──┘
 //! ```
 //!

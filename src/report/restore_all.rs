@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::restore::Report;
 use super::{count, duration};
-use crate::error::Error;
 use crate::names::RepositoryId;
 use crate::text::{quoted, some_of};
 
@@ -42,15 +41,6 @@ pub struct NotRestored {
     pub error: String,
     /// What to do.
     pub hint: String,
-}
-
-impl NotRestored {
-    /// Says why a mirror is not restored.
-    pub fn new(id: RepositoryId, repository: String, error: &Error) -> Self {
-        // The name stands before it.
-        let text = error.message().strip_prefix(&format!("{repository}: ")).unwrap_or(error.message()).to_owned();
-        Self { id: Some(id), error: text, hint: error.hint().to_owned(), repository }
-    }
 }
 
 /// How many names are listed in one line.

@@ -118,7 +118,7 @@ pub(super) async fn restore_all(
                     hopeless.cancel();
                     hopeless_error.get_or_insert_with(|| error.clone());
                 }
-                all.failed.push(NotRestored::new(one.id, one.name, &error));
+                all.failed.push(not_restored(one, &error));
             }
         }
     }
@@ -208,6 +208,13 @@ fn lost(store: &Store, index: &Index) -> Result<Vec<NotRestored>, Error> {
         }
     }
     Ok(lost)
+}
+
+/// Says why a mirror is not restored; its name stands before the reason.
+fn not_restored(one: One, error: &Error) -> NotRestored {
+    let One { id, name, .. } = one;
+    let reason = error.message().strip_prefix(&format!("{name}: ")).unwrap_or(error.message()).to_owned();
+    NotRestored { id: Some(id), repository: name, error: reason, hint: error.hint().to_owned() }
 }
 
 /// Lists every mirror by name, and gives each a folder of its own.
