@@ -56,6 +56,16 @@ pub enum Wanted {
     Id(RepositoryId),
 }
 
+impl Wanted {
+    /// Returns it as it is typed: Display says of an id that it is one.
+    pub fn argument(&self) -> String {
+        match self {
+            Self::Name(name) => name.to_string(),
+            Self::Id(id) => id.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

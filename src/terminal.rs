@@ -10,6 +10,8 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
+use crate::text::with_invocation;
+
 /// Narrower terminals are served as if they had this width, in columns.
 const WIDTH_MIN: u16 = 40;
 /// A table's last column is wrapped below itself only if this many columns are left for it.
@@ -93,7 +95,7 @@ pub fn has_colour(stream: &(impl anstream::stream::RawStream + AsFd)) -> bool {
 /// # Errors
 /// Those of the stream.
 pub fn write(stream: &mut (impl anstream::stream::RawStream + AsFd), text: &str) -> io::Result<()> {
-    let text = Look::of(stream).show(text);
+    let text = Look::of(stream).show(&with_invocation(text));
     stream.write_all(text.as_bytes())?;
     stream.flush()
 }

@@ -70,6 +70,30 @@ pub fn command(arguments: &str) -> String {
     format!("ghbk{options} {arguments}")
 }
 
+/// Puts the options that this call had into every command in backquotes, so that it does what it says when it is pasted.
+pub fn with_invocation(text: &str) -> String {
+    let options = INVOCATION.read().unwrap_or_else(PoisonError::into_inner);
+    if options.is_empty() {
+        return text.to_owned();
+    }
+    let mut repeated = String::with_capacity(text.len());
+    for piece in text.split_inclusive('`') {
+        match piece.strip_prefix("ghbk ") {
+            // One that says itself what it works on needs no more.
+            Some(arguments)
+                if repeated.ends_with('`') && !piece.contains(" --config ") && !piece.contains(" --root ") =>
+            {
+                repeated.push_str("ghbk");
+                repeated.push_str(&options);
+                repeated.push(' ');
+                repeated.push_str(arguments);
+            }
+            _ => repeated.push_str(piece),
+        }
+    }
+    repeated
+}
+
 /// Takes a secret out of a text that may quote it, as a proxy's error page does.
 pub fn redact(text: &str, secret: &SecretString) -> String {
     let secret = secret.expose_secret();

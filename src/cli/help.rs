@@ -200,9 +200,13 @@ pub(super) fn with_overview(mut command: Command) -> Command {
         global_options(&built)
     );
     command = command.help_template(overview).override_usage("ghbk [OPTIONS] COMMAND");
-    let more = format!("Every command takes {}, too: `ghbk man`.", global_options(&built));
+    let all = global_options(&built);
+    let of_store = all.replace("--owner NAME, ", "");
     let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     for name in names {
+        // Commands that only look at the store refuse an owner.
+        let looks = ["status", "snapshots", "diff", "restore", "verify", "forget", "accept"].contains(&name.as_str());
+        let more = format!("It also takes {}: `ghbk man`.", if looks { &of_store } else { &all });
         command = command.mut_subcommand(name, |verb| {
             let own = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             verb.after_help(format!("{own}\n\n{more}").trim_start().to_owned())

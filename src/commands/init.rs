@@ -255,7 +255,8 @@ fn next_steps(path: &Path, answers: &Answers, is_good: bool) -> String {
     if !is_default {
         return format!(
             "next: `ghbk run{option}` backs up {owners} now\n\
-             then: `ghbk daemon{option}` stays and backs up on the schedule\n"
+             then: `ghbk daemon{option}` stays and backs up on the schedule\n\
+             for a crontab: `ghbk status --check -q{option}` is silent if the backup is healthy\n"
         );
     }
     let mut out = String::new();

@@ -236,7 +236,7 @@ pub(crate) fn create_plain_root(config: &Config, given_on_command_line: bool) ->
     if given_on_command_line && !config.store.requires_mount() && !root.exists() {
         std::fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
     }
-    if !is_store {
+    if !is_store && root.exists() {
         tracing::info!("a new store is made in {}", root.display());
     }
     Ok(())

@@ -46,7 +46,8 @@ impl Candidate {
     }
 
     /// Says why it is not known what there was at some time: the mirror cannot be read, or not all of it.
-    fn problem(&self, called: &dyn std::fmt::Display) -> Option<Error> {
+    fn problem(&self, wanted: &Wanted) -> Option<Error> {
+        let called = wanted.argument();
         let history = match &self.history {
             Ok(history) if history.is_whole => return None,
             Ok(history) => history,
@@ -173,7 +174,7 @@ pub(super) fn choose(
         if ids.len() == 1 {
             return candidate.problem(wanted);
         }
-        let error = candidate.problem(&candidate.id)?;
+        let error = candidate.problem(&Wanted::Id(candidate.id))?;
         let others: Vec<String> = ids.iter().filter(|id| **id != candidate.id).map(ToString::to_string).collect();
         let hint = format!(
             "{}; by its id, another repository of this name can be restored: {}",
@@ -212,7 +213,11 @@ pub(super) fn choose(
                     |first| format!("the first is from {}", shown_to_the_second(first)),
                 );
                 let message = format!("{wanted} has no snapshot from {} or before; {first}", shown_to_the_second(*at));
-                return Err(Error::new(Exit::Usage, message, format!("`ghbk snapshots {wanted}` lists them")));
+                return Err(Error::new(
+                    Exit::Usage,
+                    message,
+                    format!("`ghbk snapshots {}` lists them", wanted.argument()),
+                ));
             }
             (chosen, Some(*at))
         }
@@ -229,7 +234,7 @@ fn taken(candidate: Option<Candidate>, wanted: &Wanted, fits: impl Fn(&Snapshot)
         Error::new(
             Exit::Usage,
             format!("{wanted} has no such snapshot"),
-            format!("`ghbk snapshots {wanted}` lists them"),
+            format!("`ghbk snapshots {}` lists them", wanted.argument()),
         )
     };
     let Candidate { id, mirror, history } = candidate.ok_or_else(none)?;
@@ -245,7 +250,7 @@ fn unchanged_in(
     (run_id, kind): (&RunId, MirrorKind),
     wanted: &Wanted,
 ) -> Result<(RepositoryId, DateTime<Utc>), Error> {
-    let hint = format!("`ghbk snapshots {wanted}` lists the points in time");
+    let hint = format!("`ghbk snapshots {}` lists the points in time", wanted.argument());
     let refuse = |message: String| Error::new(Exit::Usage, message, hint.clone());
     let Some(record) = run_record(store, run_id)? else {
         return Err(refuse(format!("there is no record of a run {run_id}")));

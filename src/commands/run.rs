@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::status::last_failures;
 use super::{Context, create_plain_root, list, named, open_store, print, require_owners};
 use crate::backup::{Backup, back_up};
 use crate::blocking::on_store;
@@ -12,13 +13,13 @@ use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
 use crate::names::FullName;
-use crate::outcome::{RunStatus, RunSummary, Trigger};
+use crate::outcome::{Failure, RunStatus, RunSummary, State, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::summary;
 use crate::run::Request;
 use crate::secrets::{self, env_var};
 use crate::signals::Signals;
-use crate::store::Index;
+use crate::store::{Index, IndexedMirror};
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
     if arguments.dry_run {
@@ -74,15 +75,24 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
     Ok(exit_of(&summary, signals.received()))
 }
 
-/// Names the repositories whose mirrors are known to be damaged; those that GitHub no longer has cannot be fetched anew.
+/// Names the repositories whose mirrors are known to be damaged, by a verification or by the last run that looked at them; those
+/// that GitHub no longer has cannot be fetched anew.
 async fn damaged(context: &Context) -> Result<Vec<FullName>, Error> {
     let config = Arc::clone(&context.config);
-    let index = on_store(move || Index::current(&open_store(&config)?)).await?;
-    let mirrors = index.mirrors.into_values();
-    let repairable = mirrors.filter(|it| it.damage.is_some() && !it.gone && !it.is_set_aside());
-    let mut names: Vec<FullName> = repairable.map(|mirror| mirror.full_name).collect();
-    names.sort_unstable();
-    Ok(names)
+    on_store(move || {
+        let store = open_store(&config)?;
+        let index = Index::current(&store)?;
+        let repairable = index.mirrors.into_iter().filter(|(_, it)| !it.gone && !it.is_set_aside());
+        let is_damaged = |id, mirror: &IndexedMirror| {
+            let was_met = || last_failures(&store, id).iter().any(Failure::is_of_damage);
+            mirror.damage.is_some() || mirror.last_state == Some(State::Failed) && was_met()
+        };
+        let damaged = repairable.filter(|(id, mirror)| is_damaged(*id, mirror));
+        let mut names: Vec<FullName> = damaged.map(|(_, mirror)| mirror.full_name).collect();
+        names.sort_unstable();
+        Ok(names)
+    })
+    .await
 }
 
 fn exit_of(summary: &RunSummary, signal: Option<u8>) -> Exit {

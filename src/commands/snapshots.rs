@@ -20,20 +20,12 @@ pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Re
         for candidate in candidates {
             let (id, set_aside, gone) = (candidate.id, candidate.mirror.is_set_aside(), candidate.mirror.gone);
             let repository = kind.name_of(&candidate.mirror.full_name);
-            let replaced_missing_at = candidate.mirror.replaced_missing_at.get(&kind).copied();
+            let history_lost_at = candidate.mirror.history_lost_at.get(&kind).copied();
             let kept = kept_tips(&store.mirror_at(&candidate.mirror.place, kind));
             match candidate.into_history() {
                 Ok(history) => {
                     let snapshots = history.snapshots;
-                    repositories.push(Repository {
-                        repository,
-                        id,
-                        set_aside,
-                        gone,
-                        replaced_missing_at,
-                        snapshots,
-                        kept,
-                    });
+                    repositories.push(Repository { repository, id, set_aside, gone, history_lost_at, snapshots, kept });
                 }
                 Err(error) => unreadable.push(error),
             }

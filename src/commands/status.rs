@@ -14,7 +14,9 @@ use crate::report::repository::{Points, RepositoryStatus, Unread};
 use crate::report::status::{Facts, Listed, Status};
 use crate::run::standing_failures;
 use crate::schedule::Schedule;
-use crate::store::{Folded, Index, IndexedMirror, RunRecord, Store, StoreError, all_runs, has_daemon, is_locked};
+use crate::store::{
+    Folded, Index, IndexedMirror, RunRecord, Store, StoreError, all_runs, has_daemon, is_locked, missing_mirrors,
+};
 
 /// How many runs are shown.
 const RUNS_SHOWN: usize = 5;
@@ -26,12 +28,14 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         return of_repository(context, repository.value).await;
     }
     let config = context.config.clone();
-    let (past, index, is_locked, has_daemon) = on_store(move || {
+    let (past, index, not_there, is_locked, has_daemon) = on_store(move || {
         let store = open_store(&config)?;
         // The lock comes first: a run that ends in between is then shown as ended, never as interrupted.
         let is_locked = is_locked(&store)?;
         let past = Past::read(&store)?;
-        Ok((past, Index::current(&store)?, is_locked, has_daemon(&store).unwrap_or(false)))
+        let index = Index::current(&store)?;
+        let not_there = not_there(&store, &index, is_locked)?;
+        Ok((past, index, not_there, is_locked, has_daemon(&store).unwrap_or(false)))
     })
     .await?;
     let Past { records, last_full_run, standing } = past;
@@ -44,6 +48,7 @@ pub(super) async fn status(context: &Context, arguments: StatusArgs) -> Result<E
         last_full_run,
         standing,
         index: &index,
+        not_there,
         is_locked,
         has_daemon,
         next_run,
@@ -117,11 +122,18 @@ pub(super) fn health_of(store: &Store) -> Result<Option<Health>, StoreError> {
         return Ok(None);
     }
     let of_runs = (last_full_run.as_ref(), standing.as_slice());
-    Ok(Some(Health::of(&Index::current(store)?, of_runs, DEFAULT_AGE_MAX, Utc::now())))
+    let index = Index::current(store)?;
+    let not_there = not_there(store, &index, is_locked(store)?)?;
+    Ok(Some(Health::of((&index, &not_there), of_runs, DEFAULT_AGE_MAX, Utc::now())))
+}
+
+/// Names the mirrors whose folder is not there; a run under way moves some.
+fn not_there(store: &Store, index: &Index, is_locked: bool) -> Result<Vec<String>, StoreError> {
+    if is_locked { Ok(Vec::new()) } else { missing_mirrors(store, index) }
 }
 
 /// Returns what failed when a run last looked at a repository; nothing if no record says.
-fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
+pub(super) fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
     let records = all_runs(store).into_iter().flatten().filter_map(Result::ok).take(RUNS_SEARCHED);
     for record in records {
         let outcome = record.outcomes.iter().find(|outcome| outcome.id == id);

@@ -85,8 +85,12 @@ pub(super) async fn verify(context: &Context, arguments: VerifyArgs) -> Result<E
     let unread = if arguments.repositories.is_empty() { index.unreadable.len() as u64 } else { 0 };
     context.conclude(&verified, is_good, || text(&verified, unread, context.global.quiet))?;
     let damaged: Vec<&Verified> = verified.iter().filter(|part| !part.verification.damage.is_empty()).collect();
-    if !damaged.is_empty() {
-        record(context, &damaged, &cancel).await;
+    // What was damaged once and is whole now is recorded, too.
+    let is_known = |part: &&Verified| index.mirrors.get(&part.id).is_some_and(|mirror| mirror.damage.is_some());
+    let fixed = verified.iter().filter(|part| part.is_good()).filter(is_known);
+    let told: Vec<&Verified> = damaged.iter().copied().chain(fixed).collect();
+    if !told.is_empty() {
+        record(context, &told, &cancel).await;
     }
     if arguments.repositories.is_empty()
         && let Some(first) = index.unreadable.first()
@@ -111,7 +115,11 @@ async fn record(context: &Context, damaged: &[&Verified], cancel: &CancellationT
     for part in damaged {
         names.extend(MirrorKind::split_name(&part.repository).0.parse::<FullName>());
         let damage = part.verification.damage.first();
-        found.extend(damage.map(|damage| FoundDamage { id: part.id, damage: damage.to_string(), hint: part.hint() }));
+        let damage = damage.map(|damage| (damage.to_string(), part.hint()));
+        if damage.is_some() || !found.iter().any(|found| found.id == part.id) {
+            found.retain(|found| found.id != part.id);
+            found.push(FoundDamage { id: part.id, damage });
+        }
     }
     names.dedup();
     let config = Arc::clone(&context.config);

@@ -287,7 +287,9 @@ impl Daemon {
         } else {
             format!("waiting; next run {next}")
         };
-        tracing::info!("{text}");
+        if !running {
+            tracing::info!("{text}");
+        }
         self.notifier.status(&text);
     }
 

@@ -64,6 +64,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Returns whether it tells of a damaged mirror.
+    pub(crate) fn is_of_damage(&self) -> bool {
+        self.error.starts_with(DAMAGED)
+    }
+
     /// Returns whether both report the same damaged mirror.
     pub(crate) fn is_same_damage(&self, other: &Self) -> bool {
         let damage = |failure: &Self| failure.error.strip_prefix(DAMAGED).map(str::to_owned);
@@ -114,9 +119,9 @@ pub struct Outcome {
     /// Whether its mirror was fetched anew because it was damaged.
     #[serde(default)]
     pub repaired: bool,
-    /// Its mirrors that were missing: new ones were made, without the history of the old ones.
+    /// Its mirrors of which history was lost: those that were missing and replaced, and those of which a repair could not read all.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_mirrors")]
-    pub replaced_missing: Vec<MirrorKind>,
+    pub history_lost: Vec<MirrorKind>,
     /// The clone of another tool that its mirror was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<AdoptedClone>,
@@ -160,7 +165,7 @@ impl Outcome {
             is_cut_off: false,
             left_out: false,
             repaired: false,
-            replaced_missing: Vec::new(),
+            history_lost: Vec::new(),
             adopted: None,
             bytes_received: 0,
             duration_milliseconds: 0,

@@ -32,11 +32,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// Judges what the index and the newest run over everything say; `standing` names what failed in it and in all runs since.
+    /// Judges what the index and the newest run over everything say; `not_there` names the mirrors whose folder is
+    /// missing, `standing` what failed in it and in all runs since.
     ///
     /// `age_max` is how long ago the last complete backup may be.
     pub fn of(
-        index: &Index,
+        (index, not_there): (&Index, &[String]),
         (last_full_run, standing): (Option<&RunSummary>, &[String]),
         age_max: Duration,
         now: DateTime<Utc>,
@@ -52,6 +53,10 @@ impl Health {
         if !damaged.is_empty() {
             let mirrors = count(damaged.len() as u64, "mirror is damaged", "mirrors are damaged");
             problems.push(format!("{mirrors} ({})", some_of(&damaged, NAMED_MAX)));
+        }
+        if !not_there.is_empty() {
+            let mirrors = count(not_there.len() as u64, "mirror is", "mirrors are");
+            problems.push(format!("{mirrors} missing from the store ({})", some_of(not_there, NAMED_MAX)));
         }
         let lost = index.lost.len() as u64;
         if lost > 0 {
@@ -123,7 +128,7 @@ mod tests {
 
     fn standing(index: &Index, run: Option<&RunSummary>, standing: &[&str]) -> String {
         let standing: Vec<String> = standing.iter().map(|name| (*name).to_owned()).collect();
-        let health = Health::of(index, (run, &standing), EIGHT_DAYS, "2026-11-29T07:30:00Z".parse().unwrap());
+        let health = Health::of((index, &[]), (run, &standing), EIGHT_DAYS, "2026-11-29T07:30:00Z".parse().unwrap());
         assert_eq!(health.healthy, health.problems.is_empty());
         health.line
     }

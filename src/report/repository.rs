@@ -61,7 +61,7 @@ struct MirrorStatus {
     is_missing: bool,
     /// When it was missing and was replaced: the history before was lost with the old one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    replaced_missing_at: Option<DateTime<Utc>>,
+    history_lost_at: Option<DateTime<Utc>>,
 }
 
 /// Why the points in time of a mirror cannot be read.
@@ -109,7 +109,7 @@ impl RepositoryStatus {
                 last_snapshot: snapshots.and_then(|points| points.first()).map(|point| point.time),
                 losses: points.as_ref().map_or(0, Points::losses),
                 is_missing: matches!(points, Err(Unread::Missing)),
-                replaced_missing_at: mirror.replaced_missing_at.get(&kind).copied(),
+                history_lost_at: mirror.history_lost_at.get(&kind).copied(),
                 problem: points.err().map(|unread| match unread {
                     Unread::Missing => "the mirror is not in its place".to_owned(),
                     Unread::Because(why) => why,
@@ -151,7 +151,7 @@ impl RepositoryStatus {
             let packs = mirror.packs.map_or_else(String::new, |packs| format!(" in {}", count(packs, "pack", "packs")));
             let _ = writeln!(out, "{}: {}, {bytes}{packs}", mirror.kind.label(), mirror.path);
             let wiki = if mirror.kind == MirrorKind::Code { "" } else { " --wiki" };
-            if let Some(at) = mirror.replaced_missing_at {
+            if let Some(at) = mirror.history_lost_at {
                 let _ = writeln!(out, "  {}", super::snapshots::lost_history(at));
             }
             match (&mirror.problem, mirror.snapshots, mirror.first_snapshot, mirror.last_snapshot) {

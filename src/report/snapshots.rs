@@ -28,7 +28,7 @@ pub struct Repository {
     pub gone: bool,
     /// When a mirror that was missing was last replaced: the history before was lost with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub replaced_missing_at: Option<DateTime<Utc>>,
+    pub history_lost_at: Option<DateTime<Utc>>,
     /// Newest first.
     pub snapshots: Vec<Snapshot>,
     /// The tips that only the store has, because GitHub has dropped them; none if they could not be read.
@@ -77,7 +77,7 @@ pub fn text(repositories: &[Repository]) -> String {
                 let _ = writeln!(out, "      as it was before: `{restore}`");
             }
         }
-        if let Some(at) = one.replaced_missing_at {
+        if let Some(at) = one.history_lost_at {
             let _ = writeln!(out, "{}", lost_history(at));
         }
         if let Some(newest) = one.snapshots.first() {
@@ -90,7 +90,7 @@ pub fn text(repositories: &[Repository]) -> String {
 
 /// Says that a mirror was replaced when it was missing.
 pub(super) fn lost_history(at: DateTime<Utc>) -> String {
-    format!("warning: older history is lost: its mirror was missing on {}", shown(at))
+    format!("warning: some history was lost by {}: the mirror was missing, or damaged beyond repair", shown(at))
 }
 
 fn worded(change: &RefChange) -> String {
@@ -147,7 +147,7 @@ mod tests {
             id: RepositoryId(id),
             set_aside,
             gone: set_aside,
-            replaced_missing_at: None,
+            history_lost_at: None,
             snapshots,
             // The second branch was merged before it was deleted.
             kept: Some(["1", "3", "4"].map(oid).into()),

@@ -1,6 +1,6 @@
 //! The state of the backup for people and for scripts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct Status {
     runs: Vec<PastRun>,
     /// How each kind of data beside refs stands, in all mirrors.
     parts: BTreeMap<Kind, PartSums>,
-    /// Repositories of which older history was lost with a missing mirror, in the last 90 days.
+    /// Repositories of which history was lost with a missing or damaged mirror, in the last 90 days.
     history_lost: Vec<FullName>,
     /// Mirrors that were made before ghbk fetched large files and have not been searched for pointers yet.
     not_looked_through: u64,
@@ -61,7 +61,7 @@ struct Running {
 struct MirrorStatus {
     id: RepositoryId,
     full_name: FullName,
-    /// `ok`, `failed`, `damaged`, `gone`, `attic` or `unknown`.
+    /// `ok`, `failed`, `damaged`, `missing`, `gone`, `attic` or `unknown`.
     state: &'static str,
     last_success: Option<DateTime<Utc>>,
     verified_at: Option<DateTime<Utc>>,
@@ -133,6 +133,8 @@ pub struct Facts<'a> {
     pub standing: Vec<String>,
     /// What the store holds.
     pub index: &'a Index,
+    /// Mirrors whose folder is not there; not looked for while a run is under way.
+    pub not_there: Vec<String>,
     /// Whether a run is under way.
     pub is_locked: bool,
     /// Whether a daemon keeps the schedule.
@@ -158,7 +160,8 @@ pub(super) fn state_of(mirror: &IndexedMirror) -> &'static str {
 impl Status {
     /// Puts together what records, index and schedule say.
     pub fn new(facts: Facts<'_>, now: DateTime<Utc>) -> Self {
-        let Facts { records, last_full_run, standing, index, is_locked, has_daemon, next_run, age_max } = facts;
+        let Facts { records, last_full_run, standing, index, not_there, is_locked, has_daemon, next_run, age_max } =
+            facts;
         let running = records.first().filter(|record| is_locked && record.summary.is_none()).map(|record| Running {
             run_id: record.run_id.clone(),
             started_at: record.started_at,
@@ -172,13 +175,15 @@ impl Status {
             .filter(|record| running.as_ref().is_none_or(|running| running.run_id != record.run_id))
             .map(PastRun::of)
             .collect();
+        let named: HashSet<&str> = not_there.iter().map(|name| MirrorKind::split_name(name).0).collect();
+        let is_missing = |mirror: &IndexedMirror| named.contains(mirror.full_name.to_string().as_str());
         let mut repositories: Vec<MirrorStatus> = index
             .mirrors
             .iter()
             .map(|(id, mirror)| MirrorStatus {
                 id: *id,
                 full_name: mirror.full_name.clone(),
-                state: state_of(mirror),
+                state: if is_missing(mirror) { "missing" } else { state_of(mirror) },
                 last_success: mirror.last_success,
                 verified_at: mirror.verified_at,
                 damage: mirror.damage.clone(),
@@ -193,13 +198,13 @@ impl Status {
         }
         let unknown = index.mirrors.values().filter(|mirror| !mirror.gone && !mirror.has_known_pointers());
         let since = now - TimeDelta::days(HISTORY_LOST_DAYS);
-        let has_lost = |mirror: &&IndexedMirror| mirror.replaced_missing_at.values().any(|at| *at >= since);
+        let has_lost = |mirror: &&IndexedMirror| mirror.history_lost_at.values().any(|at| *at >= since);
         let mut history_lost: Vec<FullName> =
             index.mirrors.values().filter(has_lost).map(|mirror| mirror.full_name.clone()).collect();
         history_lost.sort_unstable();
         Self {
             history_lost,
-            health: Health::of(index, (last_full_run.as_ref(), &standing), age_max, now),
+            health: Health::of((index, &not_there), (last_full_run.as_ref(), &standing), age_max, now),
             standing,
             daemon: has_daemon,
             last_run: records.iter().find_map(|record| record.summary.clone()),
@@ -235,7 +240,7 @@ impl Status {
             let names: Vec<String> = self.history_lost.iter().map(ToString::to_string).collect();
             let _ = writeln!(
                 out,
-                "warning: older history was lost with missing mirrors: {}; `ghbk status OWNER/REPO` says when",
+                "warning: history was lost with missing or damaged mirrors: {}; `ghbk status OWNER/REPO` says when",
                 some_of(&names, 8)
             );
         }
@@ -312,7 +317,7 @@ impl Status {
             *states.entry(mirror.state).or_default() += 1;
         }
         // What is wrong comes first.
-        let order = ["damaged", "failed", "unknown", "ok", "gone", "attic"];
+        let order = ["missing", "damaged", "failed", "unknown", "ok", "gone", "attic"];
         let words = |state: &&str| states.get(state).map(|number| format!("{number} {}", worded(state)));
         let words: Vec<String> = order.iter().filter_map(words).collect();
         let bytes: u64 = self.repositories.iter().filter_map(|mirror| mirror.size_bytes).sum();
@@ -324,8 +329,9 @@ impl Status {
             words.join(", "),
             if listed == Listed::Problems { "; --all lists them" } else { "" }
         );
-        let has_problem =
-            |it: &&MirrorStatus| matches!(it.state, "damaged" | "failed" | "unknown") || !missing(it).is_empty();
+        let has_problem = |it: &&MirrorStatus| {
+            matches!(it.state, "missing" | "damaged" | "failed" | "unknown") || !missing(it).is_empty()
+        };
         let is_listed = |it: &&MirrorStatus| listed != Listed::Problems || has_problem(it);
         let mut shown: Vec<&MirrorStatus> = self.repositories.iter().filter(is_listed).collect();
         if listed == Listed::BySize {

@@ -97,7 +97,10 @@ pub(super) fn headline(summary: &RunSummary) -> String {
         return format!("accepted that large files are gone: {}", names.join(", "));
     }
     if summary.trigger == Trigger::Verification {
-        return format!("verification found damage: {}", failures(summary));
+        return match summary.failures.len() {
+            0 => "verification found what was damaged to be whole".to_owned(),
+            _ => format!("verification found damage: {}", failures(summary)),
+        };
     }
     match summary.status {
         RunStatus::Ok if summary.trigger == Trigger::Retry && !summary.selection.is_empty() => {

@@ -100,8 +100,10 @@ impl Changed {
         }));
         outcome.repaired |= repaired;
         outcome.unmerged |= unmerged;
+        if was_missing || !lost.is_empty() {
+            outcome.history_lost.push(MirrorKind::split_name(name).1);
+        }
         if was_missing {
-            outcome.replaced_missing.push(MirrorKind::split_name(name).1);
             outcome.failures.push(Failure {
                 repository: name.to_owned(),
                 stage: Stage::Verify,

@@ -50,10 +50,8 @@ pub struct Session {
 pub struct FoundDamage {
     /// Whose mirror it is.
     pub id: RepositoryId,
-    /// What is wrong.
-    pub damage: String,
-    /// What to do about it.
-    pub hint: String,
+    /// What is wrong, and what to do about it; none if nothing is wrong any more.
+    pub damage: Option<(String, String)>,
 }
 
 impl Session {
@@ -194,13 +192,15 @@ impl Session {
     /// [`StoreError`] if the record cannot be written.
     pub fn record_damage(mut self, found: Vec<FoundDamage>) -> Result<RunSummary, StoreError> {
         let mut tally = std::mem::take(&mut self.tally);
-        for FoundDamage { id, damage, hint } in found {
-            let verified = Verified { id, at: self.clock.now(), damage: Some(damage.clone()) };
+        for FoundDamage { id, damage } in found {
+            let what = damage.as_ref().map(|(what, _)| what.clone());
+            let verified = Verified { id, at: self.clock.now(), damage: what };
             self.write(&Record::Verified(verified.clone()))?;
             self.index.verified(&verified);
             let known = self.index.mirrors.get(&id).map(|mirror| mirror.full_name.to_string());
             let repository = known.unwrap_or_else(|| id.to_string());
-            tally.failures.push(Failure { repository, stage: Stage::Verify, error: damage, hint });
+            let failure = damage.map(|(error, hint)| Failure { repository, stage: Stage::Verify, error, hint });
+            tally.failures.extend(failure);
         }
         self.close(tally, RunEnd::Finished)
     }

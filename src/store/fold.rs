@@ -83,7 +83,7 @@ pub(super) struct FoldedRepository {
     pub(super) last_state: Option<State>,
     pub(super) last_success: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "PerMirror::is_empty", deserialize_with = "known_per_mirror")]
-    pub(super) replaced_missing_at: PerMirror<DateTime<Utc>>,
+    pub(super) history_lost_at: PerMirror<DateTime<Utc>>,
     pub(super) verified_at: Option<DateTime<Utc>>,
     pub(super) damage: Option<String>,
     pub(super) restored_at: Option<DateTime<Utc>>,
@@ -244,7 +244,7 @@ impl Folded {
             made: MirrorSet::default(),
             last_state: None,
             last_success: None,
-            replaced_missing_at: PerMirror::new(),
+            history_lost_at: PerMirror::new(),
             verified_at: None,
             damage: None,
             restored_at: None,
@@ -264,9 +264,11 @@ impl Folded {
         if outcome.is_complete() {
             known.last_success = Some(outcome.finished_at);
         }
-        for kind in &outcome.replaced_missing {
-            known.replaced_missing_at.insert(*kind, outcome.finished_at);
-            (known.verified_at, known.damage) = (Some(outcome.finished_at), None);
+        for kind in &outcome.history_lost {
+            known.history_lost_at.insert(*kind, outcome.finished_at);
+            if !outcome.repaired {
+                (known.verified_at, known.damage) = (Some(outcome.finished_at), None);
+            }
         }
         if outcome.state == State::Created {
             (known.verified_at, known.damage) = (Some(outcome.finished_at), None);

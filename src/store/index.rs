@@ -70,7 +70,7 @@ pub struct IndexedMirror {
     pub restored_at: Option<DateTime<Utc>>,
     /// When a mirror that was missing was last replaced: the history before was lost with it.
     #[serde(default, skip_serializing_if = "PerMirror::is_empty", deserialize_with = "known_per_mirror")]
-    pub replaced_missing_at: PerMirror<DateTime<Utc>>,
+    pub history_lost_at: PerMirror<DateTime<Utc>>,
     /// What was wrong with it when it was last read.
     #[serde(default)]
     pub damage: Option<String>,
@@ -91,7 +91,7 @@ impl IndexedMirror {
             place,
             held: PerMirror::from([(MirrorKind::Code, Held::default())]),
             last_success: None,
-            replaced_missing_at: PerMirror::new(),
+            history_lost_at: PerMirror::new(),
             last_state: None,
             gone: false,
             verified_at: None,
@@ -291,11 +291,13 @@ impl Index {
         if outcome.is_complete() {
             mirror.last_success = Some(outcome.finished_at);
         }
-        for kind in &outcome.replaced_missing {
-            mirror.replaced_missing_at.insert(*kind, outcome.finished_at);
-            // What was wrong with it went with the old one.
-            mirror.damage = None;
-            mirror.verified_at = Some(outcome.finished_at);
+        for kind in &outcome.history_lost {
+            mirror.history_lost_at.insert(*kind, outcome.finished_at);
+            if !outcome.repaired {
+                // What was wrong with it went with the old one.
+                mirror.damage = None;
+                mirror.verified_at = Some(outcome.finished_at);
+            }
         }
         if outcome.state == State::Created && !had_others {
             // Every object was hashed on its way here, and the packs were read back.

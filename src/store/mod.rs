@@ -11,6 +11,7 @@ mod ledger;
 mod lock;
 mod marks;
 mod mirror;
+mod missing;
 mod moves;
 mod rebuild;
 mod records;
@@ -34,6 +35,7 @@ pub use ledger::{Forgotten, Ledger, Record, Verified};
 pub use lock::{Lock, LockHolder, Presence, has_daemon, is_locked};
 pub use marks::{Mark, Marks};
 pub use mirror::{History, Mirror};
+pub use missing::missing_mirrors;
 pub use records::{
     Latest, RunRecord, all_runs, first_run_start, latest, recorded_names, repositories_once_called, run_ids, run_record,
 };

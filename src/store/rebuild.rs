@@ -195,8 +195,12 @@ impl Index {
             if outcome.is_complete() {
                 mirror.last_success = mirror.last_success.or(Some(outcome.finished_at));
             }
-            for kind in &outcome.replaced_missing {
-                mirror.replaced_missing_at.entry(*kind).or_insert(outcome.finished_at);
+            for kind in &outcome.history_lost {
+                mirror.history_lost_at.entry(*kind).or_insert(outcome.finished_at);
+                if !outcome.repaired {
+                    // What older records say was wrong went with the old one.
+                    mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
+                }
             }
             if outcome.state == State::Created {
                 mirror.verified_at = mirror.verified_at.or(Some(outcome.finished_at));
@@ -232,8 +236,8 @@ impl Index {
             let Some(mirror) = self.mirrors.get_mut(&id) else { continue };
             mirror.last_state = mirror.last_state.or(known.last_state);
             mirror.last_success = mirror.last_success.or(known.last_success);
-            for (kind, at) in known.replaced_missing_at {
-                mirror.replaced_missing_at.entry(kind).or_insert(at);
+            for (kind, at) in known.history_lost_at {
+                mirror.history_lost_at.entry(kind).or_insert(at);
             }
             mirror.restored_at = mirror.restored_at.or(known.restored_at);
             mirror.parts.take_over(known.parts);

@@ -52,7 +52,8 @@ fn a_store_that_a_run_would_make_is_no_failure_and_a_bad_backup_is_told() {
     let fresh = world.folder.path().join("fresh");
     let root = fresh.to_str().unwrap();
     let ended = world.run(&["check", "--root", root]).expect(0);
-    assert!(ended.stdout.contains("does not exist yet; `ghbk run` creates it"), "{ended:#?}");
+    assert!(ended.stdout.contains("does not exist yet; `ghbk --root "), "{ended:#?}");
+    assert!(ended.stdout.contains(" run` creates it"), "{ended:#?}");
     assert!(!ended.stdout.contains(" backup "), "{ended:#?}");
     world.run(&["run", "--root", root]).expect(0);
     let ended = world.run(&["check", "--root", root]).expect(0);

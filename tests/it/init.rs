@@ -16,7 +16,10 @@ fn what_it_writes_is_checked_and_works_at_once() {
     let world = World::generated(2);
     let text = init(&world, &["--config", "ghbk.toml", "--owner", "acme", "--root", "mirrors"]).expect(0).stdout;
     assert!(text.starts_with("wrote ") && text.contains("ok       configuration"), "{text}");
-    assert!(text.ends_with("stays and backs up on the schedule\n"), "{text}");
+    assert!(
+        text.contains("stays and backs up on the schedule\n") && text.ends_with("is silent if the backup is healthy\n"),
+        "{text}"
+    );
     let path = world.folder.path().join("ghbk.toml");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
     let written = std::fs::read_to_string(&path).unwrap();

@@ -14,6 +14,10 @@ const VOLATILE: &[(&str, &str)] = &[
     (r"\b\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d\b", "2026-11-22 to 2026-11-29"),
     (r"\b\d+ (ms|s)\b", "3 s"),
     (r"\b[0-9.]+ [KMGT]iB free\b", "8.0 GiB free"),
+    (r"\b[1-9]\d* B received\b", "700 B received"),
+    (r"\b[0-9.]+ KiB\b", "9.9 KiB"),
+    (r"\b[0-9a-f]{40}\b", "8d1e2b7c4f5a6938271605f4e3d2c1b0a9f8e7d6"),
+    (r"\b[0-9a-f]{10}\b", "8d1e2b7c4f"),
     (r"\b127\.0\.0\.1:\d+", "127.0.0.1:8080"),
 ];
 
@@ -77,7 +81,17 @@ fn screens_read_well_one_after_the_other() {
     screens.show(0, &["restore", "--all", "everything"]);
     screens.show(0, &["verify"]);
     screens.show(0, &["run", "--repair"]);
+    screens.show(0, &["adopt"]);
+    screens.show(0, &["accept", "acme/site"]);
+    screens.show(
+        0,
+        &["init", "--yes", "--config", "ghbk.toml", "--owner", "acme", "--root", "mirrors", "--timezone", "UTC"],
+    );
     // What goes wrong.
+    screens.show(2, &["init", "--yes", "--config", "ghbk.toml", "--owner", "acme"]);
+    screens.show(2, &["verify", "--owner", "acme"]);
+    screens.show(2, &["diff", "acme/site", "2020-01-01"]);
+    screens.show(2, &["adopt", "nowhere"]);
     screens.show(2, &["restore", "acme/site", "site.git"]);
     screens.show(2, &["restore", "acme/sites", "other.git"]);
     screens.show(2, &["snapshots", "https://gitlab.com/acme/site"]);

@@ -214,6 +214,9 @@ fn a_missing_mirror_that_was_replaced_is_no_damage_any_more() {
     world.add("acme/site");
     world.run_json(0);
     fs::remove_dir_all(world.mirror("acme/site")).unwrap();
+    // The line for cron speaks before the run that replaces it.
+    let line = world.run(&["status", "--check"]).expect(1).stdout;
+    assert_eq!(line, "not healthy: 1 mirror is missing from the store (acme/site)\n");
     world.run(&["verify"]).expect(1);
     let page = world.run(&["status"]).expect(0).stdout;
     assert!(page.contains("look for it in `.ghbk`") && !page.contains("--repair"), "{page}");
@@ -223,4 +226,56 @@ fn a_missing_mirror_that_was_replaced_is_no_damage_any_more() {
     assert_eq!(status["history_lost"], serde_json::json!(["acme/site"]), "{status:#}");
     world.run(&["run"]).expect(0);
     world.run(&["status", "--check"]).expect(0);
+}
+
+/// Regression: a mirror that was moved back, and verified whole, stayed damaged, and the hint would have moved it away.
+#[test]
+fn what_is_whole_again_is_no_damage_any_more() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    let away = world.folder.path().join("away.git");
+    fs::rename(world.mirror("acme/site"), &away).unwrap();
+    world.run(&["verify"]).expect(1);
+    fs::rename(&away, world.mirror("acme/site")).unwrap();
+    world.run(&["status", "--check"]).expect(1);
+    world.run(&["verify"]).expect(0);
+    world.run(&["status", "--check"]).expect(0);
+    fs::remove_file(world.root.join(".ghbk/index.json")).unwrap();
+    world.run(&["status", "--check"]).expect(0);
+}
+
+/// Regression: only what `ghbk verify` had found was repaired, not what a run had.
+#[test]
+fn what_a_run_found_damaged_is_repaired_without_its_name() {
+    let world = World::new();
+    for name in ["acme/site", "acme/other"] {
+        world.add(name);
+    }
+    world.run_json(0);
+    let packs = world.mirror("acme/site").join("objects/pack");
+    let pack = fs::read_dir(packs).unwrap().flatten().find(|it| it.path().extension().is_some_and(|it| it == "pack"));
+    fs::remove_file(pack.unwrap().path()).unwrap();
+    world.run(&["run"]).expect(1);
+    let ended = world.run(&["run", "--repair"]).expect(1);
+    assert!(ended.stdout.contains("acme/site") && !ended.stdout.contains("nothing to repair"), "{ended:#?}");
+    // Its history went with the pack, which stays visible.
+    let text = world.run(&["snapshots", "acme/site"]).expect(0).stdout;
+    assert!(text.contains("warning: some history was lost by "), "{text}");
+    world.run(&["verify", "acme/site"]).expect(0);
+}
+
+#[test]
+fn hints_carry_the_options_that_the_call_had() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    fs::remove_dir_all(world.mirror("acme/site").join("objects/pack")).unwrap();
+    let root = world.root.to_str().unwrap();
+    for arguments in [&["verify", "--root", root][..], &["run", "--root", root], &["status", "--root", root]] {
+        let ended = world.run(arguments);
+        let hint = format!("`ghbk --root {root} run --repair acme/site`");
+        assert!(ended.stdout.contains(&hint), "{arguments:?}: {ended:#?}");
+        assert!(!ended.stdout.contains("`ghbk run"), "{arguments:?}: {ended:#?}");
+    }
 }
