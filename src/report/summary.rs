@@ -98,7 +98,7 @@ pub(super) fn headline(summary: &RunSummary) -> String {
     }
     if summary.trigger == Trigger::Verification {
         return match summary.failures.len() {
-            0 => "verification found what was damaged to be whole".to_owned(),
+            0 => "verification found no damage: earlier damage is repaired".to_owned(),
             _ => format!("verification found damage: {}", failures(summary)),
         };
     }
