@@ -24,7 +24,7 @@ pub struct RestoredAll {
     pub not_yet: Vec<String>,
     /// What was not restored.
     pub failed: Vec<NotRestored>,
-    /// How many were not begun, because somebody stopped the restore.
+    /// What was not begun, because somebody stopped the restore.
     pub not_reached: Vec<String>,
     /// How long it took.
     pub duration_milliseconds: u64,

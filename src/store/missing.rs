@@ -2,11 +2,12 @@
 //!
 //! What a newcomer would get wrong: 50,000 looks at mirrors take minutes behind EFS, the same names in a folder's listing a second.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 
+use super::scan::names_in;
 use super::{Index, Store, StoreError};
 
 /// Names the mirrors whose folder is not in its place: `OWNER/NAME`, `OWNER/NAME.wiki`. A run that is moving mirrors makes this
@@ -15,30 +16,23 @@ use super::{Index, Store, StoreError};
 /// # Errors
 /// [`StoreError::Disk`] if a folder cannot be listed.
 pub fn missing_mirrors(store: &Store, index: &Index) -> Result<Vec<String>, StoreError> {
-    let mut folders: BTreeMap<PathBuf, HashSet<OsString>> = BTreeMap::new();
+    let mut folders: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     let mut missing = Vec::new();
     for mirror in index.mirrors.values() {
         for kind in mirror.kinds().iter() {
             let folder = store.mirror_at(&mirror.place, kind).path().to_owned();
-            let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { continue };
-            if !folders.contains_key(parent) {
-                folders.insert(parent.to_owned(), names_in(parent)?);
-            }
-            if !folders.get(parent).is_some_and(|names| names.contains(name)) {
+            let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
+                continue;
+            };
+            let names = match folders.entry(parent.to_owned()) {
+                Entry::Occupied(listed) => listed.into_mut(),
+                Entry::Vacant(unlisted) => unlisted.insert(names_in(parent)?),
+            };
+            if names.binary_search_by(|listed| listed.as_str().cmp(name)).is_err() {
                 missing.push(kind.name_of(&mirror.full_name));
             }
         }
     }
     missing.sort_unstable();
     Ok(missing)
-}
-
-fn names_in(folder: &Path) -> Result<HashSet<OsString>, StoreError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashSet::new()),
-        Err(error) => return Err(StoreError::io("list", folder)(error)),
-    };
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-    names.collect::<std::io::Result<_>>().map_err(StoreError::io("list", folder))
 }

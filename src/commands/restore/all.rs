@@ -202,9 +202,10 @@ fn lost(store: &Store, index: &Index) -> Result<Vec<NotRestored>, Error> {
                 repository: name,
                 error: "its mirror is missing from the store".to_owned(),
                 hint: format!(
-                    "look for it in `.ghbk` and in the backups of the file system; if it was removed on purpose: `ghbk forget {id}`"
+                    "look for it in `.ghbk` and in the backups of the file system; if it was removed on purpose: \
+                     `ghbk forget {id}`"
                 ),
-                    });
+            });
         }
     }
     Ok(lost)
