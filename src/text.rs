@@ -64,12 +64,6 @@ pub fn set_invocation(options: String) {
     *INVOCATION.write().unwrap_or_else(PoisonError::into_inner) = options;
 }
 
-/// Returns a command for a person to type: the program with the options of this call.
-pub fn command(arguments: &str) -> String {
-    let options = INVOCATION.read().unwrap_or_else(PoisonError::into_inner);
-    format!("ghbk{options} {arguments}")
-}
-
 /// Puts the options that this call had into every command in backquotes, so that it does what it says when it is pasted.
 pub fn with_invocation(text: &str) -> String {
     let options = INVOCATION.read().unwrap_or_else(PoisonError::into_inner);

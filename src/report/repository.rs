@@ -15,7 +15,6 @@ use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, Kind};
 use crate::store::{IndexedMirror, Marks};
-use crate::text::command;
 use crate::zone::{day, shown};
 
 /// What `ghbk status OWNER/REPO --json` prints for each repository that has or had the name; a contract with scripts.
@@ -166,8 +165,7 @@ impl RepositoryStatus {
                     };
                     let span = format!("{} to {}", day(first), day(last));
                     let points = count(number, "point in time", "points in time");
-                    let snapshots = command(&format!("snapshots {name}{wiki}"));
-                    let _ = writeln!(out, "  {points}, {span}: `{snapshots}`{losses}");
+                    let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{wiki}`{losses}");
                 }
                 _ => {}
             }

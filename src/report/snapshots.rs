@@ -12,7 +12,6 @@ use crate::git::mirror::changes::{ChangeKind, RefChange};
 use crate::git::mirror::snapshot::Snapshot;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
-use crate::text::command;
 use crate::zone::{shown, shown_to_the_second};
 
 /// What `ghbk snapshots --json` prints for each repository that had the name; a contract with scripts.
@@ -73,16 +72,16 @@ pub fn text(repositories: &[Repository]) -> String {
             }
             // What people look for is the state before something was lost.
             if let Some(before) = one.snapshots.get(number + 1).filter(|_| has_lost) {
-                let restore = command(&format!("restore {called} DEST{wiki} --run {}", before.run_id));
-                let _ = writeln!(out, "      as it was before: `{restore}`");
+                let run_id = &before.run_id;
+                let _ = writeln!(out, "      as it was before: `ghbk restore {called} DEST{wiki} --run {run_id}`");
             }
         }
         if let Some(at) = one.history_lost_at {
             let _ = writeln!(out, "{}", lost_history(at));
         }
         if let Some(newest) = one.snapshots.first() {
-            let restore = command(&format!("restore {called} DEST{wiki} --run {}", newest.run_id));
-            let _ = writeln!(out, "as it was last seen: `{restore}`");
+            let run_id = &newest.run_id;
+            let _ = writeln!(out, "as it was last seen: `ghbk restore {called} DEST{wiki} --run {run_id}`");
         }
     }
     out

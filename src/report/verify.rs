@@ -10,7 +10,6 @@ use crate::large_files::check::Checked;
 use crate::mirrors::MirrorKind;
 use crate::names::RepositoryId;
 use crate::outcome::PartCounts;
-use crate::text::command;
 
 /// What `ghbk verify --json` prints for each git repository; a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -102,9 +101,9 @@ impl Verified {
     pub fn hint(&self) -> String {
         if self.is_missing {
             return format!(
-                "look for it in `.ghbk` and in the backups of the file system{}; if it was removed on purpose: `{}`",
+                "look for it in `.ghbk` and in the backups of the file system{}; if it was removed on purpose: `ghbk forget {}`",
                 if self.gone { "" } else { " before the next run makes a new one without its history" },
-                command(&format!("forget {}", MirrorKind::split_name(&self.repository).0))
+                MirrorKind::split_name(&self.repository).0
             );
         }
         if self.set_aside || self.gone {
@@ -113,7 +112,7 @@ impl Verified {
                 self.id
             );
         }
-        format!("`{}`", command(&format!("run --repair {}", MirrorKind::split_name(&self.repository).0)))
+        format!("`ghbk run --repair {}`", MirrorKind::split_name(&self.repository).0)
     }
 }
 

@@ -279,3 +279,16 @@ fn hints_carry_the_options_that_the_call_had() {
         assert!(!ended.stdout.contains("`ghbk run"), "{arguments:?}: {ended:#?}");
     }
 }
+
+/// Regression: the store kept the hint with the options of the call that found the damage, for every later reader.
+#[test]
+fn what_is_recorded_has_no_options_of_the_call() {
+    let world = World::new();
+    world.add("acme/site");
+    world.run_json(0);
+    fs::remove_dir_all(world.mirror("acme/site").join("objects/pack")).unwrap();
+    let root = world.root.to_str().unwrap();
+    world.run(&["verify", "--root", root]).expect(1);
+    let status = world.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("hint: `ghbk run --repair acme/site`"), "{status}");
+}
