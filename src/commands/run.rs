@@ -12,7 +12,7 @@ use crate::blocking::on_store;
 use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::error::{Error, Exit};
-use crate::names::FullName;
+use crate::names::{FullName, RepositoryId};
 use crate::outcome::{Failure, RunStatus, RunSummary, State, Trigger};
 use crate::report::progress::{Bars, Lines};
 use crate::report::summary;
@@ -82,12 +82,13 @@ async fn damaged(context: &Context) -> Result<Vec<FullName>, Error> {
     on_store(move || {
         let store = open_store(&config)?;
         let index = Index::current(&store)?;
-        let repairable = index.mirrors.into_iter().filter(|(_, it)| !it.gone && !it.is_set_aside());
-        let is_damaged = |id, mirror: &IndexedMirror| {
-            let was_met = || last_failures(&store, id).iter().any(Failure::is_of_damage);
-            mirror.damage.is_some() || mirror.last_state == Some(State::Failed) && was_met()
-        };
-        let damaged = repairable.filter(|(id, mirror)| is_damaged(*id, mirror));
+        let mirrors = index.mirrors.into_iter().filter(|(_, it)| !it.gone && !it.is_set_aside());
+        let repairable: Vec<(RepositoryId, IndexedMirror)> = mirrors.collect();
+        let failed = repairable.iter().filter(|(_, it)| it.damage.is_none() && it.last_state == Some(State::Failed));
+        let failures = last_failures(&store, failed.map(|(id, _)| *id).collect());
+        let was_met =
+            |id: &RepositoryId| failures.get(id).is_some_and(|failures| failures.iter().any(Failure::is_of_damage));
+        let damaged = repairable.into_iter().filter(|(id, mirror)| mirror.damage.is_some() || was_met(id));
         let mut names: Vec<FullName> = damaged.map(|(_, mirror)| mirror.full_name).collect();
         names.sort_unstable();
         Ok(names)

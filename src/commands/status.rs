@@ -1,5 +1,7 @@
 //! `ghbk status`: what the records say, even while a run is under way.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::Utc;
 
 use super::point::kept_tips;
@@ -132,17 +134,27 @@ fn not_there(store: &Store, index: &Index, is_locked: bool) -> Result<Vec<String
     if is_locked { Ok(Vec::new()) } else { missing_mirrors(store, index) }
 }
 
-/// Returns what failed when a run last looked at a repository; nothing if no record says.
-pub(super) fn last_failures(store: &Store, id: RepositoryId) -> Vec<Failure> {
-    let records = all_runs(store).into_iter().flatten().filter_map(Result::ok).take(RUNS_SEARCHED);
-    for record in records {
-        let outcome = record.outcomes.iter().find(|outcome| outcome.id == id);
-        if let Some(outcome) = outcome {
-            let of_parts = record.parts.iter().filter(|part| part.id == id).flat_map(|part| &part.failures);
-            return outcome.failures.iter().chain(of_parts).cloned().collect();
+/// Returns what failed when a run last looked at each of some repositories; nothing of one that no record names. Each record is
+/// read once, and none older than is needed.
+pub(super) fn last_failures(store: &Store, mut wanted: BTreeSet<RepositoryId>) -> BTreeMap<RepositoryId, Vec<Failure>> {
+    let mut failures = BTreeMap::new();
+    if wanted.is_empty() {
+        return failures;
+    }
+    for record in all_runs(store).into_iter().flatten().filter_map(Result::ok).take(RUNS_SEARCHED) {
+        let looked_at = record.outcomes.into_iter().filter(|outcome| wanted.remove(&outcome.id));
+        let mut of_run: BTreeMap<_, _> = looked_at.map(|outcome| (outcome.id, outcome.failures)).collect();
+        for part in record.parts {
+            if let Some(failures) = of_run.get_mut(&part.id) {
+                failures.extend(part.failures);
+            }
+        }
+        failures.append(&mut of_run);
+        if wanted.is_empty() {
+            break;
         }
     }
-    Vec::new()
+    failures
 }
 
 /// Shows one repository, and any others that had its name.
@@ -166,9 +178,10 @@ async fn of_repository(context: &Context, wanted: Wanted) -> Result<Exit, Error>
             };
             (kind, points)
         };
+        let mut failures = last_failures(&store, found.iter().map(|(id, _)| *id).collect());
         let status = |(id, mirror): (RepositoryId, IndexedMirror)| {
             let points = mirror.kinds().iter().map(|kind| points(&mirror, kind)).collect();
-            RepositoryStatus::new(id, &mirror, last_failures(&store, id), points)
+            RepositoryStatus::new(id, &mirror, failures.remove(&id).unwrap_or_default(), points)
         };
         Ok(found.into_iter().map(status).collect::<Vec<_>>())
     })
