@@ -59,10 +59,7 @@ pub fn pages() -> std::io::Result<Vec<Page>> {
 
 fn general(command: &Command) -> std::io::Result<Page> {
     let man = Man::new(command.clone().after_help(None::<&str>));
-    let mut text = Vec::new();
-    man.render_title(&mut text)?;
-    man.render_name_section(&mut text)?;
-    synopsis(command).to_writer(&mut text)?;
+    let mut text = beginning(&man, command)?;
     let (examples, notes) = split(command);
     let mut roff = Roff::new();
     describe(&mut roff, &notes);
@@ -96,10 +93,7 @@ fn of_verb(verb: &Command) -> std::io::Result<Page> {
     // The options of every command are on the page of the program.
     let own = verb.clone().name(title.clone()).bin_name(format!("ghbk {name}")).after_help(None::<&str>);
     let man = Man::new(own).title(&title);
-    let mut text = Vec::new();
-    man.render_title(&mut text)?;
-    man.render_name_section(&mut text)?;
-    synopsis(verb).to_writer(&mut text)?;
+    let mut text = beginning(&man, verb)?;
     let (examples, notes) = split(verb);
     let mut roff = Roff::new();
     describe(&mut roff, &notes);
@@ -113,6 +107,15 @@ fn of_verb(verb: &Command) -> std::io::Result<Page> {
     see_also(&mut roff, &["ghbk(1)", "ghbk.toml(5)"]);
     roff.to_writer(&mut text)?;
     Ok(Page { name, file: format!("{title}.1").into(), text: String::from_utf8_lossy(&text).into_owned() })
+}
+
+/// Title, name and synopsis.
+fn beginning(man: &Man, command: &Command) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    synopsis(command).to_writer(&mut text)?;
+    Ok(text)
 }
 
 fn synopsis(command: &Command) -> Roff {
