@@ -19,26 +19,37 @@ pub enum MirrorKind {
     Code,
     /// Its wiki.
     Wiki,
+    /// What people wrote beside git: issues, pull requests. ghbk itself makes this repository.
+    Metadata,
 }
 
 /// How a mirror is named.
 struct Names {
     /// In records and messages.
     label: &'static str,
-    /// What follows `OWNER/NAME` on the git server and in reports.
+    /// What follows `OWNER/NAME` in reports, and on the git server if it is there.
     of_repository: &'static str,
     /// What follows it on the store.
     of_folder: &'static str,
+    /// The option of commands that means it, after a space.
+    option: &'static str,
 }
 
 impl MirrorKind {
     /// All kinds; the code comes first.
-    pub const ALL: [Self; 2] = [Self::Code, Self::Wiki];
+    pub const ALL: [Self; 3] = [Self::Code, Self::Wiki, Self::Metadata];
+
+    /// Those that are fetched from the git server.
+    pub const OF_GIT_SERVER: [Self; 2] = [Self::Code, Self::Wiki];
 
     const fn names(self) -> &'static Names {
         match self {
-            Self::Code => &Names { label: "code", of_repository: "", of_folder: ".git" },
-            Self::Wiki => &Names { label: "wiki", of_repository: ".wiki", of_folder: ".wiki.git" },
+            Self::Code => &Names { label: "code", of_repository: "", of_folder: ".git", option: "" },
+            Self::Wiki => &Names { label: "wiki", of_repository: ".wiki", of_folder: ".wiki.git", option: " --wiki" },
+            // A repository may be called `site.meta`, so reports need another name than the folder's.
+            Self::Metadata => {
+                &Names { label: "metadata", of_repository: " (metadata)", of_folder: ".meta", option: " --metadata" }
+            }
         }
     }
 
@@ -47,7 +58,7 @@ impl MirrorKind {
         self.names().label
     }
 
-    /// Returns the name in reports and on the git server: `OWNER/NAME`, `OWNER/NAME.wiki`.
+    /// Returns the name in reports and on the git server: `OWNER/NAME`, `OWNER/NAME.wiki`, `OWNER/NAME (metadata)`.
     pub fn name_of(self, full_name: &FullName) -> String {
         format!("{full_name}{}", self.names().of_repository)
     }
@@ -62,6 +73,16 @@ impl MirrorKind {
     /// Returns how the folder's name ends.
     pub const fn suffix(self) -> &'static str {
         self.names().of_folder
+    }
+
+    /// Returns the option of commands that means it, after a space; empty for the code.
+    pub const fn option(self) -> &'static str {
+        self.names().option
+    }
+
+    /// Returns how reports name a mirror beside the code's: "the wiki of "; empty for the code.
+    pub fn whose(self) -> String {
+        if self == Self::Code { String::new() } else { format!("the {} of ", self.label()) }
     }
 
     /// Splits the name of a folder into what all mirrors of a repository share and the kind of mirror; none if it is not a

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::config::{Config, ScheduleConfig};
 use crate::git::refs::RefFilter;
 use crate::git::wire::server::{GitServer, git_base};
-use crate::github::{self, GitHub, GitHubError, Inventory};
+use crate::github::{self, GitHub, GitHubError, GraphQl, Inventory};
 use crate::large_files::server::LfsServer;
 use crate::limits::Gate;
 use crate::names::FullName;
@@ -17,7 +17,8 @@ use crate::schedule::Schedule;
 /// Speaks to GitHub for one run.
 #[derive(Debug)]
 pub struct Outside {
-    github: GitHub,
+    github: Arc<GitHub>,
+    graphql: Arc<GraphQl>,
     server: Arc<GitServer>,
     lfs: LfsServer,
     gate: Arc<Gate>,
@@ -52,8 +53,9 @@ impl Outside {
             config.limits.repository_size,
             refs,
         ));
+        let graphql = GraphQl::new(Arc::clone(&api), Arc::clone(&credentials), config.limits.retries);
         let github = GitHub::new(api, credentials, config.limits.retries);
-        Ok(Self { github, server, lfs, gate })
+        Ok(Self { github: Arc::new(github), graphql: Arc::new(graphql), server, lfs, gate })
     }
 
     /// Returns the git server's host, with the port if it is not the usual one.
@@ -85,8 +87,13 @@ impl Outside {
     }
 
     /// Returns the REST API's client.
-    pub fn github(&self) -> &GitHub {
+    pub fn github(&self) -> &Arc<GitHub> {
         &self.github
+    }
+
+    /// Returns the GraphQL API's client.
+    pub(crate) fn graphql(&self) -> &Arc<GraphQl> {
+        &self.graphql
     }
 }
 

@@ -244,6 +244,7 @@ mod tests {
             archived: false,
             has_wiki: false,
             default_branch: None,
+            node_id: None,
         }
     }
 

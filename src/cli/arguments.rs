@@ -10,6 +10,7 @@ use super::complete;
 use crate::config::SecretSource;
 use crate::git::mirror::extract::tree_path;
 use crate::git::pointer::LfsOid;
+use crate::mirrors::MirrorKind;
 use crate::moment::{Moment, PointInTime};
 use crate::names::{FullName, Wanted, WantedRun};
 use crate::typed::Typed;
@@ -76,15 +77,38 @@ fn age(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write it with its unit, as in 8d, 36h or \"1 week\"".to_owned())
 }
 
+/// Which mirror of a repository is meant.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct MirrorArgs {
+    /// The mirror of its wiki, instead of the code's
+    #[arg(long)]
+    pub wiki: bool,
+    /// The mirror of its issues and pull requests, instead of the code's
+    #[arg(long, conflicts_with = "wiki")]
+    pub metadata: bool,
+}
+
+impl MirrorArgs {
+    /// Returns the mirror that is named; none if no option names one.
+    pub fn named(self) -> Option<MirrorKind> {
+        if self.wiki { Some(MirrorKind::Wiki) } else { self.metadata.then_some(MirrorKind::Metadata) }
+    }
+
+    /// Returns the mirror that is meant: the code's unless an option names another.
+    pub fn kind(self) -> MirrorKind {
+        self.named().unwrap_or(MirrorKind::Code)
+    }
+}
+
 /// Arguments of `ghbk snapshots`.
 #[derive(Clone, Debug, Args)]
 pub struct SnapshotsArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO", add = ArgValueCompleter::new(complete::repositories))]
     pub repository: Typed<Wanted>,
-    /// Those of its wiki
-    #[arg(long)]
-    pub wiki: bool,
+    /// Which of its mirrors.
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
 }
 
 /// Arguments of `ghbk diff`.
@@ -99,9 +123,9 @@ pub struct DiffArgs {
     /// The later point: a time, the id of a run, or `latest`
     #[arg(value_name = "TO", default_value = "latest", add = ArgValueCompleter::new(complete::runs))]
     pub to: PointInTime,
-    /// Those of its wiki
-    #[arg(long)]
-    pub wiki: bool,
+    /// Which of its mirrors.
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
 }
 
 /// Arguments of `ghbk restore`.
@@ -117,7 +141,7 @@ pub struct RestoreArgs {
     pub destination: Option<PathBuf>,
     /// Restore every repository that has a mirror, with its wiki, as DIR/OWNER/REPO
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath,
-        conflicts_with_all = ["destination", "run", "branches", "paths", "push", "wiki", "pull_requests"])]
+        conflicts_with_all = ["destination", "run", "branches", "paths", "push", "wiki", "metadata", "pull_requests"])]
     pub all: Option<PathBuf>,
     /// As it was at this time [default: as it was last seen]
     #[arg(long, value_name = "TIME")]
@@ -140,9 +164,9 @@ pub struct RestoreArgs {
     /// Leave out the contents of large files (Git LFS), and keep their pointers
     #[arg(long)]
     pub without_large_files: bool,
-    /// The wiki instead of the code
-    #[arg(long)]
-    pub wiki: bool,
+    /// Which of its mirrors.
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
     /// Send it to this new, empty repository, over HTTPS
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = push_address, conflicts_with = "checkout")]
     pub push: Option<url::Url>,
@@ -189,9 +213,9 @@ pub struct ForgetArgs {
     /// The repository; a number is its id
     #[arg(value_name = "OWNER/REPO", add = ArgValueCompleter::new(complete::repositories))]
     pub repository: Typed<Wanted>,
-    /// Only the mirror of its wiki
-    #[arg(long)]
-    pub wiki: bool,
+    /// Which of its mirrors.
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
 }
 
 /// Arguments of `ghbk accept`.

@@ -36,7 +36,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/ghbk/config.toml", "The configuration; see ghbk.toml(5)."),
-    ("ROOT/OWNER/NAME.git, ROOT/OWNER/NAME.wiki.git", "The mirrors: bare git repositories."),
+    ("ROOT/OWNER/NAME.git, ROOT/OWNER/NAME.wiki.git, ROOT/OWNER/NAME.meta", "The mirrors: bare git repositories."),
     ("ROOT/OWNER/NAME.git/lfs/objects/", "The contents of large files (Git LFS)."),
     ("ROOT/.ghbk/runs/", "The record of each run, in JSON lines."),
     ("ROOT/.ghbk/attic/, damaged/, adopted/", "Mirrors and clones that were set aside; never removed by ghbk."),

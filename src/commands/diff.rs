@@ -29,7 +29,7 @@ pub(super) async fn diff(context: &Context, arguments: DiffArgs) -> Result<Exit,
 
 fn compare(config: &Config, arguments: &DiffArgs) -> Result<Diff, Error> {
     let store = open_store(config)?;
-    let (scratch, kind) = (&config.store.scratch, if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code });
+    let (scratch, kind) = (&config.store.scratch, arguments.mirror.kind());
     let wanted = &arguments.repository.value;
     let (now, zone) = (Utc::now(), config.schedule.timezone);
     let index = Index::current(&store)?;

@@ -30,8 +30,8 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     })
     .await?;
     let (id, full_name) = find(&index, names, &arguments.repository)?;
-    // Forgetting a repository forgets its wiki, too.
-    let parts = if arguments.wiki { MirrorKind::Wiki.into() } else { MirrorSet::all() };
+    // Forgetting a repository forgets all of its mirrors.
+    let parts = arguments.mirror.named().map_or_else(MirrorSet::all, MirrorSet::from);
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);
     let request = Request {
@@ -81,7 +81,7 @@ fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Resul
     if context.global.json {
         print_json(forgotten)?;
     } else {
-        let what = if forgotten.parts.contains(MirrorKind::Code) { "" } else { "the wiki of " };
+        let what = forgotten.parts.iter().next().map(MirrorKind::whose).unwrap_or_default();
         print(&format!(
             "forgotten: {what}{}; runs no longer report its mirror as missing; if GitHub still lists it, the next run makes a new one\n",
             forgotten.full_name
@@ -97,12 +97,12 @@ fn tell(context: &Context, forgotten: &Forgotten, summary: &RunSummary) -> Resul
 /// Makes the error for a mirror that is still there, with the commands that change that.
 fn in_place(forgotten: &Forgotten, arguments: &ForgetArgs, folders: &[impl AsRef<Path>]) -> Error {
     let paths: Vec<String> = folders.iter().map(|folder| quoted(folder.as_ref())).collect();
-    let (paths, wiki) = (paths.join(" "), if arguments.wiki { " --wiki" } else { "" });
+    let (paths, option) = (paths.join(" "), arguments.mirror.kind().option());
     Error::new(
         Exit::Usage,
         format!("the mirror of {} is still there: {paths}", forgotten.full_name),
         format!(
-            "move it into this folder with `mv {paths} .`, or remove it for good with `rm -rf {paths}`; then `ghbk forget {}{wiki}` \
+            "move it into this folder with `mv {paths} .`, or remove it for good with `rm -rf {paths}`; then `ghbk forget {}{option}` \
              again",
             forgotten.id
         ),

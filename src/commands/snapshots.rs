@@ -5,13 +5,12 @@ use super::{Context, open_store, point, print, print_json};
 use crate::blocking::unblock;
 use crate::cli::SnapshotsArgs;
 use crate::error::{Error, Exit};
-use crate::mirrors::MirrorKind;
 use crate::report::snapshots::{Repository, text};
 use crate::store::Index;
 
 pub(super) async fn snapshots(context: &Context, arguments: SnapshotsArgs) -> Result<Exit, Error> {
     let config = context.config.clone();
-    let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+    let kind = arguments.mirror.kind();
     let (repositories, unreadable) = unblock(move || {
         let store = open_store(&config)?;
         let candidates =

@@ -37,6 +37,8 @@ pub(super) fn validate(config: &Config, document: &Document<'_>, problems: &mut 
         ("github.refs_exclude", refs_exclude),
         ("large_files.include", &large_files.include),
         ("large_files.exclude", &large_files.exclude),
+        ("metadata.include", &config.metadata.include),
+        ("metadata.exclude", &config.metadata.exclude),
     ] {
         for glob in globs {
             if let Err(error) = globset::Glob::new(glob) {
@@ -91,6 +93,8 @@ fn check_numbers(config: &Config, complain: &mut dyn FnMut(&str, String, Option<
         ("limits.large_file_downloads", limits.large_file_downloads == 0),
         ("limits.large_files_timeout", limits.large_files_timeout.is_zero()),
         ("limits.stall_timeout", limits.stall_timeout.is_zero()),
+        ("metadata.full_every", config.metadata.full_every.is_zero()),
+        ("metadata.timeout", config.metadata.timeout.is_zero()),
         ("verify.full_every", config.verify.full_every.is_zero()),
     ] {
         if is_zero {

@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Contents that Git LFS keeps beside git.
     pub large_files: LargeFilesConfig,
+    /// What people wrote beside git.
+    pub metadata: MetadataConfig,
     /// How the store proves itself.
     pub verify: VerifyConfig,
     /// How long history is kept.
@@ -335,6 +337,44 @@ impl Default for LargeFilesConfig {
     fn default() -> Self {
         Self { enabled: true, include: vec!["*".to_owned()], exclude: Vec::new(), max_size: None, servers: Vec::new() }
     }
+}
+
+/// Says what is backed up of what people wrote beside git.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetadataConfig {
+    /// The kinds that are backed up; empty: none.
+    pub kinds: Vec<MetadataKind>,
+    /// Globs over `OWNER/NAME`; one must match.
+    pub include: Vec<String>,
+    /// Globs over `OWNER/NAME`; none may match.
+    pub exclude: Vec<String>,
+    /// The time in which everything is read again once, for what GitHub changes without a date.
+    #[serde(with = "humantime_serde")]
+    pub full_every: Duration,
+    /// How long the metadata of one repository may take.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self {
+            kinds: Vec::new(),
+            include: vec!["*".to_owned()],
+            exclude: Vec::new(),
+            full_every: Duration::from_hours(4 * 7 * 24),
+            timeout: Duration::from_hours(12),
+        }
+    }
+}
+
+/// Names a kind of metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetadataKind {
+    /// Issues and pull requests, with comments, reviews, timelines, labels and milestones.
+    Issues,
 }
 
 /// Says when Slack hears of a run.

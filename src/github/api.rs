@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Method};
+use chrono::{DateTime, Utc};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -17,7 +18,7 @@ use url::Url;
 use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
-use crate::network::{self, Failure};
+use crate::network::{self, Failure, http_date};
 use crate::text::{chain, is_web_page, printable, redact};
 
 /// Where the REST API is, and how it is asked.
@@ -42,8 +43,8 @@ pub(super) struct Answer {
 
 /// A whole request may take this many times `limits.stall_timeout`.
 const REQUEST_TIMEOUT_FACTOR: u32 = 2;
-/// A page of a hundred repositories has less than a megabyte.
-const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// A page of a hundred repositories has less than a megabyte; a hundred comments of the longest kind have 26, escaped.
+const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// GitHub's longest explanations end with the address of the remedy.
 pub(super) const MESSAGE_MAX_CHARS: usize = 500;
 
@@ -96,15 +97,35 @@ impl Api {
         token: &SecretString,
         what: &str,
     ) -> Result<Answer, GitHubError> {
+        self.exchange_unless(method, url, token, what, None).await
+    }
+
+    /// Does the same, but GitHub is asked to answer 304 if the answer is still the one that has this `ETag`.
+    pub(super) async fn exchange_unless(
+        &self,
+        method: Method,
+        url: &Url,
+        token: &SecretString,
+        what: &str,
+        etag: Option<&str>,
+    ) -> Result<Answer, GitHubError> {
         self.gate.before_api().await?;
         let is_older = self.is_older.load(Ordering::Relaxed);
-        let answer = self.once(method.clone(), url, token, what, !is_older).await?;
+        let request = || {
+            let request = self.http.request(method.clone(), url.clone());
+            // It comes from the store, where anything may have happened to it.
+            match etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+                Some(etag) => request.header(IF_NONE_MATCH, etag),
+                None => request,
+            }
+        };
+        let answer = self.once(request(), url, token, what, !is_older).await?;
         // An Enterprise Server older than the version answers 400 to its name, and uses its own if none is named.
         if answer.status != StatusCode::BAD_REQUEST || is_older {
             return Ok(answer);
         }
         self.gate.before_api().await?;
-        let plain = self.once(method, url, token, what, false).await?;
+        let plain = self.once(request(), url, token, what, false).await?;
         if plain.status != StatusCode::BAD_REQUEST {
             self.is_older.store(true, Ordering::Relaxed);
             tracing::info!(version = API_VERSION, "this server does not know the API version; asking without it");
@@ -112,17 +133,34 @@ impl Api {
         Ok(plain)
     }
 
+    /// Sends one query to the GraphQL API. The caller holds its turn.
+    pub(super) async fn query(
+        &self,
+        query: &serde_json::Value,
+        token: &SecretString,
+        what: &str,
+    ) -> Result<Answer, GitHubError> {
+        let url = self.graphql_url();
+        self.once(self.http.post(url.clone()).json(query), &url, token, what, false).await
+    }
+
+    /// Returns where the GraphQL API is: beside the REST API's version on an Enterprise Server, below its root otherwise.
+    fn graphql_url(&self) -> Url {
+        match self.url.as_str().trim_end_matches('/').strip_suffix("/v3") {
+            Some(base) => format!("{base}/graphql").parse().unwrap_or_else(|_| self.url.clone()),
+            None => self.endpoint("graphql"),
+        }
+    }
+
     async fn once(
         &self,
-        method: Method,
+        request: RequestBuilder,
         url: &Url,
         token: &SecretString,
         what: &str,
         names_version: bool,
     ) -> Result<Answer, GitHubError> {
-        let mut request = self
-            .http
-            .request(method, url.clone())
+        let mut request = request
             .header(USER_AGENT, concat!("ghbk/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "application/vnd.github+json")
             .bearer_auth(token.expose_secret());
@@ -176,6 +214,11 @@ fn connection(error: reqwest::Error) -> GitHubError {
 }
 
 impl Answer {
+    /// Returns when GitHub gave it, by GitHub's own clock.
+    pub(super) fn date(&self) -> Option<DateTime<Utc>> {
+        self.headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date)
+    }
+
     /// Reads the body as JSON.
     pub(super) fn json(&self, what: &str) -> Result<serde_json::Value, GitHubError> {
         serde_json::from_slice(&self.body).map_err(|error| {

@@ -14,7 +14,7 @@ use super::api::{Answer, Api};
 use super::link::related;
 use super::{Credentials, GitHubError, Notices};
 use crate::config::GitHubConfig;
-use crate::limits::with_retries;
+use crate::limits::{Resource, with_retries};
 use crate::network::{self, is_redirect};
 use crate::text::printable;
 
@@ -117,14 +117,34 @@ impl GitHub {
         .await
     }
 
-    /// Sends a GET and turns every status but 200 into an error; a moved repository is followed.
+    /// Accepts an address that GitHub gave if it leads back to GitHub.
+    pub(super) fn own(&self, address: &str, what: &str) -> Result<Url, GitHubError> {
+        self.api.own(address, what)
+    }
+
+    /// Asks until GitHub answers or has been asked often enough.
+    pub(super) async fn send_again(&self, url: &Url, what: &str) -> Result<Answer, GitHubError> {
+        with_retries(self.api.gate(), self.retries, what, async || self.send(url, what).await).await
+    }
+
+    /// Asks for an answer unless it is still the one that has this `ETag`: 304 is a success, too.
+    pub(super) async fn send_unless(&self, url: &Url, etag: Option<&str>, what: &str) -> Result<Answer, GitHubError> {
+        with_retries(self.api.gate(), self.retries, what, async || self.follow(url, etag, what).await).await
+    }
+
     async fn send(&self, url: &Url, what: &str) -> Result<Answer, GitHubError> {
+        self.follow(url, None, what).await
+    }
+
+    /// Sends a GET and turns every status that is not a success into an error; a moved repository is followed.
+    async fn follow(&self, url: &Url, etag: Option<&str>, what: &str) -> Result<Answer, GitHubError> {
         let mut url = url.clone();
         // GitHub redirects a renamed repository once; a chain is a mistake.
         for _ in 0..3 {
             let token = self.credentials.token().await?;
-            let answer = self.api.exchange(Method::GET, &url, &token, what).await?;
-            if answer.status.is_success() {
+            let answer = self.api.exchange_unless(Method::GET, &url, &token, what, etag).await?;
+            let is_same = answer.status == StatusCode::NOT_MODIFIED && etag.is_some();
+            if answer.status.is_success() || is_same {
                 return Ok(answer);
             }
             if !is_redirect(answer.status) {
@@ -157,7 +177,7 @@ fn no_list(what: &str) -> GitHubError {
 pub(super) fn refused(answer: &Answer, token: &SecretString, what: &str) -> GitHubError {
     let status = answer.status;
     if let Some(refusal) = answer.refusal() {
-        return GitHubError::RateLimited { status, refusal };
+        return GitHubError::RateLimited { resource: Resource::Api, status, refusal };
     }
     let (message, what) = (answer.words(token), what.to_owned());
     match status {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::Method;
-use http::header::DATE;
 use octocrab::auth::{AppAuth, EncodingKey};
 use octocrab::models::AppId;
 use reqwest::StatusCode;
@@ -20,7 +19,6 @@ use super::GitHubError;
 use super::api::{Answer, Api};
 use super::client::refused;
 use crate::limits::{Retry, Retryable};
-use crate::network::http_date;
 use crate::text::keep_secret;
 
 /// GitHub's installation tokens are valid for an hour, and say so.
@@ -155,7 +153,7 @@ impl App {
 
 /// Returns how long a token is to be used: five sixths of its life. The rest is left to the request that uses it.
 fn good_for(answer: &Answer, expires: Option<DateTime<Utc>>) -> Duration {
-    let now = answer.headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date).unwrap_or_else(Utc::now);
+    let now = answer.date().unwrap_or_else(Utc::now);
     let lifetime = expires.map_or(LIFETIME, |expires| (expires - now).to_std().unwrap_or_default());
     lifetime.min(LIFETIME) * 5 / 6
 }

@@ -8,6 +8,7 @@ mod api;
 mod client;
 mod credentials;
 mod globs;
+mod graphql;
 mod inventory;
 mod link;
 mod listing;
@@ -17,6 +18,7 @@ mod reason;
 #[cfg(test)]
 mod recorded;
 mod repository;
+mod walk;
 
 use reqwest::StatusCode;
 
@@ -27,13 +29,16 @@ pub use api::Api;
 pub use client::{GitHub, Identity, http_client};
 pub use credentials::{AppIdentity, Credentials};
 pub use globs::Globs;
+pub use graphql::{GraphQl, Node, NodesQuery};
 pub use inventory::{Filter, Inventory, ListingFailure, list, look_up};
+pub(crate) use notices::API_VERSION;
 pub use notices::Notices;
 pub use presence::Known;
 pub(crate) use reason::hint as reason_hint;
 pub use repository::Repository;
 #[cfg(any(test, fuzzing))]
 pub(crate) use repository::read_listing;
+pub use walk::{Fresh, Known as KnownAnswer, Walked};
 
 /// What went wrong between us and GitHub's REST API.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,6 +85,8 @@ pub enum GitHubError {
     /// GitHub refused because it was asked too fast, for longer than the run may wait.
     #[error("GitHub{} ({status})", refusal_words(*status))]
     RateLimited {
+        /// Which of GitHub's limits it is.
+        resource: Resource,
         /// 403 or 429, or an error of GitHub that names a time to wait.
         status: StatusCode,
         /// What GitHub said about waiting.
@@ -167,7 +174,7 @@ impl GitHubError {
 impl Retryable for GitHubError {
     fn retry(&self) -> Retry {
         match self {
-            Self::RateLimited { refusal, .. } => Retry::Limited(Resource::Api, *refusal),
+            Self::RateLimited { resource, refusal, .. } => Retry::Limited(*resource, *refusal),
             Self::Connection(_) => Retry::Transient,
             Self::Unreachable(failure) if failure.may_pass() => Retry::Transient,
             Self::Status { status, .. } if status.is_server_error() => Retry::Transient,

@@ -13,7 +13,7 @@ use crate::text::printable;
 /// The API version that every request asks for: the newest when this was written.
 ///
 /// Source: GitHub's documentation, "API Versions". The tests compare what is read with GitHub's recorded answers.
-pub(super) const API_VERSION: &str = "2026-03-10";
+pub(crate) const API_VERSION: &str = "2026-03-10";
 
 /// How long before its end a token's expiry is reported.
 const EXPIRY_NOTICE: TimeDelta = TimeDelta::days(14);

@@ -26,6 +26,9 @@ pub struct Repository {
     pub has_wiki: bool,
     /// The default branch, when GitHub names one.
     pub default_branch: Option<String>,
+    /// Its identity in the GraphQL API.
+    #[serde(skip)]
+    pub node_id: Option<String>,
 }
 
 /// Why an entry of a listing is not a repository, and what of it could be read.
@@ -63,6 +66,7 @@ impl Repository {
             archived: flag("archived").unwrap_or_default(),
             has_wiki: flag("has_wiki").unwrap_or_default(),
             default_branch: text("default_branch").map(str::to_owned),
+            node_id: text("node_id").map(str::to_owned),
         })
     }
 }

@@ -24,6 +24,8 @@ const UNHINTED_PAUSE: Duration = Duration::from_mins(1);
 pub enum Resource {
     /// The REST API.
     Api,
+    /// The GraphQL API, which has points of its own.
+    GraphQl,
     /// The git server.
     Git,
     /// The server of large files.
@@ -34,6 +36,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Api => "API",
+            Self::GraphQl => "GraphQL API",
             Self::Git => "git",
             Self::Lfs => "large files",
         })
@@ -42,7 +45,7 @@ impl fmt::Display for Resource {
 
 impl Resource {
     /// All of them.
-    const ALL: [Self; 3] = [Self::Api, Self::Git, Self::Lfs];
+    const ALL: [Self; 4] = [Self::Api, Self::GraphQl, Self::Git, Self::Lfs];
 }
 
 /// GitHub allows 3,000 requests a minute, each for up to a hundred large files, and others may use the same token. Source:
@@ -55,6 +58,9 @@ pub struct Gate {
     api: DefaultDirectRateLimiter,
     git: Option<DefaultDirectRateLimiter>,
     lfs: DefaultDirectRateLimiter,
+    /// One query at a time: GitHub allows 60 seconds of its processors' time a minute. Source: GitHub's documentation, "Rate
+    /// limits and query limits for the GraphQL API".
+    graphql: tokio::sync::Mutex<()>,
     pace: Mutex<Pace>,
     /// Wakes those who wait for a request to end.
     ended: Notify,
@@ -66,6 +72,7 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct Pauses {
     api: Pause,
+    graphql: Pause,
     git: Pause,
     lfs: Pause,
     /// Refusals without a hint since the last success.
@@ -117,6 +124,7 @@ impl Gate {
             api: per_minute(limits.api_requests_per_minute),
             git: limits.git_operations_per_minute.map(per_minute),
             lfs: per_minute(LFS_REQUESTS_PER_MINUTE),
+            graphql: tokio::sync::Mutex::default(),
             pace: Mutex::default(),
             ended: Notify::new(),
             bandwidth,
@@ -134,6 +142,16 @@ impl Gate {
         self.api.until_ready_with_jitter(Jitter::up_to(JITTER)).await;
         // GitHub may have refused others meanwhile.
         self.wait_out_pause(Resource::Api).await
+    }
+
+    /// Waits until a query may be sent to the GraphQL API; no other is until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`LimitExhausted`] if none may be sent any more in this run.
+    pub async fn before_graphql(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, LimitExhausted> {
+        let turn = self.graphql.lock().await;
+        self.wait_out_pause(Resource::GraphQl).await?;
+        Ok(turn)
     }
 
     /// Waits until a request to the git server may be sent; the wait is added to `waited`.
@@ -255,6 +273,7 @@ impl Pauses {
     fn of(&mut self, resource: Resource) -> &mut Pause {
         match resource {
             Resource::Api => &mut self.api,
+            Resource::GraphQl => &mut self.graphql,
             Resource::Git => &mut self.git,
             Resource::Lfs => &mut self.lfs,
         }

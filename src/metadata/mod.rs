@@ -1,5 +1,27 @@
-//! What people wrote on GitHub beside git: issues, pull requests, releases. Stored as JSON that anybody can read.
+//! What people wrote on GitHub beside git: fetched, put into one form, and stored in a repository of its own.
 //!
-//! [`canonical`] is the form in which it is stored.
+//! `fetch` asks GitHub, `spool` keeps on local disk what came, `assemble` puts it together with what is stored, file by file. The
+//! format is described in `docs/metadata.md`. What a newcomer would get wrong: nothing is ever removed. What GitHub no longer has
+//! stays in its file and is marked.
 
+pub mod about;
+mod assemble;
 pub mod canonical;
+mod details;
+mod error;
+mod fetch;
+mod item;
+mod lists;
+pub mod probe;
+mod queries;
+mod spool;
+mod stored;
+
+pub use assemble::{Assembled, assemble};
+pub use error::MetadataError;
+pub use fetch::{Fetched, Fetcher, Scope};
+pub use spool::Spool;
+pub use stored::{Known, Stored};
+
+#[cfg(test)]
+pub(crate) use queries::all as all_queries;

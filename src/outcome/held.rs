@@ -8,11 +8,13 @@ use crate::git::pack::list::PackList;
 use crate::mirrors::{MirrorKind, PerMirror};
 
 /// What is known of one mirror.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
 pub struct Held {
     /// The content of HEAD, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// Its packs: in the index, as the last run left them, if known; in an outcome, if they differ from those in the index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packs: Option<PackList>,
 }
 
@@ -77,7 +79,8 @@ pub mod in_index {
     /// What the serializer says.
     pub fn serialize<S: Serializer>(held: &PerMirror<Held>, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to_fields(held)?;
-        for kind in MirrorKind::ALL {
+        // Every version of ghbk has written these.
+        for kind in MirrorKind::OF_GIT_SERVER {
             fields.entry(kind.field(HEAD)).or_insert(Value::Null);
         }
         match held.get(&MirrorKind::Code) {

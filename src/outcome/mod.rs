@@ -13,7 +13,7 @@ mod sums;
 use crate::mirrors::MirrorKind;
 
 pub use held::Held;
-pub use part::{Kind, PartCounts, PartOutcome, PartState, PartSums, STORED, STORED_BYTES};
+pub use part::{Kind, PartCounts, PartOutcome, PartState, PartSums, STORED, STORED_BYTES, Seen};
 pub use repository::{AdoptedClone, Dropped, Failure, Outcome, Stage, State};
 pub use run::{
     Adopted, Counts, DroppedFrom, ForcePushed, Holdings, Proof, Renamed, RestoreProof, RunStatus, RunSummary, Trigger,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::held::Held;
 use super::repository::{Failure, State};
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
@@ -21,6 +22,8 @@ pub enum Kind {
     Refs,
     /// The contents of Git LFS.
     LargeFiles,
+    /// Issues and pull requests.
+    Issues,
     /// What a later version of ghbk keeps.
     #[serde(other)]
     Unknown,
@@ -66,6 +69,9 @@ impl From<State> for PartState {
 /// Counts of a kind of data, by names of its own.
 pub type PartCounts = BTreeMap<String, u64>;
 
+/// What GitHub showed of a kind of data, by names of its own.
+pub type Seen = BTreeMap<String, String>;
+
 /// The count of large files that are there.
 pub const STORED: &str = "stored";
 /// The count of their bytes.
@@ -91,6 +97,15 @@ pub struct PartOutcome {
     /// Whether the whole mirror was searched for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_whole: bool,
+    /// What GitHub showed, to tell next time whether something is new.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub seen: Seen,
+    /// Whether the mirror was missing, so that its history was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_history_lost: bool,
+    /// The mirror, if this kind of data is all that is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Counts of what there is now.
     #[serde(default)]
     pub totals: PartCounts,
@@ -135,6 +150,9 @@ impl PartOutcome {
             state: PartState::Unchanged,
             is_owed: false,
             is_whole: false,
+            seen: Seen::new(),
+            is_history_lost: false,
+            held: None,
             totals: PartCounts::new(),
             counts: PartCounts::new(),
             failures: Vec::new(),

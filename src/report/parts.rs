@@ -10,6 +10,7 @@ pub(super) fn lines(summary: &RunSummary) -> Vec<String> {
     let words = summary.parts.iter().filter_map(|(kind, sums)| {
         let words = match kind {
             Kind::LargeFiles => large_files(sums),
+            Kind::Issues => issues(&sums.counts),
             // The run's own counts cover refs.
             Kind::Refs | Kind::Unknown => return None,
         };
@@ -23,6 +24,7 @@ pub(super) fn label(kind: Kind) -> &'static str {
     match kind {
         Kind::Refs => "refs",
         Kind::LargeFiles => "large files",
+        Kind::Issues => "issues and pull requests",
         Kind::Unknown => "data of a later version",
     }
 }
@@ -44,15 +46,48 @@ fn large_files(sums: &PartSums) -> Vec<String> {
     words
 }
 
-/// Describes what there is of each kind in the whole store.
-pub(super) fn stored(parts: &BTreeMap<Kind, PartSums>) -> Vec<String> {
-    let words = parts.get(&Kind::LargeFiles).map(|sums| stored_of(&sums.totals)).unwrap_or_default();
-    let line = || format!("{}: {}", label(Kind::LargeFiles), words.join(", "));
-    if words.is_empty() { Vec::new() } else { vec![line()] }
+/// Describes what came of issues and pull requests.
+fn issues(counts: &PartCounts) -> Vec<String> {
+    let words = [("new", "new"), ("changed", "changed"), ("newly_gone", "gone from GitHub, and kept")];
+    let told = words.iter().filter_map(|(name, words)| Some((counts.get(*name).filter(|count| **count > 0)?, words)));
+    told.map(|(count, words)| format!("{count} {words}")).collect()
 }
 
-/// Describes what there is and what is missing; nothing if there is neither.
-pub(super) fn stored_of(totals: &PartCounts) -> Vec<String> {
+/// Describes what there is of each kind in the whole store.
+pub(super) fn stored(parts: &BTreeMap<Kind, PartSums>) -> Vec<String> {
+    let lines = parts.iter().filter_map(|(kind, sums)| {
+        let words = stored_of(*kind, &sums.totals);
+        (!words.is_empty()).then(|| format!("{}: {}", label(*kind), words.join(", ")))
+    });
+    lines.collect()
+}
+
+/// Describes what there is of a kind and what is missing; nothing if there is neither.
+pub(super) fn stored_of(kind: Kind, totals: &PartCounts) -> Vec<String> {
+    match kind {
+        Kind::LargeFiles => large_files_of(totals),
+        Kind::Issues => issues_of(totals),
+        Kind::Refs | Kind::Unknown => Vec::new(),
+    }
+}
+
+fn issues_of(totals: &PartCounts) -> Vec<String> {
+    let kinds = [
+        ("issues", "issue", "issues"),
+        ("pull_requests", "pull request", "pull requests"),
+        ("comments", "comment", "comments"),
+        ("reviews", "review", "reviews"),
+        ("review_comments", "comment on lines", "comments on lines"),
+    ];
+    let stored = kinds.iter().filter_map(|(name, one, many)| {
+        let number = totals.get(*name).filter(|number| **number > 0)?;
+        Some(count(*number, one, many))
+    });
+    let gone = totals.get("gone").filter(|number| **number > 0);
+    stored.chain(gone.map(|number| format!("{number} that GitHub no longer has"))).collect()
+}
+
+fn large_files_of(totals: &PartCounts) -> Vec<String> {
     let of = |name: &str| totals.get(name).copied().unwrap_or_default();
     let mut words = missing(totals);
     if of(STORED) > 0 || !words.is_empty() {

@@ -13,7 +13,7 @@ use crate::git::mirror::snapshot::Snapshot;
 use crate::git::pack::list::PackList;
 use crate::mirrors::MirrorKind;
 use crate::names::{FullName, RepositoryId};
-use crate::outcome::{Failure, Kind};
+use crate::outcome::Failure;
 use crate::store::{IndexedMirror, Marks};
 use crate::zone::{day, shown};
 
@@ -149,7 +149,7 @@ impl RepositoryStatus {
             let bytes = mirror.size_bytes.map_or_else(|| "size not known".to_owned(), size);
             let packs = mirror.packs.map_or_else(String::new, |packs| format!(" in {}", count(packs, "pack", "packs")));
             let _ = writeln!(out, "{}: {}, {bytes}{packs}", mirror.kind.label(), mirror.path);
-            let wiki = if mirror.kind == MirrorKind::Code { "" } else { " --wiki" };
+            let option = mirror.kind.option();
             if let Some(at) = mirror.history_lost_at {
                 let _ = writeln!(out, "  {}", super::snapshots::lost_history(at));
             }
@@ -165,16 +165,16 @@ impl RepositoryStatus {
                     };
                     let span = format!("{} to {}", day(first), day(last));
                     let points = count(number, "point in time", "points in time");
-                    let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{wiki}`{losses}");
+                    let _ = writeln!(out, "  {points}, {span}: `ghbk snapshots {name}{option}`{losses}");
                 }
                 _ => {}
             }
         }
-        for (mirror, kind, mark) in self.parts.iter().filter(|(_, kind, _)| *kind == Kind::LargeFiles) {
-            let words = super::parts::stored_of(&mark.totals);
+        for (mirror, kind, mark) in self.parts.iter() {
+            let words = super::parts::stored_of(kind, &mark.totals);
             if !words.is_empty() {
-                let of_wiki = if mirror == MirrorKind::Code { "" } else { " of the wiki" };
-                let _ = writeln!(out, "{}{of_wiki}: {}", super::parts::label(kind), words.join(", "));
+                let of = if mirror == MirrorKind::Wiki { " of the wiki" } else { "" };
+                let _ = writeln!(out, "{}{of}: {}", super::parts::label(kind), words.join(", "));
             }
         }
         let _ = writeln!(out, "verified: {}", or_never(self.verified_at));

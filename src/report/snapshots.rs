@@ -49,10 +49,8 @@ pub fn text(repositories: &[Repository]) -> String {
         };
         let snapshots = count(one.snapshots.len() as u64, "snapshot", "snapshots");
         let _ = writeln!(out, "{} (id {}{state}): {snapshots}", one.repository, one.id);
-        let (name, wiki) = match MirrorKind::split_name(&one.repository) {
-            (name, MirrorKind::Wiki) => (name, " --wiki"),
-            (name, MirrorKind::Code) => (name, ""),
-        };
+        let (name, kind) = MirrorKind::split_name(&one.repository);
+        let option = kind.option();
         // If two had the name, it leads to the first.
         let called = if one.set_aside { one.id.0.to_string() } else { name.to_owned() };
         for (number, snapshot) in one.snapshots.iter().enumerate() {
@@ -73,7 +71,7 @@ pub fn text(repositories: &[Repository]) -> String {
             // What people look for is the state before something was lost.
             if let Some(before) = one.snapshots.get(number + 1).filter(|_| has_lost) {
                 let run_id = &before.run_id;
-                let _ = writeln!(out, "      as it was before: `ghbk restore {called} DEST{wiki} --run {run_id}`");
+                let _ = writeln!(out, "      as it was before: `ghbk restore {called} DEST{option} --run {run_id}`");
             }
         }
         if let Some(at) = one.history_lost_at {
@@ -81,7 +79,7 @@ pub fn text(repositories: &[Repository]) -> String {
         }
         if let Some(newest) = one.snapshots.first() {
             let run_id = &newest.run_id;
-            let _ = writeln!(out, "as it was last seen: `ghbk restore {called} DEST{wiki} --run {run_id}`");
+            let _ = writeln!(out, "as it was last seen: `ghbk restore {called} DEST{option} --run {run_id}`");
         }
     }
     out

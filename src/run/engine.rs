@@ -13,7 +13,7 @@ use super::kinds::Task;
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
-use super::{Progress, READ_AHEAD_MIN, apart, large_files, proof, repository, shares, unlisted};
+use super::{Progress, READ_AHEAD_MIN, apart, large_files, metadata, proof, repository, shares, unlisted};
 use crate::config::LargeFilesConfig;
 use crate::github::{Globs, Repository};
 use crate::large_files::fetch::Fetcher;
@@ -157,6 +157,7 @@ impl Session {
             }
         };
         let worker = self.worker(outside, scratch.path());
+        let probable = steps.clone();
         let (mut stopped, mut unrecorded) = (None, None);
         let at_most = worker.turns.at_most();
         let outcomes = futures_util::stream::iter(steps)
@@ -170,6 +171,8 @@ impl Session {
         tokio::pin!(outcomes);
         // Refs do not wait for these.
         let mut beside = FuturesUnordered::new();
+        let probed = metadata::probe(&worker, &probable).take_until(stop.cancelled()).fuse();
+        tokio::pin!(probed);
         loop {
             let record = tokio::select! {
                 biased;
@@ -186,8 +189,15 @@ impl Session {
                     record
                 }
                 Some(part) = beside.next() => {
+                    let Some(part) = part else { continue }; // nothing is new
                     tally.take_part(part.clone());
                     Record::Part(part)
+                }
+                Some(probed) = probed.next() => {
+                    tally.failures.extend(probed.failure);
+                    let tasks = probed.due.into_iter().map(|due| Task::Metadata(Box::new(due)));
+                    beside.extend(tasks.map(|task| task.carry_out(&worker, progress, stop.child_token())));
+                    continue;
                 }
                 else => break,
             };
@@ -218,6 +228,8 @@ impl Session {
             turns: Turns::new(self.config.limits.concurrency),
             inspecting: tokio::sync::Mutex::default(),
             large_files: self.shared_large_files(outside),
+            metadata: metadata::Shared::new(outside, &self.config),
+            is_by_name: !self.request.selection.is_empty(),
         }
     }
 
@@ -333,6 +345,7 @@ impl Session {
         let mut parts: FuturesUnordered<_> =
             tasks.into_iter().map(|task| task.carry_out(&worker, progress, cancel.child_token())).collect();
         while let Some(part) = parts.next().await {
+            let Some(part) = part else { continue };
             self.ledger.write_apart(Record::Part(part.clone())).await?;
             self.index.record_part(&part);
             tally.take_part(part);

@@ -3,9 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-use super::large_files;
 use super::mirror_step::Synced;
 use super::repository::Worker;
+use super::{large_files, metadata};
 use crate::mirrors::MirrorKind;
 use crate::outcome::PartOutcome;
 use crate::plan::Step;
@@ -14,6 +14,7 @@ use crate::plan::Step;
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     LargeFiles(large_files::Due),
+    Metadata(Box<metadata::Due>),
 }
 
 impl Task {
@@ -23,15 +24,16 @@ impl Task {
         large_files.into_iter().collect()
     }
 
-    /// Carries out the task, while refs of other repositories go on.
+    /// Carries out the task, while refs of other repositories go on; none if it turned out that nothing is new.
     pub(super) async fn carry_out(
         self,
         worker: &Worker,
         progress: &dyn Progress,
         cancel: CancellationToken,
-    ) -> PartOutcome {
+    ) -> Option<PartOutcome> {
         match self {
-            Self::LargeFiles(due) => worker.large_files(due, progress, cancel).await,
+            Self::LargeFiles(due) => Some(worker.large_files(due, progress, cancel).await),
+            Self::Metadata(due) => worker.metadata(*due, progress, cancel).await,
         }
     }
 }

@@ -31,14 +31,12 @@ pub(super) struct MirrorStep<'a> {
 impl<'a> MirrorStep<'a> {
     /// Returns the mirrors that a git server may have something for, the code's first.
     pub(super) fn all_of(step: &'a Step, config: &Config) -> Vec<Self> {
-        let is_wanted = |kind: &MirrorKind| match kind {
-            MirrorKind::Code => true,
-            MirrorKind::Wiki => config.github.wikis && step.repository.has_wiki,
-        };
-        MirrorKind::ALL.into_iter().filter(is_wanted).map(|kind| Self::new(step, kind)).collect()
+        let has_wiki = config.github.wikis && step.repository.has_wiki;
+        let is_wanted = |kind: &MirrorKind| *kind != MirrorKind::Wiki || has_wiki;
+        MirrorKind::OF_GIT_SERVER.into_iter().filter(is_wanted).map(|kind| Self::new(step, kind)).collect()
     }
 
-    fn new(step: &'a Step, kind: MirrorKind) -> Self {
+    pub(super) fn new(step: &'a Step, kind: MirrorKind) -> Self {
         let Step { repository, stored, is_alone, lost, .. } = step;
         Self {
             id: repository.id,

@@ -13,6 +13,8 @@ mod engine;
 mod forgetting;
 mod kinds;
 mod large_files;
+mod metadata;
+mod metadata_report;
 mod mirror_step;
 mod moves;
 mod proof;

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Stored, read_stored};
 use super::kinds::Task;
-use super::large_files;
 use super::mirror_step::{MirrorStep, SyncResult, Synced};
 use super::remarks::Changed;
 use super::turns::Turns;
 use super::{Progress, is_fatal};
+use super::{large_files, metadata};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::wire::server::GitServer;
@@ -38,6 +38,8 @@ pub(super) struct Worker {
     pub(super) run_id: RunId,
     /// Whether mirrors are made anew.
     pub(super) repair: bool,
+    /// Whether repositories are asked for by name.
+    pub(super) is_by_name: bool,
     /// Mirrors whose packs are to be merged though nothing is new.
     pub(super) crowded: HashSet<PathBuf>,
     /// Mirrors beside their code's that are not in their place, and must not be made anew.
@@ -55,6 +57,8 @@ pub(super) struct Worker {
     pub(super) inspecting: tokio::sync::Mutex<()>,
     /// What the work on all mirrors' large files shares.
     pub(super) large_files: large_files::Shared,
+    /// What the work on all repositories' metadata shares.
+    pub(super) metadata: metadata::Shared,
 }
 
 /// The result for one repository.

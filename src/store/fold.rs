@@ -209,6 +209,10 @@ impl Folded {
         for part in &record.parts {
             if let Some(known) = self.repositories.get_mut(&part.id) {
                 known.parts.note(part);
+                if let Some(held) = &part.held {
+                    known.made.add(&part.mirror.into());
+                    known.packs.extend(held.packs.clone().map(|packs| (part.mirror, packs)));
+                }
             }
         }
         for forgotten in &record.forgotten {

@@ -308,6 +308,22 @@ impl Index {
 
     /// Adds what happened to a kind of data beside refs.
     pub fn record_part(&mut self, outcome: &PartOutcome) {
+        if let Some(held) = &outcome.held {
+            // Its code may not have been fetched yet.
+            let new = || IndexedMirror {
+                held: PerMirror::new(),
+                ..IndexedMirror::new(outcome.full_name.clone(), super::layout::place(&outcome.full_name))
+            };
+            let mirror = self.mirrors.entry(outcome.id).or_insert_with(new);
+            mirror.held.insert(outcome.mirror, held.clone());
+            if outcome.is_history_lost {
+                mirror.history_lost_at.insert(outcome.mirror, outcome.finished_at);
+            }
+            if let Some(lost) = self.lost.get_mut(&outcome.id) {
+                lost.remove(&outcome.mirror.into());
+            }
+            self.lost.retain(|_, lost| !lost.is_empty());
+        }
         let Some(mirror) = self.mirrors.get_mut(&outcome.id) else { return };
         mirror.parts.note(outcome);
         if !outcome.is_complete() && !outcome.is_cut_off {

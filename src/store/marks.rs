@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mirrors::MirrorKind;
-use crate::outcome::{Kind, PartCounts, PartOutcome, PartState};
+use crate::outcome::{Kind, PartCounts, PartOutcome, PartState, Seen};
 
 /// The state of a kind of data in a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,12 @@ pub struct Mark {
     /// Whether the whole mirror was searched for it, not only what came after a ghbk that did not know this kind.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_whole: bool,
+    /// When all of it was last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_at: Option<DateTime<Utc>>,
+    /// What GitHub showed when it was last complete.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub seen: Seen,
     /// Counts of what there is.
     #[serde(default)]
     pub totals: PartCounts,
@@ -64,10 +70,13 @@ impl Marks {
         let before = marks.get(&outcome.part);
         let last_success = before.and_then(|before| before.last_success);
         let is_whole = outcome.is_whole || before.is_some_and(|before| before.is_whole);
+        let whole_at = before.and_then(|before| before.whole_at);
         let mark = Mark {
             state: outcome.state,
             is_owed: outcome.is_owed,
             is_whole,
+            whole_at: if outcome.is_whole { Some(outcome.finished_at) } else { whole_at },
+            seen: outcome.seen.clone(),
             totals: outcome.totals.clone(),
             at: outcome.finished_at,
             last_success: if outcome.is_complete() { Some(outcome.finished_at) } else { last_success },
@@ -99,6 +108,8 @@ impl Marks {
             state: PartState::Unchanged,
             is_owed: false,
             is_whole: true,
+            whole_at: Some(at),
+            seen: Seen::new(),
             totals: PartCounts::new(),
             at,
             last_success: Some(at),
@@ -112,6 +123,8 @@ impl Marks {
             state: PartState::Postponed,
             is_owed: true,
             is_whole: false,
+            whole_at: None,
+            seen: Seen::new(),
             totals: PartCounts::new(),
             at: now,
             last_success: None,

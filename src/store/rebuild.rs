@@ -133,6 +133,9 @@ impl Index {
         for outcome in &record.outcomes {
             recalled.note_made(outcome.id, &outcome.mirrors());
         }
+        for part in record.parts.iter().filter(|part| part.held.is_some()) {
+            recalled.note_made(part.id, &part.mirror.into());
+        }
         self.take_over_record(&record, &mut recalled.unsure);
         for forgotten in &record.forgotten {
             recalled.forgotten.entry(forgotten.id).or_default().add(&forgotten.parts);
@@ -173,6 +176,16 @@ impl Index {
         for part in record.parts.iter().rev() {
             if let Some(mirror) = self.mirrors.get_mut(&part.id) {
                 mirror.parts.note_older(part);
+                if let Some(told) = &part.held
+                    && let Some(held) = mirror.held.get_mut(&part.mirror)
+                    && !unsure.contains(&(part.id, part.mirror))
+                {
+                    held.packs = held.packs.take().or_else(|| told.packs.clone());
+                    // What a failed publication left is in no list.
+                    if told.packs.is_none() {
+                        unsure.insert((part.id, part.mirror));
+                    }
+                }
             }
         }
         for outcome in record.outcomes.iter().rev() {

@@ -102,7 +102,13 @@ impl RunRecord {
                 self.in_flight.remove(&outcome.id);
                 self.outcomes.push(*outcome);
             }
-            Record::Part(part) => self.parts.push(part),
+            Record::Part(part) => {
+                // Its refs may still be under way.
+                if self.outcomes.iter().any(|outcome| outcome.id == part.id) {
+                    self.in_flight.remove(&part.id);
+                }
+                self.parts.push(part);
+            }
             Record::Verified(verified) => {
                 self.in_flight.remove(&verified.id);
                 self.verified.push(verified);

@@ -60,7 +60,7 @@ pub(super) async fn restore_all(
     let (config, wanted) = (Arc::clone(&context.config), folder.to_owned());
     let is_checkout = arguments.checkout;
     let (store, index, folder, jobs, failed) = unblock(move || prepare(&config, &wanted, is_checkout)).await?;
-    let bar = counting_bar(&context.bars, context.global.quiet, jobs.len() as u64, "repositories and wikis");
+    let bar = counting_bar(&context.bars, context.global.quiet, jobs.len() as u64, "mirrors");
     let mut all = RestoredAll::new(folder.clone());
     all.failed = failed;
     let planned: Vec<String> = jobs.iter().map(|one| one.name.clone()).collect();

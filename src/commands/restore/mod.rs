@@ -19,7 +19,6 @@ use crate::cli::RestoreArgs;
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::pack::list::PackList;
-use crate::mirrors::MirrorKind;
 use crate::moment::PointInTime;
 use crate::report::progress::Copying;
 use crate::report::restore::text;
@@ -53,7 +52,7 @@ pub(super) async fn restore(context: &Context, arguments: RestoreArgs) -> Result
     let built = unblock(move || {
         let store = open_store(&config)?;
         let index = Index::current(&store)?;
-        let kind = if arguments.wiki { MirrorKind::Wiki } else { MirrorKind::Code };
+        let kind = arguments.mirror.kind();
         let packs = index.find(&wanted).first().and_then(|(_, mirror)| mirror.held.get(&kind)?.packs.as_ref());
         copied.total_bytes.store(packs.map_or(0, PackList::bytes), Ordering::Relaxed);
         let job = Job {

@@ -7,6 +7,7 @@
 
 pub mod adopt;
 pub mod changes;
+pub mod compose;
 pub mod consolidate;
 pub(crate) mod dependents;
 pub mod difference;

@@ -18,7 +18,7 @@ use url::Url;
 use crate::git::GitError;
 use crate::git::mirror::changes::{self, RefChange};
 use crate::git::mirror::reach::{Objects, StoredPacks};
-use crate::git::mirror::salvage::salvage;
+use crate::git::mirror::salvage::{Salvaged, salvage};
 use crate::git::mirror::snapshot::{self, Occasion, Previous};
 use crate::git::pack::examine::{self, Depth};
 use crate::git::pack::links::bytes_of;
@@ -97,12 +97,17 @@ pub fn stage(download: &Download<'_>) -> Result<Staged, GitError> {
         fetch(download, &wanted)?
     };
     let objects = Objects::open(download.scratch, &fetched.stored)?;
+    let previous = previous(download.stored, download.stored_head);
+    let staged = finish(&Observed::by(download), &objects, fetched.pack.as_ref(), download.stored, previous.as_ref())?;
+    Ok(Staged { stored_packs: fetched.stored.len(), pointers: fetched.pointers, ..staged })
+}
+
+/// Returns the snapshot that the next one follows.
+pub(crate) fn previous(stored: &Refs, stored_head: Option<&str>) -> Option<Previous> {
     // HEAD may come from a damaged file, and goes into the text of a commit.
     let is_branch = |head: &&str| head.strip_prefix("ref: ").is_some_and(git2::Reference::is_valid_name);
-    let head = download.stored_head.filter(is_branch).map(str::to_owned);
-    let previous = download.stored.get(SNAPSHOTS_REF).map(|newest| Previous { oid: newest.oid, head });
-    let staged = finish(download, &objects, fetched.pack.as_ref(), download.stored, previous.as_ref())?;
-    Ok(Staged { stored_packs: fetched.stored.len(), pointers: fetched.pointers, ..staged })
+    let head = stored_head.filter(is_branch).map(str::to_owned);
+    stored.get(SNAPSHOTS_REF).map(|newest| Previous { oid: newest.oid, head })
 }
 
 /// Returns whether there is something to receive that gitoxide can receive.
@@ -185,13 +190,25 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
     let advertised = &download.advertisement.refs;
     let folder = download.scratch.join("objects/pack");
     let salvaged = salvage(damaged, &folder, advertised, download.scratch, &download.cancel)?;
-    let objects = Objects::open(download.scratch, &stored)?;
+    finish_repair(&Observed::by(download), &stored, pack.as_ref(), salvaged, &download.cancel)
+}
+
+/// Finishes a mirror that is made anew, with what was carried over from a damaged one.
+pub(crate) fn finish_repair(
+    observed: &Observed<'_>,
+    stored: &StoredPacks,
+    pack: Option<&Pack>,
+    salvaged: Salvaged,
+    cancel: &CancellationToken,
+) -> Result<Staged, GitError> {
+    let folder = observed.scratch.join("objects/pack");
+    let objects = Objects::open(observed.scratch, stored)?;
     let newest = salvaged.refs.get(SNAPSHOTS_REF);
     let previous = newest.map(|newest| {
         let head = snapshot::head(objects.all()?, newest.oid)?;
         Ok::<_, GitError>(Previous { oid: newest.oid, head: Some(head) })
     });
-    let mut staged = finish(download, &objects, pack.as_ref(), &salvaged.refs, previous.transpose()?.as_ref())?;
+    let mut staged = finish(observed, &objects, pack, &salvaged.refs, previous.transpose()?.as_ref())?;
     staged.packs.extend(salvaged.packs);
     staged.lost = salvaged.lost;
     let mut promised: HashSet<Oid> = staged.refs.iter().map(|(_, target)| target.oid).collect();
@@ -199,7 +216,7 @@ pub fn stage_repair(download: &Download<'_>, damaged: &Path) -> Result<Staged, G
         let objects = ObjectReader::of_folder(&folder)?;
         promised.extend(snapshot::targets(&objects, &snapshot::history(&objects, newest.oid)?)?);
     }
-    staged.pointers = examine::prove(&staged.packs, &promised, &download.cancel)?.pointers;
+    staged.pointers = examine::prove(&staged.packs, &promised, cancel)?.pointers;
     Ok(staged)
 }
 
@@ -265,16 +282,35 @@ fn fetch(download: &Download<'_>, wanted: &[Oid]) -> Result<Fetched, GitError> {
     }
 }
 
+/// What a mirror is to equal.
+pub(crate) struct Observed<'a> {
+    /// All refs, ghbk's own excluded.
+    pub(crate) refs: &'a Refs,
+    /// The content for HEAD.
+    pub(crate) head: &'a str,
+    /// The run and the time, for the snapshot.
+    pub(crate) occasion: &'a Occasion,
+    /// The folder on local disk that holds what is new.
+    pub(crate) scratch: &'a Path,
+}
+
+impl<'a> Observed<'a> {
+    fn by(download: &Download<'a>) -> Self {
+        let Download { advertisement, head, occasion, scratch, .. } = download;
+        Self { refs: &advertisement.refs, head, occasion, scratch }
+    }
+}
+
 /// Compares old tips with new, keeps what would be lost, and adds the snapshot to the pack.
-fn finish(
-    download: &Download<'_>,
+pub(crate) fn finish(
+    observed: &Observed<'_>,
     objects: &Objects<'_>,
     pack: Option<&Pack>,
     stored: &Refs,
     previous: Option<&Previous>,
 ) -> Result<Staged, GitError> {
-    let advertised = &download.advertisement.refs;
-    let mut refs = advertised.clone();
+    let Observed { refs: advertised, head, occasion, scratch } = observed;
+    let mut refs = (*advertised).clone();
     for (name, target) in stored.iter().filter(|(name, _)| name.starts_with(OWN_NAMESPACE)) {
         refs.insert(name.to_owned(), *target);
     }
@@ -284,7 +320,7 @@ fn finish(
     }
     // Without an earlier snapshot, everything would be new.
     let moved = if previous.is_some() { changes.refs } else { Vec::new() };
-    let (snapshot, made) = snapshot::make(previous, advertised, download.head, &moved, download.occasion)?;
+    let (snapshot, made) = snapshot::make(previous, advertised, head, &moved, occasion)?;
     refs.insert(SNAPSHOTS_REF.to_owned(), Target { oid: snapshot, peeled: None });
     let mut new = Vec::new();
     for object in made {
@@ -292,7 +328,7 @@ fn finish(
             new.push(object);
         }
     }
-    let pack = pack::add(pack, &new, &download.scratch.join("objects/pack"))?;
+    let pack = pack::add(pack, &new, &scratch.join("objects/pack"))?;
     let kept = changes.lost.len() as u64;
     Ok(Staged {
         packs: vec![pack],

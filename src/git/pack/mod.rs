@@ -11,6 +11,7 @@ pub(crate) mod copies;
 mod delta;
 mod entries;
 pub(crate) mod examine;
+pub(crate) mod growing;
 pub mod links;
 pub mod list;
 pub(crate) mod needs;

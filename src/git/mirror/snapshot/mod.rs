@@ -18,7 +18,8 @@ use crate::names::{FullName, RepositoryId, RunId};
 
 pub use read::{content, history};
 pub(crate) use read::{find, head, parent, targets, tree};
-pub(crate) use write::{Previous, make, rechain};
+pub(crate) use words::trailers;
+pub(crate) use write::{FILE_MODE, FOLDER_MODE, Previous, SIGNATURE, make, push_entry, rechain};
 
 /// Which repository was observed, when, and in which run.
 #[derive(Clone, Debug)]

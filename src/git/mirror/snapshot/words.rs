@@ -65,13 +65,15 @@ pub(super) fn message(
             let _ = writeln!(out, "and {more} more");
         }
     }
+    out.push_str(&trailers(occasion));
+    out
+}
+
+/// Writes what ghbk reads back from a message, after an empty line.
+pub(crate) fn trailers(occasion: &Occasion) -> String {
     let time = occasion.observed_at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let Occasion { run_id, full_name, id, .. } = occasion;
-    let _ = write!(
-        out,
-        "\nGhbk-Run: {run_id}\nGhbk-Time: {time}\nGhbk-Repository: {full_name}\nGhbk-Repository-Id: {id}\n"
-    );
-    out
+    format!("\nGhbk-Run: {run_id}\nGhbk-Time: {time}\nGhbk-Repository: {full_name}\nGhbk-Repository-Id: {id}\n")
 }
 
 pub(super) const WORDS: [(ChangeKind, &str); 5] = [

@@ -14,11 +14,11 @@ use crate::git::pack::NewObject;
 use crate::git::pack::reader::ObjectReader;
 use crate::git::refs::Refs;
 
-pub(super) const SIGNATURE: &str = "ghbk <ghbk@localhost>";
+pub(crate) const SIGNATURE: &str = "ghbk <ghbk@localhost>";
 
-pub(super) const FILE_MODE: &str = "100644";
+pub(crate) const FILE_MODE: &str = "100644";
 
-pub(super) const FOLDER_MODE: &str = "40000";
+pub(crate) const FOLDER_MODE: &str = "40000";
 
 /// The repository before the new snapshot.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub(crate) fn make(
     Ok((oid, objects))
 }
 
-pub(super) fn push_entry(tree: &mut Vec<u8>, mode: &str, name: &str, oid: Oid) {
+pub(crate) fn push_entry(tree: &mut Vec<u8>, mode: &str, name: &str, oid: Oid) {
     tree.extend_from_slice(format!("{mode} {name}\0").as_bytes());
     tree.extend_from_slice(oid.as_bytes());
 }

@@ -1,0 +1,58 @@
+//! What can go wrong with metadata.
+
+use std::path::{Path, PathBuf};
+
+use crate::git::GitError;
+use crate::github::GitHubError;
+use crate::limits::{Retry, Retryable};
+
+/// Why something was not backed up.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// GitHub did not give it.
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    /// The mirror cannot be read, or scratch cannot be written.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// What came cannot be kept on local disk.
+    #[error("cannot keep what came in {}: {source}", path.display())]
+    Spool {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl MetadataError {
+    pub(super) fn spool(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<'_> {
+        move |source| Self::Spool { path: path.to_owned(), source }
+    }
+
+    /// Returns what a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::GitHub(GitHubError::Forbidden { message, .. }) if message.contains("needs the permission") => {
+                "give the token that permission, or leave issues out of metadata.kinds"
+            }
+            Self::GitHub(error) => error.hint(),
+            Self::Git(error) => error.hint(),
+            Self::Spool { .. } => "free space in store.scratch, or set it to a larger disk",
+        }
+    }
+
+    /// Says whether it may pass by itself.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::GitHub(error) => error.retry() != Retry::Never,
+            Self::Git(error) => error.retry() != Retry::Never,
+            Self::Spool { .. } => false,
+        }
+    }
+
+    /// Says whether the token may not read it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::GitHub(GitHubError::Forbidden { .. } | GitHubError::NotFound { .. }))
+    }
+}

@@ -1,0 +1,42 @@
+//! The probe: one question about fifty repositories, which tells in which of them something may be new.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::queries::PROBE;
+use crate::github::{GitHubError, GraphQl, Node};
+
+/// What GitHub said of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Differs if something is new. The same text, the same state.
+    pub text: String,
+    /// How many issues and pull requests there are.
+    pub items: u64,
+}
+
+impl Probe {
+    fn of(repository: &Value) -> Self {
+        let count = |of: &str| repository[of]["totalCount"].as_u64().unwrap_or_default();
+        let newest = |of: &str| repository[of]["nodes"][0]["updatedAt"].as_str().unwrap_or("-").to_owned();
+        let kinds = ["issues", "pullRequests", "milestones"].map(|of| format!("{} {}", count(of), newest(of)));
+        let is_on = repository["hasIssuesEnabled"].as_bool().unwrap_or(true);
+        let text =
+            format!("{}; labels {}; issues {}", kinds.join("; "), count("labels"), if is_on { "on" } else { "off" });
+        Self { text, items: count("issues") + count("pullRequests") }
+    }
+}
+
+/// Asks about repositories by their node ids. Of those for which there is no probe, only their lists tell.
+///
+/// # Errors
+/// [`GitHubError`] if GitHub does not answer.
+pub async fn probe(graphql: &GraphQl, ids: &[String]) -> Result<BTreeMap<String, Probe>, GitHubError> {
+    let (nodes, _) = graphql.nodes(&PROBE, ids).await?;
+    let found = nodes.into_iter().filter_map(|(id, node)| match node {
+        Node::Found(repository) => Some((id, Probe::of(&repository))),
+        Node::NotFound | Node::Forbidden(_) | Node::Failed(_) => None,
+    });
+    Ok(found.collect())
+}

@@ -1,0 +1,265 @@
+//! The newest state of a metadata mirror, read from a copy on local disk.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use git2::Oid;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::about::{self, About};
+use super::canonical::parse;
+use super::item::{fingerprint, id, is_gone, is_incomplete, live, text};
+use crate::git::GitError;
+use crate::git::mirror::compose::{Entry, entries, root};
+use crate::git::pack::reader::ObjectReader;
+use crate::git::pack::view::View;
+use crate::outcome::PartCounts;
+
+/// The folder of the files of issues and pull requests.
+pub(super) const ISSUES: &str = "issues";
+/// How many numbers share a folder.
+pub(super) const IN_A_FOLDER: u64 = 100;
+
+/// Returns the folder of a hundred of numbers.
+pub(super) fn folder_of(hundred: u64) -> String {
+    format!("{hundred:04}")
+}
+
+/// Returns the name of a number's file.
+pub(super) fn file_of(number: u64) -> String {
+    format!("{number}.json")
+}
+
+/// What is stored of one number, as far as a run needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Of the issue as the list shows it.
+    pub(super) issue: u64,
+    /// Of the pull request as its list shows it; none for an issue.
+    pub(super) pull: Option<u64>,
+    pub(super) updated_at: String,
+    /// The ids of its comments that are not gone.
+    pub(super) comments: HashSet<u64>,
+    pub(super) is_gone: bool,
+    /// Whether some of it could not be fetched.
+    pub(super) is_incomplete: bool,
+    pub(super) counts: Counts,
+}
+
+/// How much there is of one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    comments: u64,
+    review_comments: u64,
+    reviews: u64,
+}
+
+impl Known {
+    /// Describes a file.
+    pub(super) fn of(file: &Value) -> Self {
+        let count = |member: &str| live(file, member).count() as u64;
+        let null = Value::Null;
+        let issue = file.get("issue").unwrap_or(&null);
+        Self {
+            issue: fingerprint(issue),
+            pull: file.get("pull_request").map(fingerprint),
+            updated_at: text(issue, "updated_at").to_owned(),
+            comments: live(file, "comments").filter_map(id).collect(),
+            is_gone: is_gone(file),
+            is_incomplete: is_incomplete(file),
+            counts: Counts {
+                comments: count("comments"),
+                review_comments: count("review_comments"),
+                reviews: count("reviews"),
+            },
+        }
+    }
+
+    /// Says whether there are comments on its lines.
+    pub(super) fn has_review_comments(&self) -> bool {
+        self.counts.review_comments > 0
+    }
+
+    /// Adds it to the counts of a repository.
+    pub(super) fn add_to(&self, sums: &mut PartCounts) {
+        let mut add = |name: &str, more: u64| {
+            if more > 0 {
+                *sums.entry(name.to_owned()).or_default() += more;
+            }
+        };
+        if self.is_gone {
+            return add("gone", 1);
+        }
+        add(if self.pull.is_some() { "pull_requests" } else { "issues" }, 1);
+        add("comments", self.counts.comments);
+        add("review_comments", self.counts.review_comments);
+        add("reviews", self.counts.reviews);
+    }
+}
+
+/// A metadata mirror's newest state; without a mirror, nothing.
+#[derive(Default)]
+pub struct Stored {
+    view: Option<View>,
+    commit: Option<Oid>,
+    /// What lies beside the folder of numbers.
+    files: BTreeMap<String, Oid>,
+    /// The folder of numbers, and what it holds.
+    issues: Option<Oid>,
+    folders: BTreeMap<String, Oid>,
+    /// What cannot be read, in words.
+    lost: Vec<String>,
+}
+
+impl Stored {
+    /// Copies a mirror to local disk and opens its newest commit.
+    ///
+    /// # Errors
+    /// [`GitError`] if it cannot be read.
+    pub fn open(mirror: &Path, commit: Oid, scratch: &Path, cancel: &CancellationToken) -> Result<Self, GitError> {
+        let view = View::copy(mirror, scratch, cancel)?;
+        let mut stored = Self { commit: Some(commit), ..Self::default() };
+        for entry in entries(view.objects(), root(view.objects(), commit)?)? {
+            match (entry.name.as_str(), entry.is_folder) {
+                (ISSUES, true) => {
+                    stored.issues = Some(entry.oid);
+                    let folders = entries(view.objects(), entry.oid)?;
+                    stored.folders = folders.into_iter().map(|Entry { name, oid, .. }| (name, oid)).collect();
+                }
+                (_, false) => drop(stored.files.insert(entry.name, entry.oid)),
+                // A later version of ghbk keeps other folders.
+                (_, true) => {}
+            }
+        }
+        stored.view = Some(view);
+        Ok(stored)
+    }
+
+    /// Does the same for a damaged mirror: what cannot be read is left out, and named by [`Self::lost`].
+    ///
+    /// # Errors
+    /// [`GitError`] if scratch cannot be written.
+    pub fn open_damaged(
+        mirror: &Path,
+        commit: Option<Oid>,
+        scratch: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Self, GitError> {
+        let Some(commit) = commit else { return Ok(Self::default()) };
+        match Self::open(mirror, commit, scratch, cancel) {
+            Err(error @ GitError::Damaged(_)) => Ok(Self { lost: vec![error.to_string()], ..Self::default() }),
+            opened => opened,
+        }
+    }
+
+    /// Returns the newest commit.
+    pub fn commit(&self) -> Option<Oid> {
+        self.commit
+    }
+
+    /// Returns what could not be read, in words.
+    pub fn lost(&self) -> &[String] {
+        &self.lost
+    }
+
+    /// Returns the reader of what is stored.
+    pub fn objects(&self) -> Option<&ObjectReader> {
+        self.view.as_ref().map(View::objects)
+    }
+
+    /// Reads what the files are, and of when.
+    pub fn about(&self) -> Option<About> {
+        serde_json::from_value(self.file(about::FILE).ok()??).ok()
+    }
+
+    /// Reads a file beside the folder of numbers; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`].
+    pub(super) fn file(&self, name: &str) -> Result<Option<Value>, GitError> {
+        self.files.get(name).map(|oid| self.read(*oid)).transpose()
+    }
+
+    /// Returns the files beside the folder of numbers that are not among some, `about.json` aside.
+    pub(super) fn others<T>(&self, some: &BTreeMap<&'static str, T>) -> Result<Vec<(String, Vec<u8>)>, GitError> {
+        let is_other = |name: &str| name != about::FILE && !some.contains_key(name);
+        let mut others = Vec::new();
+        for (name, oid) in self.files.iter().filter(|(name, _)| is_other(name)) {
+            let damaged = |error| GitError::Damaged(format!("{name} {error}"));
+            if let Some(objects) = self.objects() {
+                others.push((name.clone(), objects.read(*oid).map_err(damaged)?.data.to_vec()));
+            }
+        }
+        Ok(others)
+    }
+
+    pub(super) fn read(&self, oid: Oid) -> Result<Value, GitError> {
+        let damaged = |what: &dyn std::fmt::Display| GitError::Damaged(format!("{oid} {what}"));
+        let objects = self.objects().ok_or_else(|| damaged(&"is missing"))?;
+        let object = objects.read(oid).map_err(|error| damaged(&error))?;
+        parse(&object.data).map_err(|error| damaged(&format!("is no JSON: {error}")))
+    }
+
+    /// Says whether the newest commit has all of these, `about.json` aside.
+    pub(super) fn has_all(&self, root: &[Entry]) -> bool {
+        let is_there = |entry: &Entry| {
+            if entry.is_folder {
+                self.issues == Some(entry.oid)
+            } else {
+                self.files.get(&entry.name) == Some(&entry.oid)
+            }
+        };
+        self.commit.is_some() && root.iter().all(is_there)
+    }
+
+    /// Lists the folders of numbers.
+    pub(super) fn folders(&self) -> &BTreeMap<String, Oid> {
+        &self.folders
+    }
+
+    /// Lists the files in the folder of a hundred of numbers.
+    pub(super) fn numbers(&self, hundred: u64) -> Result<BTreeMap<u64, Oid>, GitError> {
+        let (Some(folder), Some(objects)) = (self.folders.get(&folder_of(hundred)), self.objects()) else {
+            return Ok(BTreeMap::new());
+        };
+        let number = |entry: Entry| Some((entry.name.strip_suffix(".json")?.parse().ok()?, entry.oid));
+        Ok(entries(objects, *folder)?.into_iter().filter_map(number).collect())
+    }
+
+    /// Lists the hundreds of numbers of which something is stored.
+    pub(super) fn hundreds(&self) -> Vec<u64> {
+        self.folders.keys().filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Reads every file, and notes what a run needs of it. Files that cannot be read are an error, or, with `is_lenient`,
+    /// left out and named by [`Self::lost`].
+    ///
+    /// # Errors
+    /// [`GitError::Damaged`], [`GitError::Cancelled`].
+    pub fn survey(&mut self, is_lenient: bool, cancel: &CancellationToken) -> Result<BTreeMap<u64, Known>, GitError> {
+        let mut known = BTreeMap::new();
+        let mut lost = Vec::new();
+        for hundred in self.hundreds() {
+            if cancel.is_cancelled() {
+                return Err(GitError::Cancelled);
+            }
+            let numbers = match self.numbers(hundred) {
+                Err(GitError::Damaged(what)) if is_lenient => {
+                    lost.push(format!("numbers {} to {}: {what}", hundred * IN_A_FOLDER, hundred * IN_A_FOLDER + 99));
+                    continue;
+                }
+                numbers => numbers?,
+            };
+            for (number, oid) in numbers {
+                match self.read(oid) {
+                    Ok(file) => drop(known.insert(number, Known::of(&file))),
+                    Err(GitError::Damaged(what)) if is_lenient => lost.push(format!("#{number}: {what}")),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.lost.append(&mut lost);
+        Ok(known)
+    }
+}

@@ -1,0 +1,424 @@
+//! The metadata of a repository: finds out whether something is new, fetches it, and publishes a commit of it.
+//!
+//! This waits for nobody's refs, and they do not wait for it. What a newcomer would get wrong: most repositories cost a fiftieth
+//! of a question, and their mirrors are not opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Progress;
+use super::attempt::{Change, Inspected, Stored, read_stored};
+use super::metadata_report::Report;
+use super::mirror_step::{MirrorStep, blocking};
+use super::remarks::Remarks;
+use super::repository::Worker;
+use crate::config::{Config, MetadataConfig, MetadataKind};
+use crate::git::GitError;
+use crate::git::mirror::compose::{BRANCH, Composed, Composer, HEAD, carry_over};
+use crate::git::mirror::salvage::Salvaged;
+use crate::git::mirror::snapshot::Occasion;
+use crate::git::pack::list::PackList;
+use crate::git::temporary_folder;
+use crate::git::wire::transfer::Transfer;
+use crate::github::{Fresh, GitHub, GitHubError, Globs, GraphQl, KnownAnswer};
+use crate::metadata::about::{About, FORMAT, KindAbout, Whose};
+use crate::metadata::canonical::Canonical;
+use crate::metadata::probe::Probe;
+use crate::metadata::{self, Assembled, Fetched, Fetcher, MetadataError, Scope, Spool};
+use crate::mirrors::MirrorKind;
+use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, Seen, Stage};
+use crate::outside::Outside;
+use crate::plan::Step;
+use crate::store::Mark;
+use crate::text::count;
+
+/// How many repositories one question is about.
+const PROBED_AT_ONCE: usize = 50;
+/// How many repositories have their turn at once: each takes disk and memory, and GitHub's limits are the same for all.
+const AT_ONCE: usize = 4;
+/// The name of the kind in `about.json`.
+const KIND: &str = "issues";
+
+/// What the work on all repositories' metadata shares.
+pub(super) struct Shared {
+    github: Arc<GitHub>,
+    graphql: Arc<GraphQl>,
+    canonical: Arc<Canonical>,
+    globs: Option<Globs>,
+    turns: tokio::sync::Semaphore,
+}
+
+impl Shared {
+    pub(super) fn new(outside: &Outside, config: &Config) -> Self {
+        let MetadataConfig { kinds, include, exclude, .. } = &config.metadata;
+        // The configuration check has already built these globs.
+        let globs = || Globs::new(include, exclude).unwrap_or_else(|_| Globs::nothing());
+        let addresses = [config.github.api_url.as_str(), &format!("https://{}", outside.git_host())];
+        let origins = addresses.iter().filter_map(|address| address.parse::<url::Url>().ok());
+        let origins = origins.map(|url| format!("{}/", url.origin().ascii_serialization()));
+        Self {
+            github: Arc::clone(outside.github()),
+            graphql: Arc::clone(outside.graphql()),
+            canonical: Arc::new(Canonical::new(origins)),
+            globs: kinds.contains(&MetadataKind::Issues).then(globs),
+            turns: tokio::sync::Semaphore::new(AT_ONCE),
+        }
+    }
+
+    fn takes(&self, step: &Step) -> bool {
+        self.globs.as_ref().is_some_and(|globs| globs.take(&step.repository.full_name))
+    }
+}
+
+/// A repository whose metadata have to be looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    step: Step,
+    probe: Option<Probe>,
+    /// Whether everything is read again.
+    is_full: bool,
+    /// Whether only what the probe does not see can be new.
+    is_likely_same: bool,
+}
+
+impl Due {
+    fn mark(&self) -> Option<&Mark> {
+        self.step.stored.as_ref().and_then(|stored| stored.parts.get(MirrorKind::Metadata, Kind::Issues))
+    }
+
+    fn totals(&self) -> PartCounts {
+        self.mark().map(|mark| mark.totals.clone()).unwrap_or_default()
+    }
+}
+
+/// What a question about some repositories brought.
+pub(super) struct Probed {
+    pub(super) due: Vec<Due>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// Asks about all repositories, and says which have to be looked at.
+pub(super) fn probe<'a>(worker: &'a Worker, steps: &'a [Step]) -> impl Stream<Item = Probed> + 'a {
+    let wanted: Vec<&Step> = steps.iter().filter(|step| worker.metadata.takes(step)).collect();
+    let batches: Vec<Vec<&Step>> = wanted.chunks(PROBED_AT_ONCE).map(<[_]>::to_vec).collect();
+    futures_util::stream::iter(batches).then(move |batch| worker.probe(batch))
+}
+
+impl Worker {
+    async fn probe(&self, steps: Vec<&Step>) -> Probed {
+        let ids: Vec<String> = steps.iter().filter_map(|step| step.repository.node_id.clone()).collect();
+        match metadata::probe::probe(&self.metadata.graphql, &ids).await {
+            Ok(mut probes) => {
+                let due = steps.into_iter().filter_map(|step| {
+                    let probe = step.repository.node_id.as_ref().and_then(|id| probes.remove(id));
+                    self.due(step, probe)
+                });
+                Probed { due: due.collect(), failure: None }
+            }
+            Err(error) => {
+                let many = count(steps.len() as u64, "repository", "repositories");
+                let failure = Failure {
+                    repository: "metadata".to_owned(),
+                    stage: Stage::Stage,
+                    error: format!("whether something is new in {many} could not be asked: {error}"),
+                    hint: error.hint().to_owned(),
+                };
+                Probed { due: Vec::new(), failure: Some(failure) }
+            }
+        }
+    }
+
+    /// Decides whether a repository has to be looked at.
+    fn due(&self, step: &Step, probe: Option<Probe>) -> Option<Due> {
+        let mut due = Due { step: step.clone(), probe, is_full: self.repair, is_likely_same: false };
+        let is_lost = step.lost.contains(MirrorKind::Metadata);
+        let Some(mark) = due.mark() else {
+            due.is_full = true;
+            let has_some = due.probe.as_ref().is_none_or(|probe| probe.items > 0);
+            return (has_some || is_lost).then_some(due);
+        };
+        let is_stale =
+            mark.whole_at.is_none_or(|at| is_over(at, self.clock.now(), self.config.metadata.full_every, step));
+        let is_same = due.probe.as_ref().is_some_and(|probe| mark.seen.get(PROBE) == Some(&probe.text));
+        let is_owed = mark.is_owed || is_lost || self.repair || self.is_by_name;
+        due.is_likely_same = is_same && !is_owed && !is_stale;
+        due.is_full |= is_stale || is_lost;
+        // Where nobody has written anything, nothing can have been changed unseen.
+        (!due.is_likely_same || !due.totals().is_empty()).then_some(due)
+    }
+
+    /// Brings a repository's metadata up to date; none if nothing is new.
+    pub(super) async fn metadata(
+        &self,
+        due: Due,
+        progress: &dyn Progress,
+        cancel: CancellationToken,
+    ) -> Option<PartOutcome> {
+        let started = Instant::now();
+        let transfer = Arc::new(Transfer::default());
+        let step = MirrorStep::new(&due.step, MirrorKind::Metadata);
+        let mut report = Report::new(&step, due.mark());
+        let turn = tokio::select! {
+            turn = self.metadata.turns.acquire() => turn.ok(),
+            () = cancel.cancelled() => None,
+        };
+        if turn.is_none() {
+            return Some(report.cut_off(self.clock.now()));
+        }
+        if due.is_likely_same {
+            match self.is_still_the_same(&due).await {
+                Ok(true) => return None,
+                Ok(false) => {}
+                Err(error) => {
+                    report.fail(&error.into());
+                    return Some(report.outcome(self.clock.now()));
+                }
+            }
+        }
+        progress.started_part(&step.name(), &transfer);
+        match self.bring_metadata(&due, &step, &transfer, &cancel, &mut report).await {
+            Ok(()) => {}
+            Err(MetadataError::Git(GitError::Cancelled)) => return Some(report.cut_off(self.clock.now())),
+            Err(error) => report.fail(&error),
+        }
+        let mut outcome = report.outcome(self.clock.now());
+        outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        progress.finished_part(&outcome);
+        Some(outcome)
+    }
+
+    async fn bring_metadata(
+        &self,
+        due: &Due,
+        step: &MirrorStep<'_>,
+        transfer: &Transfer,
+        cancel: &CancellationToken,
+        report: &mut Report,
+    ) -> Result<(), MetadataError> {
+        if step.held.is_none() && self.between_places.contains(&(step.id, step.kind)) {
+            return Err(GitError::Damaged("it is not in its place, but below `.ghbk`".to_owned()).into());
+        }
+        let observed_at = self.clock.now();
+        let mirror = self.mirror_of(step);
+        let scratch = temporary_folder("metadata-", &self.scratch)?;
+        let is_repair = self.repair && mirror.exists().map_err(GitError::io("examine", mirror.path()))?;
+        let Base { stored, packs, mut newest, salvaged } =
+            self.base(step, is_repair, scratch.path(), cancel, report).await?;
+        let stop = cancel.clone();
+        let (known, newest) = blocking(move || {
+            let known = newest.survey(is_repair, &stop)?;
+            Ok((known, newest))
+        })
+        .await?;
+        let about = newest.about().filter(|about| about.format == FORMAT);
+        let mark = about.as_ref().and_then(|about| about.kinds.get(KIND)?.mark);
+        let scope = Scope { is_full: due.is_full || mark.is_none(), mark };
+        let mut spool = Spool::begin(&scratch.path().join("spool"))?;
+        let fetcher = Fetcher {
+            github: &self.metadata.github,
+            graphql: &self.metadata.graphql,
+            canonical: &self.metadata.canonical,
+            full_name: step.full_name,
+            transfer,
+        };
+        let limit = self.config.metadata.timeout;
+        let fetched = tokio::select! {
+            fetched = fetcher.fetch(known, scope, &mut spool) => fetched?,
+            () = transfer.waited.sleep_beside(limit) => {
+                report.late(limit);
+                return Ok(());
+            }
+            () = cancel.cancelled() => return Err(GitError::Cancelled.into()),
+        };
+        let occasion =
+            Occasion { run_id: self.run_id.clone(), observed_at, full_name: step.full_name.clone(), id: step.id };
+        let about = self.about(step, &fetched, observed_at);
+        let assembly =
+            Assembly { newest, fetched, spool, about, occasion, salvaged, stored, packs, is_repair, scratch };
+        let stop = cancel.clone();
+        let folder = mirror.path().to_owned();
+        let assembled = tokio::task::spawn_blocking(move || assembly.carry_out(&folder, &stop)).await;
+        let (assembled, fetched, change) = assembled.map_err(|error| GitError::Task(error.to_string()))??;
+        let synced = match change {
+            Some(change) => Some(self.publish(step, mirror, *change, cancel).await?),
+            None => None,
+        };
+        let is_complete = fetched.problems.is_empty();
+        report.take(fetched, assembled, synced);
+        if is_complete {
+            report.seen = self.seen(due).await;
+        }
+        Ok(())
+    }
+
+    /// Reads what is stored.
+    async fn base(
+        &self,
+        step: &MirrorStep<'_>,
+        is_repair: bool,
+        scratch: &Path,
+        cancel: &CancellationToken,
+        report: &mut Report,
+    ) -> Result<Base, MetadataError> {
+        let mirror = self.mirror_of(step);
+        let (folder, scratch, stop) = (mirror.path().to_owned(), scratch.to_owned(), cancel.clone());
+        if is_repair {
+            return Ok(blocking(move || {
+                let salvaged = carry_over(&folder, &scratch, &stop)?;
+                // If the list of refs is what is damaged, the snapshots still lead to the newest state.
+                let commit = salvaged.refs.get(BRANCH).map(|target| target.oid);
+                let commit = commit.or_else(|| Some(mirror.refs().ok()??.get(BRANCH)?.oid));
+                let newest = metadata::Stored::open_damaged(&folder, commit, &scratch, &stop)?;
+                Ok(Base { stored: None, packs: None, newest, salvaged: Some(salvaged) })
+            })
+            .await?);
+        }
+        let stored = blocking(read_stored(step, &self.store, mirror.clone())).await?;
+        let inspected = match &stored {
+            Some(stored) => self.inspect(step, &mirror, stored.look.as_ref(), cancel).await?,
+            None => Inspected::default(),
+        };
+        report.problems(inspected.problems);
+        let packs = inspected.packs.or_else(|| step.known_packs().cloned());
+        let commit = stored.as_ref().and_then(|stored| stored.refs.get(BRANCH)).map(|target| target.oid);
+        let newest = blocking(move || match commit {
+            Some(commit) => metadata::Stored::open(&folder, commit, &scratch, &stop),
+            None => Ok(metadata::Stored::default()),
+        });
+        Ok(Base { stored, packs, newest: newest.await?, salvaged: None })
+    }
+
+    fn about(&self, step: &MirrorStep<'_>, fetched: &Fetched, observed_at: DateTime<Utc>) -> About {
+        let kind = KindAbout {
+            as_of: fetched.as_of.unwrap_or(observed_at),
+            mark: fetched.mark,
+            counts: PartCounts::new(),
+            is_disabled: fetched.is_disabled,
+        };
+        About {
+            format: FORMAT,
+            api_version: crate::github::API_VERSION.to_owned(),
+            repository: Whose { id: step.id, full_name: step.full_name.clone() },
+            kinds: [(KIND.to_owned(), kind)].into(),
+        }
+    }
+
+    /// Asks for what tells next time whether something is new. If that fails, the next run looks.
+    async fn seen(&self, due: &Due) -> Seen {
+        let mut seen: Seen = due.probe.iter().map(|probe| (PROBE.to_owned(), probe.text.clone())).collect();
+        for (name, endpoint) in UNSEEN {
+            match self.is_still(due, endpoint, None).await {
+                Ok(Fresh::New(known)) => {
+                    seen.extend(serde_json::to_string(&known).ok().map(|known| (name.to_owned(), known)))
+                }
+                Ok(Fresh::Same) => {}
+                Err(error) => tracing::debug!(name, %error, "not asked for"),
+            }
+        }
+        seen
+    }
+
+    /// Says whether nothing is new in what the probe does not see.
+    async fn is_still_the_same(&self, due: &Due) -> Result<bool, GitHubError> {
+        for (name, endpoint) in UNSEEN {
+            let known = due.mark().and_then(|mark| serde_json::from_str::<KnownAnswer>(mark.seen.get(name)?).ok());
+            let Some(known) = known else { return Ok(false) };
+            if let Fresh::New(_) = self.is_still(due, endpoint, Some(&known)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn is_still(&self, due: &Due, endpoint: &str, known: Option<&KnownAnswer>) -> Result<Fresh, GitHubError> {
+        let name = &due.step.repository.full_name;
+        let what = format!("what is new in {name}");
+        self.metadata.github.is_still(&format!("repos/{name}/{endpoint}"), known, &what).await
+    }
+}
+
+/// What the probe is called among what GitHub showed.
+const PROBE: &str = "probe";
+/// What the probe does not see, and a small answer shows: the newest change of a comment, and the labels.
+const UNSEEN: [(&str, &str); 2] =
+    [("comments", "issues/comments?sort=updated&direction=desc&per_page=1"), ("labels", "labels?per_page=100")];
+
+/// What is stored when a repository has its turn.
+struct Base {
+    stored: Option<Stored>,
+    /// The packs that the mirror had before.
+    packs: Option<PackList>,
+    newest: metadata::Stored,
+    /// What a repair carries over.
+    salvaged: Option<Salvaged>,
+}
+
+/// All that is put together into a new commit.
+struct Assembly {
+    newest: metadata::Stored,
+    fetched: Fetched,
+    spool: Spool,
+    about: About,
+    occasion: Occasion,
+    salvaged: Option<Salvaged>,
+    stored: Option<Stored>,
+    packs: Option<PackList>,
+    is_repair: bool,
+    scratch: tempfile::TempDir,
+}
+
+type Ready = (Assembled, Fetched, Option<Box<Change>>);
+
+impl Assembly {
+    fn carry_out(self, mirror: &Path, cancel: &CancellationToken) -> Result<Ready, MetadataError> {
+        let Self { newest, fetched, mut spool, about, occasion, salvaged, stored, packs, is_repair, scratch } = self;
+        let folder = scratch.path().join("new");
+        std::fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
+        // What a damaged mirror has is only there if it was carried over.
+        let parent = match &salvaged {
+            Some(salvaged) => salvaged.refs.get(BRANCH).map(|target| target.oid),
+            None => newest.commit(),
+        };
+        let composer = Composer::begin(scratch.path(), newest.objects().filter(|_| parent.is_some()))?;
+        let (assembled, composer) =
+            metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, parent), &occasion, cancel)?;
+        let Some(commit) = assembled.commit else { return Ok((assembled, fetched, None)) };
+        let pack = composer.end()?;
+        let composed = Composed { commit, pack: &pack, occasion: &occasion, scratch: scratch.path() };
+        let mut staged = match salvaged {
+            Some(salvaged) => composed.stage_repair(salvaged, cancel)?,
+            None => {
+                let there = stored.as_ref().map(|stored| (mirror, &stored.refs, stored.head.as_deref()));
+                composed.stage(there, cancel)?
+            }
+        };
+        staged.lost.extend(newest.lost().iter().cloned());
+        let keeps_head = stored.as_ref().and_then(|stored| stored.head.as_deref()) == Some(HEAD);
+        let change = Change {
+            stored,
+            is_repair,
+            staged,
+            head: HEAD.to_owned(),
+            keeps_head,
+            remarks: Remarks::default(),
+            packs,
+            scratch,
+        };
+        Ok((assembled, fetched, Some(Box::new(change))))
+    }
+}
+
+/// Says whether it is time to read everything again. Repositories that were first read together drift apart, so that no run has
+/// to read them all.
+fn is_over(at: DateTime<Utc>, now: DateTime<Utc>, every: Duration, step: &Step) -> bool {
+    const PARTS: u64 = 64;
+    let part = u32::try_from(step.repository.id.0 % PARTS).unwrap_or_default();
+    let early = every / 2 * part / u32::try_from(PARTS).unwrap_or(1);
+    (now - at).to_std().is_ok_and(|age| age >= every - early)
+}

@@ -1,0 +1,129 @@
+//! The result for the metadata of one repository, in words and numbers.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::mirror_step::{MirrorStep, Synced};
+use super::remarks::{Remarks, damaged};
+use crate::metadata::{Assembled, Fetched, MetadataError};
+use crate::outcome::{Failure, Held, Kind, Outcome, PartOutcome, PartState, Seen, Stage, State};
+use crate::store::Mark;
+
+/// Adds up what came of one repository.
+pub(super) struct Report {
+    outcome: PartOutcome,
+    name: String,
+    /// Whether it was readable once.
+    was_readable: bool,
+    /// What GitHub showed.
+    pub(super) seen: Seen,
+}
+
+impl Report {
+    pub(super) fn new(step: &MirrorStep<'_>, mark: Option<&Mark>) -> Self {
+        let of = (step.id, step.full_name.clone());
+        let mut outcome = PartOutcome::new(of, step.kind, Kind::Issues, DateTime::UNIX_EPOCH);
+        outcome.totals = mark.map(|mark| mark.totals.clone()).unwrap_or_default();
+        let was_readable = mark.is_some_and(|mark| mark.last_success.is_some() && !mark.totals.is_empty());
+        Self { outcome, name: step.name(), was_readable, seen: Seen::new() }
+    }
+
+    /// Notes damage that a look at the mirror found.
+    pub(super) fn problems(&mut self, problems: Vec<String>) {
+        self.outcome.failures.extend(problems.iter().map(|problem| damaged(&self.name, problem)));
+    }
+
+    fn add(&mut self, error: &str, hint: &str) {
+        self.outcome.failures.push(Failure {
+            repository: self.name.clone(),
+            stage: Stage::Stage,
+            error: error.to_owned(),
+            hint: hint.to_owned(),
+        });
+    }
+
+    /// Notes that nothing could be done. What was never readable is a gap that a person may want; what was is a loss.
+    pub(super) fn fail(&mut self, error: &MetadataError) {
+        self.outcome.is_owed = true;
+        self.outcome.transient |= error.may_pass();
+        if error.is_forbidden() && !self.was_readable {
+            self.outcome.state = PartState::Forbidden;
+            self.outcome.warnings.push(format!("{} are not backed up: {error}; {}", self.name, error.hint()));
+            return;
+        }
+        self.outcome.state = PartState::Failed;
+        let hint = match error {
+            MetadataError::Git(error) => error.hint_for(&self.outcome.full_name.to_string()),
+            error => error.hint().to_owned(),
+        };
+        self.add(&error.to_string(), &hint);
+    }
+
+    /// Notes that it took too long.
+    pub(super) fn late(&mut self, limit: Duration) {
+        self.outcome.is_owed = true;
+        self.outcome.state = PartState::Failed;
+        self.add(
+            &format!("it took longer than {}", humantime::format_duration(limit)),
+            "raise metadata.timeout, or check limits.api_requests_per_minute and the network",
+        );
+    }
+
+    /// Notes what came, and what was published.
+    pub(super) fn take(&mut self, fetched: Fetched, assembled: Assembled, synced: Option<Synced>) {
+        let is_complete = fetched.problems.is_empty();
+        let is_forbidden = fetched.problems.iter().any(|problem| problem.is_forbidden);
+        let had_pulls = self.outcome.totals.contains_key("pull_requests");
+        for problem in fetched.problems {
+            self.outcome.transient |= problem.may_pass;
+            if problem.is_forbidden && !had_pulls {
+                self.outcome.warnings.push(format!("{}: {}; {}", self.name, problem.error, problem.hint));
+            } else {
+                self.add(&problem.error, problem.hint);
+            }
+        }
+        self.outcome.is_owed = !is_complete;
+        self.outcome.is_whole = fetched.is_full && is_complete;
+        self.outcome.totals = assembled.totals;
+        self.outcome.counts = assembled.counts;
+        let state = synced.as_ref().map_or(State::Unchanged, |synced| synced.state);
+        if let Some(synced) = synced {
+            self.publish(synced);
+        }
+        self.outcome.state = match state {
+            _ if !self.outcome.failures.is_empty() => PartState::Failed,
+            _ if is_forbidden => PartState::Forbidden,
+            State::Unchanged if fetched.is_disabled && self.outcome.totals.is_empty() => PartState::Disabled,
+            state => state.into(),
+        };
+    }
+
+    /// Takes over what publishing had to tell.
+    fn publish(&mut self, synced: Synced) {
+        let Synced { state, head, packs, changed, .. } = synced;
+        let part = &mut self.outcome;
+        let mut told = Outcome::new(part.id, part.full_name.clone(), state, part.finished_at);
+        Remarks::default().tell(&self.name, state, &mut told);
+        changed.tell(&self.name, &mut told);
+        part.failures.append(&mut told.failures);
+        part.warnings.append(&mut told.warnings);
+        part.is_history_lost = told.history_lost.contains(&part.mirror);
+        part.held = Some(Held { head: Some(head).filter(|head| !head.is_empty()), packs });
+    }
+
+    /// Puts it all together.
+    pub(super) fn outcome(mut self, finished_at: DateTime<Utc>) -> PartOutcome {
+        self.outcome.seen = self.seen;
+        self.outcome.finished_at = finished_at;
+        self.outcome
+    }
+
+    /// Describes a repository whose turn the run was told to end, or did not come to.
+    pub(super) fn cut_off(mut self, finished_at: DateTime<Utc>) -> PartOutcome {
+        self.outcome.is_cut_off = true;
+        self.outcome.is_owed = true;
+        self.outcome.state = PartState::Postponed;
+        self.outcome(finished_at)
+    }
+}
