@@ -17,6 +17,10 @@ pub struct Options {
     pub scopes: String,
     /// How many REST requests an hour are allowed.
     pub rate_limit: u32,
+    /// How many issues can be reached by `page`; beyond them only cursors lead on.
+    pub issue_page_limit: usize,
+    /// How many comments can be reached by pages at all.
+    pub comment_page_limit: usize,
     /// The last part of the webhook's address.
     pub slack_secret: String,
     /// The GitHub App that may ask for installation tokens.
@@ -76,7 +80,9 @@ impl Default for Options {
             login: "sandbox-user".to_owned(),
             port: 0,
             scopes: "repo, read:org".to_owned(),
-            rate_limit: 5000, // what GitHub gives a personal token
+            rate_limit: 5000,           // what GitHub gives a personal token
+            issue_page_limit: 10_000,   // GitHub's own
+            comment_page_limit: 30_000, // GitHub's own
             slack_secret: "sandboxsandboxsandboxsan".to_owned(),
             app: None,
             tls: false,

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,6 +16,7 @@ use crate::repositories;
 use crate::server::{self, Host, Traffic};
 use crate::slack::SlackMessage;
 use crate::state::State;
+use crate::tracker::Tracker;
 
 /// Serves a folder of bare repositories as GitHub would, until it is dropped.
 ///
@@ -117,6 +119,29 @@ impl Sandbox {
     /// Sets how many REST requests are left in this hour.
     pub fn set_rate_limit_remaining(&self, remaining: u32) {
         self.state.rate_limit.set_remaining(remaining);
+    }
+
+    /// Opens what people write in a repository, to change it or to compare it.
+    #[track_caller]
+    pub fn tracker(&self, full_name: &str) -> Tracker<'_> {
+        Tracker::open(&self.state, full_name).unwrap_or_else(|error| panic!("{full_name}: {error}"))
+    }
+
+    /// Lets time pass: changes are dated later from now on, and so is every answer.
+    pub fn advance_clock(&self, by: Duration) {
+        self.state.trackers.clock.advance(by);
+    }
+
+    /// Takes a permission from the token, `issues` or `pull_requests`.
+    #[track_caller]
+    pub fn forbid(&self, permission: &str) {
+        self.state.permissions.forbid(permission);
+    }
+
+    /// Gives a permission back.
+    #[track_caller]
+    pub fn permit(&self, permission: &str) {
+        self.state.permissions.permit(permission);
     }
 
     /// Makes every installation token that was given out invalid.

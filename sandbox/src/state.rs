@@ -8,9 +8,10 @@ use crate::git::{KeptAnswers, PaceCounter};
 use crate::options::Options;
 use crate::records::Records;
 use crate::repositories::Catalogue;
-use crate::rest::{InstallationTokens, RateLimit};
+use crate::rest::{InstallationTokens, Permissions, RateLimit};
 use crate::server::TrafficCounter;
 use crate::slack::Webhook;
+use crate::tracker::Trackers;
 
 /// Holds the options and everything that changes while the sandbox runs.
 pub(crate) struct State {
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) rate_limit: RateLimit,
     pub(crate) tokens: InstallationTokens,
     pub(crate) webhook: Webhook,
+    pub(crate) trackers: Trackers,
+    pub(crate) permissions: Permissions,
 }
 
 impl State {
@@ -43,6 +46,8 @@ impl State {
             rate_limit: RateLimit::new(options.rate_limit),
             tokens: InstallationTokens::default(),
             webhook: Webhook::new(options.slack_secret.clone()),
+            trackers: Trackers::default(),
+            permissions: Permissions::default(),
             options,
         }
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::tracker;
+
 /// The size and the dates of a repository.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measure {
@@ -51,6 +53,8 @@ fn sum(folder: &Path, bytes: &mut u64) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => sum(&entry.path(), bytes),
+            // At GitHub what people write does not count.
+            Ok(_) if entry.file_name() == tracker::FILE => {}
             Ok(metadata) => *bytes += metadata.len(),
             Err(_) => {}
         }

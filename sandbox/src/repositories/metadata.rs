@@ -18,6 +18,7 @@ pub(crate) struct Metadata {
     pub(crate) archived: bool,
     pub(crate) disabled: bool,
     pub(crate) has_wiki: bool,
+    pub(crate) has_issues: bool,
     /// Whether the caller may push; nothing that is backed up can be.
     pub(crate) pushable: bool,
     pub(crate) description: Option<String>,
@@ -33,6 +34,7 @@ impl Default for Metadata {
             archived: false,
             disabled: false,
             has_wiki: true, // GitHub says so even of a wiki that was never written
+            has_issues: true,
             pushable: false,
             description: None,
             former_names: Vec::new(),
@@ -71,6 +73,7 @@ impl Metadata {
                 "archived" => metadata.archived = is_true,
                 "disabled" => metadata.disabled = is_true,
                 "haswiki" => metadata.has_wiki = is_true,
+                "hasissues" => metadata.has_issues = is_true,
                 "pushable" => metadata.pushable = is_true,
                 "description" => metadata.description = value,
                 "formername" => metadata.former_names.extend(value.as_deref().and_then(FullName::read)),

@@ -9,7 +9,7 @@ use super::names::FullName;
 
 /// Moves a repository and its wiki, and remembers the old name for redirects.
 pub(crate) fn rename(folder: &Path, from: &str, to: &str) -> io::Result<()> {
-    let (from, to) = (read(from)?, read(to)?);
+    let (from, to) = (FullName::required(from)?, FullName::required(to)?);
     let target = to.path(folder);
     if target.exists() {
         return Err(io::Error::new(ErrorKind::AlreadyExists, format!("there is a repository of this name: {to}")));
@@ -25,16 +25,10 @@ pub(crate) fn rename(folder: &Path, from: &str, to: &str) -> io::Result<()> {
 
 /// Deletes a repository and its wiki.
 pub(crate) fn delete(folder: &Path, name: &str) -> io::Result<()> {
-    let name = read(name)?;
+    let name = FullName::required(name)?;
     fs::remove_dir_all(name.path(folder))?;
     if name.wiki_path(folder).exists() {
         fs::remove_dir_all(name.wiki_path(folder))?;
     }
     Ok(())
-}
-
-/// Reads a full name, or says what is wrong with it.
-fn read(name: &str) -> io::Result<FullName> {
-    FullName::read(name)
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, format!("not a full name (OWNER/NAME): {name:?}")))
 }

@@ -1,6 +1,7 @@
 //! Names of owners and repositories, and identifiers made from them. Pure.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The full name of a repository. Both parts are safe as names of files.
@@ -15,6 +16,12 @@ impl FullName {
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (owner, name) = text.split_once('/')?;
         Self::new(owner, name)
+    }
+
+    /// Reads `OWNER/NAME`, or says what is wrong with it.
+    pub(crate) fn required(text: &str) -> io::Result<Self> {
+        Self::read(text)
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, format!("not a full name (OWNER/NAME): {text:?}")))
     }
 
     /// Puts two parts together; `None` if GitHub would not allow such a name.

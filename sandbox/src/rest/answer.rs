@@ -1,6 +1,6 @@
 //! Answers before they become HTTP: a status, JSON, and perhaps a link or two.
 
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -35,6 +35,13 @@ impl Answer {
         Self::error(StatusCode::NOT_FOUND, "Not Found")
     }
 
+    /// Returns a redirect for good.
+    pub(super) fn moved(location: String) -> Self {
+        let mut answer = Self::error(StatusCode::MOVED_PERMANENTLY, "Moved Permanently");
+        answer.body["url"] = location.clone().into();
+        answer.header(LOCATION, location)
+    }
+
     /// Returns the answer to a caller who must say who he is.
     pub(super) fn requires_authentication() -> Self {
         Self::error(StatusCode::UNAUTHORIZED, "Requires authentication")
@@ -48,10 +55,14 @@ impl Answer {
 
     /// Turns the answer into HTTP.
     pub(super) fn into_reply(self) -> Reply {
-        let mut reply = Response::new(Body::whole(self.body.to_string()));
+        let is_unchanged = self.status == StatusCode::NOT_MODIFIED;
+        let body = if is_unchanged { Body::Whole(None) } else { Body::whole(self.body.to_string()) };
+        let mut reply = Response::new(body);
         *reply.status_mut() = self.status;
         let headers = reply.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if !is_unchanged {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        }
         for (name, value) in self.headers {
             let value = HeaderValue::from_str(&value).expect("values are made of numbers, names and checked addresses");
             headers.insert(name, value);

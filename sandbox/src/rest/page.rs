@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use hyper::header::LINK;
 
 use super::answer::Answer;
+use crate::tracker::read_time;
 
 /// What GitHub gives when nothing is asked for.
 const DEFAULT_SIZE: usize = 30;
@@ -21,6 +22,24 @@ impl Query {
     /// Reads the part of an address behind the question mark.
     pub(super) fn read(query: &str) -> Self {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// Returns the query in which some keys are replaced by others.
+    pub(super) fn with(&self, without: &[&str], added: &[(&str, &str)]) -> String {
+        let mut pairs: Vec<_> = self.0.iter().filter(|(key, _)| !without.contains(&key.as_str())).collect();
+        pairs.sort_unstable();
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).extend_pairs(added).finish()
+    }
+
+    /// Returns the time in `since`, from which on something must have been updated.
+    pub(super) fn since(&self) -> Result<i64, Answer> {
+        let Some(since) = self.get("since") else { return Ok(i64::MIN) };
+        read_time(since).ok_or_else(|| contradiction("Invalid request: since is not a time"))
+    }
+
+    /// Tells whether the order asked for is descending, or else whether that is the default.
+    pub(super) fn descends(&self, default: bool) -> bool {
+        self.get("direction").map_or(default, |direction| direction == "desc")
     }
 
     /// Returns the value of a key.
@@ -50,9 +69,29 @@ impl Page {
         Ok(Self { number: number("page", 1)?.max(1), size })
     }
 
+    /// Returns how many items the page is long.
+    pub(super) fn size(self) -> usize {
+        self.size
+    }
+
+    /// Returns the page's number, from 1.
+    pub(super) fn number(self) -> usize {
+        self.number
+    }
+
+    /// Returns how many items come before the page.
+    pub(super) fn start(self, items: usize) -> usize {
+        (self.number - 1).saturating_mul(self.size).min(items)
+    }
+
+    /// Tells whether the page leads beyond so many items.
+    pub(super) fn exceeds(self, items: usize) -> bool {
+        self.number.saturating_mul(self.size) > items
+    }
+
     /// Cuts the page out of all items.
     pub(super) fn of<T>(self, items: &[T]) -> &[T] {
-        let start = (self.number - 1).saturating_mul(self.size).min(items.len());
+        let start = self.start(items.len());
         &items[start..start.saturating_add(self.size).min(items.len())]
     }
 
@@ -83,12 +122,7 @@ impl Page {
 
 /// Returns the query of another page.
 fn with_page(query: &Query, number: usize) -> String {
-    let mut pairs: Vec<_> = query.0.iter().filter(|(key, _)| *key != "page").collect();
-    pairs.sort_unstable();
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .append_pair("page", &number.to_string())
-        .finish()
+    query.with(&["page"], &[("page", &number.to_string())])
 }
 
 /// Returns the 422 for a query that contradicts itself.

@@ -39,6 +39,12 @@ impl RateLimit {
         }
     }
 
+    /// Takes back that a request was counted.
+    pub(super) fn uncount(&self) {
+        let _never_below_zero =
+            self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_sub(1));
+    }
+
     /// Returns the headers of every answer.
     pub(super) fn headers(&self) -> [(HeaderName, String); 5] {
         let used = self.used.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Which path is answered by what, and the headers on every answer.
 
-use hyper::header::{HeaderName, LOCATION};
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
@@ -9,8 +9,8 @@ use super::app;
 use super::caller::{Caller, Identified};
 use super::listing;
 use super::page::Query;
-use super::{account, repository};
-use crate::repositories::{Catalogue, Found, FullName, Measure, Owner, stable_id};
+use super::{account, conditional, repository, site};
+use crate::repositories::{Catalogue, Found, FullName, Measure, Owner, Repository, stable_id};
 use crate::server::{Origin, Reply};
 use crate::state::State;
 
@@ -30,7 +30,8 @@ pub(crate) fn answer(state: &State, origin: &Origin, parts: &Parts, segments: &[
     let identified = Caller::identify(state, &parts.headers);
     let is_user = matches!(identified, Identified::Caller(Caller::User));
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let mut answer = decide(state, origin, parts, &segments, identified).unwrap_or_else(|answer| answer);
+    let answer = decide(state, origin, parts, &segments, identified).unwrap_or_else(|answer| answer);
+    let mut answer = if parts.method == Method::GET { conditional::met(state, &parts.headers, answer) } else { answer };
     answer.headers.extend(state.rate_limit.headers());
     let mut add = |name, value: String| answer.headers.push((HeaderName::from_static(name), value));
     add("x-github-media-type", "github.v3; format=json".to_owned());
@@ -87,7 +88,12 @@ fn decide(
         ["orgs", login, "repos"] => listing::of_organisation(&ask, login),
         ["installation", "repositories"] => listing::of_installation(&ask),
         ["repos", owner, name] => ask.repository(owner, name),
+        ["repos", owner, name, ref inside @ ..] => match ask.visible(owner, name)? {
+            Found::Here(repository) => site::answer(&ask, &repository, inside),
+            Found::Moved(repository) => Ok(ask.moved(&repository, inside, parts.uri.query())),
+        },
         ["repositories", id] => ask.repository_by_id(id),
+        ["repositories", id, ref inside @ ..] => site::answer(&ask, ask.visible_by_id(id)?, inside),
         _ => Err(Answer::not_found()),
     }
 }
@@ -120,30 +126,41 @@ impl Ask<'_> {
 
     /// Answers `GET /repos/{owner}/{name}`, by a redirect if the name is a former one.
     fn repository(&self, owner: &str, name: &str) -> Result<Answer, Answer> {
-        let name = FullName::new(owner, name).ok_or_else(Answer::not_found)?;
-        match self.catalogue.find(&name) {
-            Some(Found::Here(repository)) if self.caller.sees(self.state, &repository) => {
+        match self.visible(owner, name)? {
+            Found::Here(repository) => {
                 Ok(Answer::ok(repository::full(self.origin, &repository, Measure::of(&repository.path))))
             }
-            Some(Found::Moved(repository)) if self.caller.sees(self.state, &repository) => {
-                let location = format!("{}/repositories/{}", self.origin.api, repository.id);
-                let mut answer = Answer::error(StatusCode::MOVED_PERMANENTLY, "Moved Permanently");
-                answer.body["url"] = location.clone().into();
-                Ok(answer.header(LOCATION, location))
-            }
-            _ => Err(Answer::not_found()),
+            Found::Moved(repository) => Ok(self.moved(&repository, &[], None)),
         }
+    }
+
+    /// Finds a repository by its name, if the caller may see it.
+    fn visible(&self, owner: &str, name: &str) -> Result<Found, Answer> {
+        let name = FullName::new(owner, name).ok_or_else(Answer::not_found)?;
+        let found = self.catalogue.find(&name).filter(|found| {
+            let (Found::Here(repository) | Found::Moved(repository)) = found;
+            self.caller.sees(self.state, repository)
+        });
+        found.ok_or_else(Answer::not_found)
+    }
+
+    /// Finds a repository by its number, if the caller may see it.
+    fn visible_by_id(&self, id: &str) -> Result<&Repository, Answer> {
+        let repository = id.parse().ok().and_then(|id| self.catalogue.by_id(id));
+        repository.filter(|repository| self.caller.sees(self.state, repository)).ok_or_else(Answer::not_found)
+    }
+
+    /// Redirects from a former name to a path inside the repository.
+    fn moved(&self, repository: &Repository, inside: &[&str], query: Option<&str>) -> Answer {
+        let path: String = inside.iter().map(|segment| format!("/{segment}")).collect();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        Answer::moved(format!("{}/repositories/{}{path}{query}", self.origin.api, repository.id))
     }
 
     /// Answers `GET /repositories/{id}`, where redirects lead.
     fn repository_by_id(&self, id: &str) -> Result<Answer, Answer> {
-        let repository = id.parse().ok().and_then(|id| self.catalogue.by_id(id));
-        match repository {
-            Some(repository) if self.caller.sees(self.state, repository) => {
-                Ok(Answer::ok(repository::full(self.origin, repository, Measure::of(&repository.path))))
-            }
-            _ => Err(Answer::not_found()),
-        }
+        let repository = self.visible_by_id(id)?;
+        Ok(Answer::ok(repository::full(self.origin, repository, Measure::of(&repository.path))))
     }
 
     /// Finds a user or an organisation; the user of the token needs no folder.

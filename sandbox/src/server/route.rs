@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderName, USER_AGENT};
+use hyper::header::{AUTHORIZATION, DATE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -49,12 +49,22 @@ pub(crate) async fn answer(state: Arc<State>, host: Host, request: Request<Incom
         Ok(None) => Ok(dispatch(&state, route, parts, body).await),
         Err(broken) => Err(broken),
     };
-    let reply = match reply {
+    let reply = match reply.map(|reply| dated(&state, reply)) {
         Ok(reply) => faults::after(&troubles, reply).await,
         Err(broken) => Err(broken),
     };
     record.status = reply.as_ref().map_or(0, |reply| reply.status().as_u16());
     state.records.add(record);
+    reply
+}
+
+/// Dates an answer by the sandbox's clock, unless a fault has dated it.
+fn dated(state: &State, mut reply: Reply) -> Reply {
+    if !reply.headers().contains_key(DATE)
+        && let Ok(date) = HeaderValue::from_str(&state.trackers.clock.header())
+    {
+        reply.headers_mut().insert(DATE, date);
+    }
     reply
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::scene::{Scene, repository};
 
 /// Returns the target of `rel="next"`.
-fn next(response: &reqwest::Response) -> Option<String> {
+pub(crate) fn next(response: &reqwest::Response) -> Option<String> {
     let link = response.headers().get("link")?.to_str().unwrap();
     let next = link.split(", ").find(|part| part.ends_with("rel=\"next\""))?;
     Some(next.split(['<', '>']).nth(1).unwrap().to_owned())
