@@ -14,6 +14,7 @@ mod cursor;
 mod faults;
 mod fixtures;
 mod git;
+mod graphql;
 mod lfs;
 mod options;
 mod records;
@@ -27,6 +28,7 @@ mod tracker;
 
 pub use faults::{Action, Fault};
 pub use fixtures::{Generate, RepositoryEditor, generate, import_bundle};
+pub use graphql::GraphqlLimits;
 pub use options::{AppOptions, GitPace, Options};
 pub use records::RecordedRequest;
 pub use sandbox::Sandbox;

@@ -17,6 +17,8 @@ pub struct Options {
     pub scopes: String,
     /// How many REST requests an hour are allowed.
     pub rate_limit: u32,
+    /// How many points an hour GraphQL may cost.
+    pub graphql_rate_limit: u32,
     /// How many issues can be reached by `page`; beyond them only cursors lead on.
     pub issue_page_limit: usize,
     /// How many comments can be reached by pages at all.
@@ -81,6 +83,7 @@ impl Default for Options {
             port: 0,
             scopes: "repo, read:org".to_owned(),
             rate_limit: 5000,           // what GitHub gives a personal token
+            graphql_rate_limit: 5000,   // GitHub's own
             issue_page_limit: 10_000,   // GitHub's own
             comment_page_limit: 30_000, // GitHub's own
             slack_secret: "sandboxsandboxsandboxsan".to_owned(),

@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::faults::Fault;
 use crate::fixtures::RepositoryEditor;
+use crate::graphql::GraphqlLimits;
 use crate::options::Options;
 use crate::records::RecordedRequest;
 use crate::repositories;
@@ -119,6 +120,16 @@ impl Sandbox {
     /// Sets how many REST requests are left in this hour.
     pub fn set_rate_limit_remaining(&self, remaining: u32) {
         self.state.rate_limit.set_remaining(remaining);
+    }
+
+    /// Makes GraphQL misbehave, from the next request on; the default ends it.
+    pub fn limit_graphql(&self, limits: GraphqlLimits) {
+        self.state.graphql_limits.set(limits);
+    }
+
+    /// Returns how many points GraphQL has cost so far.
+    pub fn graphql_points(&self) -> u32 {
+        self.state.graphql_budget.used()
     }
 
     /// Opens what people write in a repository, to change it or to compare it.

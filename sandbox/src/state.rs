@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::faults::FaultList;
 use crate::git::{KeptAnswers, PaceCounter};
+use crate::graphql::Limits;
 use crate::options::Options;
 use crate::records::Records;
 use crate::repositories::Catalogue;
@@ -26,6 +27,9 @@ pub(crate) struct State {
     pub(crate) pace: Arc<PaceCounter>,
     pub(crate) faults: FaultList,
     pub(crate) rate_limit: RateLimit,
+    /// GraphQL has a budget of its own, in points.
+    pub(crate) graphql_budget: RateLimit,
+    pub(crate) graphql_limits: Limits,
     pub(crate) tokens: InstallationTokens,
     pub(crate) webhook: Webhook,
     pub(crate) trackers: Trackers,
@@ -43,7 +47,9 @@ impl State {
             kept: KeptAnswers::default(),
             pace: Arc::default(),
             faults: FaultList::default(),
-            rate_limit: RateLimit::new(options.rate_limit),
+            rate_limit: RateLimit::new("core", options.rate_limit),
+            graphql_budget: RateLimit::new("graphql", options.graphql_rate_limit),
+            graphql_limits: Limits::default(),
             tokens: InstallationTokens::default(),
             webhook: Webhook::new(options.slack_secret.clone()),
             trackers: Trackers::default(),

@@ -8,7 +8,7 @@ use crate::repositories::Owner;
 use crate::server::Origin;
 
 /// When every account and repository was made: the folder does not say, and a constant repeats.
-pub(super) const CREATED_AT: &str = "2020-01-01T00:00:00Z";
+pub(crate) const CREATED_AT: &str = "2020-01-01T00:00:00Z";
 
 /// Counts that an account shows.
 #[derive(Debug, Clone, Copy)]
@@ -128,8 +128,16 @@ pub(super) fn organisation(origin: &Origin, owner: &Owner, counts: Counts, is_me
 }
 
 /// Returns an identifier as GraphQL would give it.
-pub(super) fn node_id(kind: &str, id: u64) -> String {
+pub(crate) fn node_id(kind: &str, id: u64) -> String {
     STANDARD.encode(format!("{:03}:{kind}{id}", kind.len()))
+}
+
+/// Returns the kind and the id that such an identifier stands for.
+pub(crate) fn parts_of_node_id(node_id: &str) -> Option<(String, u64)> {
+    let text = String::from_utf8(STANDARD.decode(node_id).ok()?).ok()?;
+    let (length, rest) = text.split_once(':')?;
+    let (kind, id) = rest.split_at_checked(length.parse().ok()?)?;
+    Some((kind.to_owned(), id.parse().ok()?))
 }
 
 /// Adds the members of one object to another.

@@ -23,9 +23,13 @@ mod repository;
 mod routes;
 mod site;
 
+pub(crate) use account::{CREATED_AT, node_id, parts_of_node_id};
+pub(crate) use answer::Answer;
 pub(crate) use app_token::InstallationTokens;
 pub(crate) use caller::{Caller, Identified};
-pub(crate) use permissions::{Permission, Permissions};
+pub(crate) use permissions::{Permission, Permissions, refusal};
+pub(crate) use pull_object::{ADDITIONS, CHANGED_FILES, DELETIONS, DIFF_HUNK, merge_oid};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use repository::template as template_repository;
 pub(crate) use routes::answer;
+pub(crate) use site::association;

@@ -84,9 +84,9 @@ impl Page {
         (self.number - 1).saturating_mul(self.size).min(items)
     }
 
-    /// Tells whether the page leads beyond so many items.
+    /// Tells whether the page leads beyond so many items; the first page never does.
     pub(super) fn exceeds(self, items: usize) -> bool {
-        self.number.saturating_mul(self.size) > items
+        self.number > 1 && self.number.saturating_mul(self.size) > items
     }
 
     /// Cuts the page out of all items.

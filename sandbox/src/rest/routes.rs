@@ -59,7 +59,7 @@ fn decide(
         Identified::BadCredentials => return Err(Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials")),
     };
     if segments == ["rate_limit"] && parts.method == Method::GET {
-        return Ok(Answer::ok(state.rate_limit.overview()));
+        return Ok(Answer::ok(state.rate_limit.overview(&state.graphql_budget)));
     }
     state.rate_limit.count()?;
     if segments.first() == Some(&"app") {

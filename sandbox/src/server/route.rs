@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, DATE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::http::request::Parts;
@@ -14,13 +15,16 @@ use crate::lfs::{self, LfsPath};
 use crate::records::RecordedRequest;
 use crate::server::{Body, Origin};
 use crate::state::State;
-use crate::{control, rest, slack};
+use crate::{control, graphql, rest, slack};
 
 /// An answer on its way to the client.
 pub(crate) type Reply = Response<Body>;
 
 /// The path under which a GitHub Enterprise Server has its REST API.
 const API_PREFIX: &str = "/api/v3";
+
+/// The path under which it has its GraphQL API.
+const GRAPHQL_PATH: &str = "/api/graphql";
 
 /// Which of the sandbox's two hosts is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,7 @@ enum Route {
     Git(GitPath),
     Lfs(LfsPath),
     Media(Vec<String>),
+    Graphql,
     Rest { prefix: &'static str, segments: Vec<String> },
 }
 
@@ -82,6 +87,9 @@ impl Route {
     fn of(path: &str) -> Self {
         if let Some(path) = path.strip_prefix(API_PREFIX) {
             return Self::Rest { prefix: API_PREFIX, segments: segments(path) };
+        }
+        if matches!(path.trim_end_matches('/'), "/graphql" | GRAPHQL_PATH) {
+            return Self::Graphql;
         }
         let segments = segments(path);
         if segments.first().is_some_and(|first| first == "services") {
@@ -104,6 +112,18 @@ async fn dispatch(state: &Arc<State>, route: Route, parts: Parts, body: Incoming
         Route::Git(path) => git::answer(state, path, &parts, body).await,
         Route::Lfs(path) => lfs::answer(state, path, &parts, body).await,
         Route::Media(segments) => lfs::answer_media(state, &segments, &parts, body).await,
+        Route::Graphql => {
+            // Where the REST API is does not matter: GraphQL names pages for people only.
+            let origin = Origin::new(&parts.headers, &state.url, "");
+            let state = Arc::clone(state);
+            let Ok(body) = body.collect().await else {
+                return text(StatusCode::BAD_REQUEST, "the body of the request broke off");
+            };
+            let body = body.to_bytes();
+            tokio::task::spawn_blocking(move || graphql::answer(&state, &origin, &parts, &body))
+                .await
+                .unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox itself failed"))
+        }
         Route::Rest { prefix, segments } => {
             let origin = Origin::new(&parts.headers, &state.url, prefix);
             let state = Arc::clone(state);

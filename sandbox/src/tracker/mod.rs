@@ -15,8 +15,7 @@ pub(crate) use clock::{read as read_time, written};
 pub use generate::{GenerateIssues, generate_issues};
 pub use handle::Tracker;
 pub(crate) use model::{
-    Closed, Comment, Event, Gone, Item, Label, Milestone, Model, Pull, Reactions, Review, ReviewComment, Thread,
-    parts_of_id, public_id,
+    Comment, Event, Gone, Item, Label, Milestone, Model, Pull, Reactions, Review, ReviewComment, parts_of_id, public_id,
 };
 pub(crate) use pulls::imagined_oid;
 pub(crate) use store::{FILE, Loaded, Orders, Place, Trackers};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::clock::Clock;
-use super::model::Model;
+use super::model::{Item, Model};
 
 /// The file in the bare repository's folder; so it moves along with a rename.
 pub(crate) const FILE: &str = "sandbox-issues.json";
@@ -44,6 +44,7 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     comments: OnceLock<Orders>,
     review_comments: OnceLock<Orders>,
+    numbers: OnceLock<HashMap<u64, u64>>,
 }
 
 /// Where a comment is, and what it is ordered by.
@@ -88,6 +89,18 @@ impl Loaded {
                 })
             }))
         })
+    }
+
+    /// Returns the number of the issue or pull request with a serial.
+    pub(crate) fn number(&self, serial: u64) -> Option<u64> {
+        let numbers = self.numbers.get_or_init(|| {
+            let serials = |(number, item): (&u64, &Item)| {
+                let own = item.pull.as_ref().map_or(item.serial, |pull| pull.serial);
+                (own, *number)
+            };
+            self.model.items.iter().map(serials).collect()
+        });
+        numbers.get(&serial).copied()
     }
 
     /// Returns the comments on lines of pull requests.

@@ -9,6 +9,7 @@ mod control;
 mod faults;
 mod fixtures;
 mod git;
+mod graphql;
 mod issues;
 mod lfs;
 mod listing;
