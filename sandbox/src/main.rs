@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ghbk_sandbox::{AppOptions, Generate, Options, Sandbox, generate, import_bundle};
+use ghbk_sandbox::{AppOptions, Generate, GenerateIssues, Options, Sandbox, generate, generate_issues, import_bundle};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,28 @@ enum Command {
         /// How many commits each has.
         #[arg(long, default_value_t = 5)]
         commits: usize,
+    },
+    /// Replaces what is written in a repository by generated issues and pull requests.
+    GenerateIssues {
+        /// The folder with OWNER/NAME.git bare repositories.
+        folder: PathBuf,
+        /// The repository, OWNER/NAME.
+        repository: String,
+        /// How many issues.
+        #[arg(long, default_value_t = 50)]
+        issues: usize,
+        /// How many pull requests.
+        #[arg(long, default_value_t = 20)]
+        pulls: usize,
+        /// How many comments each has on average.
+        #[arg(long, default_value_t = 2)]
+        comments: usize,
+        /// How many reviews each pull request has.
+        #[arg(long, default_value_t = 1)]
+        reviews: usize,
+        /// Another seed gives other texts, people and dates.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Adds the repositories in git bundles to a folder, each under the name of its file.
     Import {
@@ -99,6 +121,11 @@ fn run(command: Command) -> io::Result<()> {
         Command::Generate { folder, owner, count, commits } => {
             let names = generate(&folder, &Generate { owner, count, commits_each: commits, ..Generate::default() })?;
             names.iter().try_for_each(|name| writeln!(io::stdout(), "{name}"))
+        }
+        Command::GenerateIssues { folder, repository, issues, pulls, comments, reviews, seed } => {
+            let (comments_per_item, reviews_per_pull) = (comments, reviews);
+            let description = GenerateIssues { repository, issues, pulls, comments_per_item, reviews_per_pull, seed };
+            generate_issues(&folder, &description)
         }
         Command::Import { folder, owner, bundles } => bundles.iter().try_for_each(|bundle| {
             let name = format!("{owner}/{}", stem(bundle)?);

@@ -80,6 +80,41 @@ fn fill(folder: &Path) {
     std::fs::write(folder.join("alice/.user"), "").unwrap();
 }
 
+/// Writes every kind of issue and pull request into `acme/repository-001`, and nothing into the others.
+fn write(sandbox: &Sandbox) {
+    let site = sandbox.tracker("acme/repository-001");
+    site.create_label("good first/issue ✓", "7057ff");
+    let milestone = site.create_milestone("1.0");
+    let plain = site.open_issue("Plain", "");
+    let full = site.open_issue("Full", "With a [link](https://example.com) and ✓");
+    site.add_label(full, "good first/issue ✓");
+    site.set_milestone(full, Some(milestone));
+    site.react(full, "+1");
+    site.lock(full);
+    site.close(full);
+    site.reopen(plain);
+    let merged = site.open_pull("Merged", "Words", "feature/one", "main");
+    site.set_milestone(merged, Some(milestone));
+    site.add_label(merged, "good first/issue ✓");
+    site.review(merged, "APPROVED", "");
+    let on_line = site.review_comment(merged, "src/module_001.txt", 3, "Why?");
+    site.reply_to_review(on_line, "Because.");
+    site.merge(merged);
+    // From here on a person acts whose account was deleted.
+    site.set_author(None);
+    let ghost = site.open_issue("By nobody", "");
+    site.close(ghost);
+    let comment = site.comment(full, "By nobody, too");
+    site.minimize_comment(comment);
+    site.react_to_comment(comment, "heart");
+    site.review(merged, "CHANGES_REQUESTED", "No.");
+    site.reply_to_review(on_line, "Still.");
+    site.create_milestone("2.0");
+    let gone = site.open_issue("Gone", "");
+    site.delete_issue(gone);
+    sandbox.tracker("acme/repository-002").disable_issues(true);
+}
+
 #[tokio::test]
 async fn every_answer_fits_githubs_description() {
     if !modules().is_dir() {
@@ -92,6 +127,7 @@ async fn every_answer_fits_githubs_description() {
     let app = AppOptions::new(4711, 42, include_str!("app.test-key.pub.pem"));
     let sandbox = Sandbox::start(Options::new(folder.path()).app(app)).unwrap();
     let prism = Prism::before(sandbox.url()).await;
+    write(&sandbox);
     sandbox.clear_requests();
     let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
     let mut problems = Vec::new();
@@ -138,6 +174,40 @@ async fn every_answer_fits_githubs_description() {
     // Prism follows the redirect itself.
     ask("GET", "/repos/acme/former", token, 200).await;
     ask("GET", "/installation/repositories", token, 403).await;
+
+    for path in [
+        "issues",
+        "issues?state=all&sort=updated&direction=asc&since=2020-01-01T00:00:00Z&per_page=100",
+        "issues?state=all&per_page=2",
+        "issues/1",
+        "issues/2",
+        "issues/3",
+        "issues/4",
+        "issues/comments",
+        "issues/comments?sort=updated&direction=asc&per_page=1&page=1",
+        "issues/2/comments",
+        "pulls?state=all",
+        "pulls?state=closed&sort=updated&direction=desc",
+        "pulls/3",
+        "pulls/comments?sort=updated&direction=asc",
+        "pulls/3/comments",
+        "pulls/3/reviews",
+        "labels",
+        "milestones?state=all",
+    ] {
+        let found = ask("GET", &format!("/repos/acme/repository-001/{path}"), token, 200).await;
+        assert!(found.as_array().is_none_or(|list| !list.is_empty()), "{path} shows something");
+    }
+    for path in ["issues", "issues/comments", "pulls", "pulls/comments", "labels", "milestones"] {
+        ask("GET", &format!("/repos/acme/repository-003/{path}"), token, 200).await;
+    }
+    ask("GET", "/repos/acme/repository-001/issues/5", token, 410).await;
+    ask("GET", "/repos/acme/repository-001/issues/6", token, 404).await;
+    ask("GET", "/repos/acme/repository-001/pulls/1", token, 404).await;
+    ask("GET", "/repos/acme/repository-002/issues/1", token, 410).await;
+    ask("GET", "/repos/acme/repository-001/issues?page=101&per_page=100", token, 422).await;
+    ask("GET", "/repos/acme/repository-001/issues/comments?page=301&per_page=100", token, 422).await;
+    // Its description knows neither a fork that is gone nor a pull request by a deleted account, both of which there are.
 
     let signed = signed(4711);
     ask("GET", "/app", &signed, 200).await;

@@ -4,22 +4,24 @@ use apollo_compiler::resolvers::FieldError;
 use apollo_compiler::response::GraphQLError;
 use serde_json::{Value, json};
 
-/// Stands between the type and the message of an error on its way through the executor, which knows messages only.
+/// Stands around the type and the message of an error on its way through the executor, which knows messages only and
+/// puts words of its own around them.
 const SEPARATOR: char = '\u{1f}';
 
-/// Returns an error of a type such as `NOT_FOUND`.
+/// Returns an error of a type such as `NOT_FOUND`; empty stands for none.
 pub(super) fn typed(kind: &str, message: &str) -> FieldError {
-    FieldError { message: format!("{kind}{SEPARATOR}{message}") }
+    FieldError { message: format!("{SEPARATOR}{kind}{SEPARATOR}{message}{SEPARATOR}") }
 }
 
 /// Returns an error as GitHub shows it.
 pub(super) fn shown(error: &GraphQLError) -> Value {
-    let (kind, message) = match error.message.split_once(SEPARATOR) {
-        Some((kind, message)) => (Some(kind), message),
-        None => (None, error.message.as_str()),
+    let parts: Vec<&str> = error.message.split(SEPARATOR).collect();
+    let (kind, message) = match parts[..] {
+        [_, kind, message, _] => (kind, message),
+        _ => ("", error.message.as_str()),
     };
     let mut shown = json!({"message": message});
-    if let Some(kind) = kind {
+    if !kind.is_empty() {
         shown["type"] = kind.into();
     }
     if !error.path.is_empty() {

@@ -32,9 +32,10 @@ impl ObjectValue for Object<'_> {
             }
             Found::List(things) => {
                 let listed = |(place, thing): (usize, Result<Thing, FieldError>)| {
-                    Ok(self.object(self.world.listed(place, thing?)?))
+                    let thing = thing.and_then(|thing| self.world.listed(place, thing));
+                    self.object(thing.unwrap_or_else(|error| Thing::Failed(error.message)))
                 };
-                Ok(ResolvedValue::List(Box::new(things.into_iter().enumerate().map(listed))))
+                Ok(ResolvedValue::list(things.into_iter().enumerate().map(listed)))
             }
             Found::Unknown => Ok(ResolvedValue::null()),
         }
@@ -75,7 +76,7 @@ impl Object<'_> {
             Thing::Commit(site, oid) => Ok(fields_small::of_commit(site, oid, name)),
             Thing::PullCommit(item) => Ok(fields_small::of_pull_commit(item, name)),
             Thing::Reactions(content, count) => Ok(fields_small::of_reactions(content, *count, name)),
-            Thing::Neutral(_) => Ok(Found::Unknown),
+            Thing::Neutral(_) | Thing::Failed(_) => Ok(Found::Unknown),
         }
     }
 }

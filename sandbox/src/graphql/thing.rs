@@ -62,6 +62,12 @@ pub(super) enum Thing {
     Connection(Rc<Connection>),
     PageInfo(Rc<Connection>),
     Edge(Rc<Connection>, usize),
+    /// What cannot be shown inside of a list, with the message of the error.
+    ///
+    /// What a newcomer would get wrong: an error in the place of a list's item would make the executor drop the whole
+    /// list. So the item is an object whose type is the message; the executor says that there is no such type, and makes
+    /// this one item null.
+    Failed(String),
     /// An object that the model does not know, of this type.
     Neutral(String),
 }
@@ -136,7 +142,7 @@ impl Thing {
             Self::Connection(connection) => &connection.type_name,
             Self::PageInfo(_) => "PageInfo",
             Self::Edge(connection, _) => &connection.edge_type,
-            Self::Neutral(name) => name,
+            Self::Neutral(name) | Self::Failed(name) => name,
         }
     }
 

@@ -80,9 +80,10 @@ impl World<'_> {
         if let Some(site) = self.sites.borrow().get(&repository.id) {
             return Ok(Rc::clone(site));
         }
-        let loaded = self.state.trackers.read(&repository.path).map_err(|error| FieldError {
-            message: format!("the issues of {} cannot be read: {error}", repository.name),
-        })?;
+        let loaded =
+            self.state.trackers.read(&repository.path).map_err(|error| {
+                error::typed("", &format!("the issues of {} cannot be read: {error}", repository.name))
+            })?;
         let site = Rc::new(Site { repository: repository.clone(), loaded });
         self.sites.borrow_mut().insert(repository.id, Rc::clone(&site));
         Ok(site)
@@ -94,7 +95,7 @@ impl World<'_> {
             return Err(error::typed("RESOURCE_LIMITS_EXCEEDED", "Resource limits for this query exceeded."));
         }
         if self.limits.unreadable.is_some() && self.limits.unreadable == thing.id() {
-            return Err(FieldError { message: "Something went wrong while executing your query.".to_owned() });
+            return Err(error::typed("", "Something went wrong while executing your query."));
         }
         Ok(thing)
     }

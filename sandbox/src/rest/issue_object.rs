@@ -101,7 +101,8 @@ pub(super) fn label(site: &Site<'_>, label: &Label) -> Value {
         "name": label.name,
         "color": label.color,
         "default": false,
-        "description": null,
+        // At GitHub it may be null, too, but GitHub's description of pull requests has forgotten that.
+        "description": "",
     })
 }
 

@@ -242,6 +242,11 @@ impl<'a> Tracker<'a> {
         self.state.trackers.change(&self.repository.path, |model| change(model, &act))
     }
 
+    /// Returns the id of the repository.
+    pub(crate) fn repository_id(&self) -> u64 {
+        self.repository.id
+    }
+
     fn try_transfer(&self, number: u64, to: &str) -> io::Result<u64> {
         let target = find(self.state, to)?;
         if target.id == self.repository.id {

@@ -35,6 +35,18 @@ async fn it_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn it_generates_issues() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| Command::new(PROGRAM).args(arguments).current_dir(&folder).status().unwrap();
+    assert!(run(&["generate", ".", "--count", "1"]).success());
+    let arguments = ["generate-issues", ".", "acme/repository-001", "--issues", "3", "--pulls", "2"];
+    assert!(run(&arguments).success());
+    let sandbox = ghbk_sandbox::Sandbox::start(ghbk_sandbox::Options::new(folder.path())).unwrap();
+    assert_eq!(sandbox.tracker("acme/repository-001").model().as_object().unwrap().len(), 5);
+    assert!(!run(&["generate-issues", ".", "acme/none"]).success());
+}
+
+#[test]
 fn an_import_that_fails_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(PROGRAM).arg("import").arg(folder.path()).args(["acme", "none.bundle"]).output().unwrap();

@@ -20,6 +20,18 @@ async fn scripts_can_do_what_tests_do() {
     scene.client.delete(url("faults")).send().await.unwrap();
     assert_eq!(scene.get("/user").await.status(), 200);
 
+    let change =
+        json!({"repository": "acme/api", "author": "ada", "change": "open", "title": "Broken", "body": "It is."});
+    assert_eq!(post("issues", change).await, 200);
+    let change = json!({"repository": "acme/api", "change": "comment", "number": 1, "body": "Yes."});
+    let made = scene.client.post(url("issues")).body(change.to_string()).send().await.unwrap();
+    let id = made.json::<Value>().await.unwrap()["id"].clone();
+    assert_eq!(post("issues", json!({"repository": "acme/api", "change": "delete_comment", "id": id})).await, 200);
+    assert_eq!(post("issues", json!({"repository": "acme/api", "change": "delete_comment", "id": id})).await, 404);
+    assert_eq!(post("issues", json!({"repository": "acme/api", "change": "close", "number": 1})).await, 200);
+    let issue = &scene.json("/repos/acme/api/issues?state=closed").await[0];
+    assert_eq!((&issue["user"]["login"], &issue["comments"]), (&json!("ada"), &json!(0)));
+
     assert_eq!(post("rename", json!({"from": "acme/api", "to": "acme/web"})).await, 200);
     assert_eq!(scene.get("/repos/acme/web").await.status(), 200);
     assert_eq!(post("delete", json!({"repository": "acme/web"})).await, 200);

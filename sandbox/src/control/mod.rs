@@ -1,5 +1,7 @@
 //! `/_sandbox/…`: the handle for scripts, which cannot call a Rust library.
 
+mod issues;
+
 use std::io::{self, ErrorKind};
 
 use http_body_util::BodyExt as _;
@@ -73,6 +75,7 @@ fn decide(state: &State, method: &Method, path: &str, body: &[u8]) -> io::Result
             let Delete { repository } = serde_json::from_slice(body)?;
             repositories::delete(folder, &repository)?;
         }
+        ("POST", "issues") => return issues::change(state, body),
         ("POST", "rate_limit") => {
             let Remaining { remaining } = serde_json::from_slice(body)?;
             state.rate_limit.set_remaining(remaining);
