@@ -31,6 +31,15 @@ pub struct Assembled {
     pub counts: PartCounts,
 }
 
+/// What a new commit follows.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// The commit before it.
+    pub parent: Option<Oid>,
+    /// Whether every file is written, because those that are stored stay behind in a damaged mirror.
+    pub is_anew: bool,
+}
+
 /// What is assembled, and how.
 pub(super) struct Assembly<'a> {
     stored: &'a Stored,
@@ -49,7 +58,7 @@ pub fn assemble<'a>(
     (stored, composer): (&'a Stored, Composer<'a>),
     fetched: &Fetched,
     spool: &mut Spool,
-    (about, parent): (&About, Option<Oid>),
+    (about, history): (&About, History),
     occasion: &Occasion,
     cancel: &CancellationToken,
 ) -> Result<(Assembled, Composer<'a>), MetadataError> {
@@ -57,8 +66,7 @@ pub fn assemble<'a>(
     let mut assembly = Assembly { stored, composer, now, is_full, counts: PartCounts::new() };
     let mut known = fetched.known.clone();
     let mut folders = stored.folders().clone();
-    // Without a parent everything has to be written: what is stored stays behind.
-    let is_anew = parent.is_none();
+    let History { parent, is_anew } = history;
     let mut hundreds: BTreeSet<u64> = spool.hundreds();
     if is_anew {
         hundreds.extend(stored.hundreds());
@@ -87,7 +95,7 @@ pub fn assemble<'a>(
     let mut totals = PartCounts::new();
     known.values().for_each(|known| known.add_to(&mut totals));
     let counts = std::mem::take(&mut assembly.counts);
-    let has_changed = !stored.has_all(&root);
+    let has_changed = is_anew || !stored.has_all(&root);
     let commit = if has_changed {
         let mut about = about.clone();
         about.kinds.values_mut().for_each(|kind| kind.counts.clone_from(&totals));

@@ -132,9 +132,8 @@ impl Fetcher<'_> {
             self.comments(&mut seen).await?;
             self.count_comments(&mut seen).await?;
         }
-        if fetched.is_disabled || seen.listed.values().any(|listed| listed.is_pull) {
-            self.pulls(&mut seen).await?;
-        }
+        // Always, because a token that may not read them may not see them in the list of issues either.
+        self.pulls(&mut seen).await?;
         let unknown = self.details(&mut seen).await?;
         self.missing(&mut seen, unknown, fetched.is_disabled).await?;
         let Seen { known, problems, .. } = seen;

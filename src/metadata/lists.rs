@@ -85,7 +85,10 @@ impl Fetcher<'_> {
 
     /// Reads the pull requests, and the comments on their lines. A token that may read issues alone costs only these.
     pub(super) async fn pulls(&self, seen: &mut Seen<'_>) -> Result<(), MetadataError> {
+        let had_any = seen.known.values().any(|known| known.pull.is_some());
         match self.readable_pulls(seen).await {
+            // GitHub answers so where pull requests are switched off.
+            Err(MetadataError::GitHub(GitHubError::NotFound { .. })) if !had_any => Ok(()),
             Err(error) if error.is_forbidden() => {
                 let (hint, may_pass) = (error.hint(), error.may_pass());
                 seen.problems.push(Problem { error: error.to_string(), hint, may_pass, is_forbidden: true });
@@ -118,6 +121,9 @@ impl Fetcher<'_> {
         };
         self.github.walk(&endpoint, &self.what("pull requests"), each).await?;
 
+        if !seen.listed.values().any(|listed| listed.is_pull) {
+            return Ok(());
+        }
         let endpoint = self.endpoint("pulls/comments?sort=updated&direction=asc&per_page=100");
         let each = |comment: Value| {
             self.note_progress(1);

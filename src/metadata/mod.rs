@@ -17,7 +17,7 @@ mod queries;
 mod spool;
 mod stored;
 
-pub use assemble::{Assembled, assemble};
+pub use assemble::{Assembled, History, assemble};
 pub use error::MetadataError;
 pub use fetch::{Fetched, Fetcher, Scope};
 pub use spool::Spool;

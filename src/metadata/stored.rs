@@ -136,21 +136,24 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Does the same for a damaged mirror: what cannot be read is left out, and named by [`Self::lost`].
+    /// Does the same for a damaged mirror: opens the newest of some commits of which the folder can be read.
     ///
     /// # Errors
     /// [`GitError`] if scratch cannot be written.
     pub fn open_damaged(
         mirror: &Path,
-        commit: Option<Oid>,
+        commits: impl IntoIterator<Item = Oid>,
         scratch: &Path,
         cancel: &CancellationToken,
     ) -> Result<Self, GitError> {
-        let Some(commit) = commit else { return Ok(Self::default()) };
-        match Self::open(mirror, commit, scratch, cancel) {
-            Err(error @ GitError::Damaged(_)) => Ok(Self { lost: vec![error.to_string()], ..Self::default() }),
-            opened => opened,
+        let mut lost = Vec::new();
+        for commit in commits {
+            match Self::open(mirror, commit, scratch, cancel) {
+                Err(GitError::Damaged(what)) => lost.push(what),
+                opened => return opened.map(|stored| Self { lost, ..stored }),
+            }
         }
+        Ok(Self { lost, ..Self::default() })
     }
 
     /// Returns the newest commit.

@@ -214,12 +214,12 @@ impl Progress for Bars {
         log(outcome);
     }
 
-    fn started_part(&self, name: &str, transfer: &Arc<Transfer>) {
-        self.begin(part_of(name), transfer);
+    fn started_part(&self, kind: Kind, name: &str, transfer: &Arc<Transfer>) {
+        self.begin(part_of(kind, name), transfer);
     }
 
     fn finished_part(&self, outcome: &PartOutcome) {
-        self.end(&part_of(&outcome.mirror.name_of(&outcome.full_name)));
+        self.end(&part_of(outcome.part, &outcome.mirror.name_of(&outcome.full_name)));
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.bytes += outcome.bytes_received;
         done.failed += u64::from(!outcome.failures.is_empty());
@@ -229,8 +229,9 @@ impl Progress for Bars {
 }
 
 /// Names the work on a mirror beside its refs.
-fn part_of(name: &str) -> String {
-    format!("{name} (large files)")
+fn part_of(kind: Kind, name: &str) -> String {
+    // A mirror of metadata is named after what is in it.
+    if kind == Kind::Issues { name.to_owned() } else { format!("{name} ({})", label(kind)) }
 }
 
 /// Lets log lines through between the bars.
@@ -286,8 +287,8 @@ impl Progress for Lines {
         }
     }
 
-    fn started_part(&self, name: &str, _: &Arc<Transfer>) {
-        tracing::debug!(repository = name, "large files started");
+    fn started_part(&self, kind: Kind, name: &str, _: &Arc<Transfer>) {
+        tracing::debug!(repository = name, "{} started", label(kind));
     }
 
     fn finished_part(&self, outcome: &PartOutcome) {
@@ -302,9 +303,9 @@ fn log_part(outcome: &PartOutcome) {
     }
     match outcome.state {
         PartState::Created | PartState::Updated => {
-            tracing::info!(target: JOURNAL, %repository, bytes, "large files stored");
+            tracing::info!(target: JOURNAL, %repository, bytes, "{} stored", label(outcome.part));
         }
-        _ => tracing::debug!(%repository, bytes, "large files checked"),
+        _ => tracing::debug!(%repository, bytes, "{} checked", label(outcome.part)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
@@ -207,6 +207,7 @@ impl Session {
                 stop.cancel();
             }
         }
+        tally.unchanged = worker.looked_at.into_inner().unwrap_or_else(PoisonError::into_inner);
         unrecorded.map_or(Ok(stopped), Err)
     }
 
@@ -229,6 +230,7 @@ impl Session {
             inspecting: tokio::sync::Mutex::default(),
             large_files: self.shared_large_files(outside),
             metadata: metadata::Shared::new(outside, &self.config),
+            looked_at: Mutex::default(),
             is_by_name: !self.request.selection.is_empty(),
         }
     }
@@ -262,7 +264,7 @@ impl Session {
         let mut due = if is_full {
             let since_last_run = self.index.last_complete_start.map_or(TimeDelta::zero(), |last| now - last);
             let mut due = shares::due(&self.index, since_last_run, self.config.verify.full_every, now);
-            let looked_at = unlisted::LookedAt::by(&tally.outcomes);
+            let looked_at = unlisted::LookedAt::by(&tally.outcomes, &tally.parts, &tally.unchanged);
             changed = unlisted::changed(&self.store, &self.index, &looked_at).await;
             due.extend(changed.iter().filter(|id| !due.contains(id)).copied().collect::<Vec<_>>());
             due

@@ -24,7 +24,8 @@ impl Task {
         large_files.into_iter().collect()
     }
 
-    /// Carries out the task, while refs of other repositories go on; none if it turned out that nothing is new.
+    /// Carries out the task, while refs of other repositories go on; none if it turned out that nothing is
+    /// new.
     pub(super) async fn carry_out(
         self,
         worker: &Worker,

@@ -142,7 +142,7 @@ impl Worker {
         match owing {
             Ok(owing) => {
                 if !owing.choice.wanted.is_empty() {
-                    progress.started_part(&due.kind.name_of(&due.full_name), &transfer);
+                    progress.started_part(Kind::LargeFiles, &due.kind.name_of(&due.full_name), &transfer);
                 }
                 self.bring(&due, &mirror, owing, &transfer, &cancel, &mut report).await;
             }

@@ -4,15 +4,16 @@
 //! of a question, and their mirrors are not opened.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
+use git2::Oid;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Progress;
+use super::{Progress, apart, unlisted};
 use super::attempt::{Change, Inspected, Stored, read_stored};
 use super::metadata_report::Report;
 use super::mirror_step::{MirrorStep, blocking};
@@ -22,20 +23,21 @@ use crate::config::{Config, MetadataConfig, MetadataKind};
 use crate::git::GitError;
 use crate::git::mirror::compose::{BRANCH, Composed, Composer, HEAD, carry_over};
 use crate::git::mirror::salvage::Salvaged;
-use crate::git::mirror::snapshot::Occasion;
+use crate::git::mirror::snapshot::{self, Occasion, Snapshot};
 use crate::git::pack::list::PackList;
+use crate::git::pack::reader::ObjectReader;
 use crate::git::temporary_folder;
 use crate::git::wire::transfer::Transfer;
 use crate::github::{Fresh, GitHub, GitHubError, Globs, GraphQl, KnownAnswer};
 use crate::metadata::about::{About, FORMAT, KindAbout, Whose};
 use crate::metadata::canonical::Canonical;
 use crate::metadata::probe::Probe;
-use crate::metadata::{self, Assembled, Fetched, Fetcher, MetadataError, Scope, Spool};
+use crate::metadata::{self, Assembled, Fetched, Fetcher, History, MetadataError, Scope, Spool};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, Seen, Stage};
 use crate::outside::Outside;
 use crate::plan::Step;
-use crate::store::Mark;
+use crate::store::{Mark, Mirror};
 use crate::text::count;
 
 /// How many repositories one question is about.
@@ -171,9 +173,13 @@ impl Worker {
         if turn.is_none() {
             return Some(report.cut_off(self.clock.now()));
         }
-        if due.is_likely_same {
+        if due.is_likely_same && self.is_as_left(&due, &step).await {
             match self.is_still_the_same(&due).await {
-                Ok(true) => return None,
+                Ok(true) => {
+                    let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                    looked_at.insert((step.id, step.kind));
+                    return None;
+                }
                 Ok(false) => {}
                 Err(error) => {
                     report.fail(&error.into());
@@ -181,7 +187,7 @@ impl Worker {
                 }
             }
         }
-        progress.started_part(&step.name(), &transfer);
+        progress.started_part(Kind::Issues, &step.name(), &transfer);
         match self.bring_metadata(&due, &step, &transfer, &cancel, &mut report).await {
             Ok(()) => {}
             Err(MetadataError::Git(GitError::Cancelled)) => return Some(report.cut_off(self.clock.now())),
@@ -271,10 +277,10 @@ impl Worker {
         if is_repair {
             return Ok(blocking(move || {
                 let salvaged = carry_over(&folder, &scratch, &stop)?;
-                // If the list of refs is what is damaged, the snapshots still lead to the newest state.
-                let commit = salvaged.refs.get(BRANCH).map(|target| target.oid);
-                let commit = commit.or_else(|| Some(mirror.refs().ok()??.get(BRANCH)?.oid));
-                let newest = metadata::Stored::open_damaged(&folder, commit, &scratch, &stop)?;
+                // If the newest state cannot be read, the one before it has what is gone from GitHub, too.
+                let newest = salvaged.refs.get(BRANCH).map(|target| target.oid);
+                let commits = newest.into_iter().chain(states(&mirror, &scratch)?);
+                let newest = metadata::Stored::open_damaged(&folder, commits, &scratch, &stop)?;
                 Ok(Base { stored: None, packs: None, newest, salvaged: Some(salvaged) })
             })
             .await?);
@@ -322,6 +328,15 @@ impl Worker {
             }
         }
         seen
+    }
+
+    /// Says whether the mirror is as the last run left it: what is not there cannot be unchanged.
+    async fn is_as_left(&self, due: &Due, step: &MirrorStep<'_>) -> bool {
+        let (store, kind) = (self.store.clone(), step.kind);
+        match due.step.stored.clone() {
+            Some(stored) => apart(move || unlisted::is_as_left(&store, &stored, &kind.into())).await,
+            None => false,
+        }
     }
 
     /// Says whether nothing is new in what the probe does not see.
@@ -378,16 +393,14 @@ type Ready = (Assembled, Fetched, Option<Box<Change>>);
 impl Assembly {
     fn carry_out(self, mirror: &Path, cancel: &CancellationToken) -> Result<Ready, MetadataError> {
         let Self { newest, fetched, mut spool, about, occasion, salvaged, stored, packs, is_repair, scratch } = self;
-        let folder = scratch.path().join("new");
-        std::fs::create_dir_all(&folder).map_err(GitError::io("create", &folder))?;
-        // What a damaged mirror has is only there if it was carried over.
-        let parent = match &salvaged {
-            Some(salvaged) => salvaged.refs.get(BRANCH).map(|target| target.oid),
-            None => newest.commit(),
-        };
-        let composer = Composer::begin(scratch.path(), newest.objects().filter(|_| parent.is_some()))?;
+        // Of what a damaged mirror has, only that is there which was carried over.
+        let carried = salvaged.as_ref().map(|_| ObjectReader::of_folder(&scratch.path().join("objects/pack"))).transpose()?;
+        let there = carried.as_ref().or(newest.objects());
+        let parent = newest.commit().filter(|commit| there.is_some_and(|there| there.contains(*commit)));
+        let history = History { parent, is_anew: is_repair };
+        let composer = Composer::begin(scratch.path(), there)?;
         let (assembled, composer) =
-            metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, parent), &occasion, cancel)?;
+            metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, history), &occasion, cancel)?;
         let Some(commit) = assembled.commit else { return Ok((assembled, fetched, None)) };
         let pack = composer.end()?;
         let composed = Composed { commit, pack: &pack, occasion: &occasion, scratch: scratch.path() };
@@ -412,6 +425,20 @@ impl Assembly {
         };
         Ok((assembled, fetched, Some(Box::new(change))))
     }
+}
+
+/// Lists the commits that a damaged mirror's snapshots name, newest first.
+fn states(mirror: &Mirror, scratch: &Path) -> Result<Vec<Oid>, GitError> {
+    let history = match mirror.snapshots(scratch) {
+        Ok(Some(history)) => history,
+        Ok(None) | Err(GitError::Damaged(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let state = |snapshot: &Snapshot| {
+        let content = snapshot::content(history.view.objects(), snapshot.oid).ok()?;
+        Some(content.refs.get(BRANCH)?.oid)
+    };
+    Ok(history.snapshots.iter().filter_map(state).collect())
 }
 
 /// Says whether it is time to read everything again. Repositories that were first read together drift apart, so that no run has

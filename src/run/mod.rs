@@ -35,7 +35,7 @@ use std::sync::Arc;
 use crate::git::GitError;
 use crate::git::wire::transfer::Transfer;
 use crate::names::FullName;
-use crate::outcome::{Failure, Outcome, PartOutcome, Stage, Trigger};
+use crate::outcome::{Failure, Kind, Outcome, PartOutcome, Stage, Trigger};
 
 pub use acceptance::{Acceptance, Accepted};
 pub use adoption::Adoption;
@@ -69,7 +69,7 @@ pub trait Progress: Send + Sync {
     /// A repository's refs are done.
     fn finished(&self, outcome: &Outcome);
     /// Work began on another kind of data in a mirror, which is named as in reports.
-    fn started_part(&self, name: &str, transfer: &Arc<Transfer>);
+    fn started_part(&self, kind: Kind, name: &str, transfer: &Arc<Transfer>);
     /// Another kind of data is done.
     fn finished_part(&self, outcome: &PartOutcome);
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(super) struct Worker {
     pub(super) inspecting: tokio::sync::Mutex<()>,
     /// What the work on all mirrors' large files shares.
     pub(super) large_files: large_files::Shared,
+    /// Mirrors that were looked at, and of which there is nothing to tell.
+    pub(super) looked_at: Mutex<HashSet<(RepositoryId, MirrorKind)>>,
     /// What the work on all repositories' metadata shares.
     pub(super) metadata: metadata::Shared,
 }

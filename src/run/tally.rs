@@ -24,6 +24,8 @@ pub(super) struct Tally {
     excluded: u64,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) parts: Vec<PartOutcome>,
+    /// Mirrors that were looked at and are as they were.
+    pub(super) unchanged: HashSet<(RepositoryId, MirrorKind)>,
     pub(super) failures: Vec<Failure>,
     pub(super) warnings: Vec<String>,
     pub(super) renamed: Vec<Renamed>,

@@ -13,21 +13,23 @@ use super::{READ_AHEAD_MIN, apart};
 use crate::git::pack::list::PackList;
 use crate::mirrors::{MirrorKind, MirrorSet};
 use crate::names::RepositoryId;
-use crate::outcome::{Held, Outcome};
+use crate::outcome::{Held, Outcome, PartOutcome};
 use crate::store::{Index, IndexedMirror, Store};
 
 /// The mirrors that a run has looked at.
 pub(super) struct LookedAt(HashSet<(RepositoryId, MirrorKind)>);
 
 impl LookedAt {
-    pub(super) fn by(outcomes: &[Outcome]) -> Self {
+    pub(super) fn by(outcomes: &[Outcome], parts: &[PartOutcome], unchanged: &HashSet<(RepositoryId, MirrorKind)>) -> Self {
         let looked_at = |outcome: &Outcome, kind: MirrorKind| {
             let name = kind.name_of(&outcome.full_name);
             let has_failed = || outcome.failures.iter().any(|failure| failure.repository == name);
             kind == MirrorKind::Code || outcome.held.contains_key(&kind) || has_failed()
         };
         let mirrors = outcomes.iter().flat_map(|outcome| MirrorKind::ALL.map(|kind| (outcome, kind)));
-        Self(mirrors.filter(|(it, kind)| looked_at(it, *kind)).map(|(it, kind)| (it.id, kind)).collect())
+        let mirrors = mirrors.filter(|(it, kind)| looked_at(it, *kind)).map(|(it, kind)| (it.id, kind));
+        let of_parts = parts.iter().filter(|part| part.mirror == MirrorKind::Metadata && !part.is_cut_off);
+        Self(mirrors.chain(of_parts.map(|part| (part.id, part.mirror))).chain(unchanged.iter().copied()).collect())
     }
 
     fn has(&self, id: RepositoryId, kind: MirrorKind) -> bool {
@@ -68,7 +70,7 @@ pub(super) async fn note_packs(store: &Store, index: &mut Index, changed: &[Repo
     }
 }
 
-fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &MirrorSet) -> bool {
+pub(super) fn is_as_left(store: &Store, mirror: &IndexedMirror, kinds: &MirrorSet) -> bool {
     kinds.iter().all(|kind| {
         let Some(Held { head: Some(head), packs: Some(packs) }) = mirror.held.get(&kind) else { return false };
         let there = store.mirror_at(&mirror.place, kind);

@@ -26,6 +26,7 @@ mod large_files;
 mod lies;
 mod list;
 mod look;
+mod metadata;
 mod mirror;
 mod names;
 mod network;

@@ -135,7 +135,11 @@ pub fn history(objects: &ObjectReader, newest: Oid) -> Result<Vec<Snapshot>, Git
 
 /// Reads one snapshot, if the commit is one.
 pub(crate) fn find(objects: &ObjectReader, oid: Oid) -> Option<Snapshot> {
-    parse(oid, &Commit::read(objects, oid).ok()?.message)
+    let commit = Commit::read(objects, oid).ok()?;
+    let snapshot = parse(oid, &commit.message)?;
+    // The commits of a metadata mirror end in the same lines. One whose tree is lost may be either.
+    let names_refs = |root: Vec<(Vec<u8>, Oid)>| root.iter().any(|(name, _)| name == PACKED_REFS.as_bytes());
+    entries(objects, commit.tree).map_or(true, names_refs).then_some(snapshot)
 }
 
 /// Returns the snapshot before one.

@@ -1,0 +1,138 @@
+//! What goes wrong on the way: every failure is named, and what is stored stays.
+
+use ghbk_sandbox::Fault;
+
+use super::Kept;
+
+fn written() -> Kept {
+    let kept = Kept::new();
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    for number in 1..=12 {
+        tracker.open_issue(&format!("Number {number}"), "");
+        tracker.comment(number, "Yes.");
+    }
+    tracker.open_pull("Mend it", "", "mend", "main");
+    tracker.review_comment(13, "src/lib.rs", 3, "Why?");
+    kept
+}
+
+/// For each list in turn: whatever GitHub answers, the run says so, and the next run is whole.
+#[test]
+fn a_list_that_cannot_be_read_fails_the_issues_and_nothing_else() {
+    for path in ["issues", "issues/comments", "labels", "pulls", "pulls/comments"] {
+        for status in [404, 451, 500] {
+            let kept = written();
+            let endpoint = format!("/repos/acme/site/{path}");
+            kept.world.sandbox.fault(Fault::on(&endpoint).status(status));
+            let ended = kept.run(&["run", "--json"]);
+            let summary = ended.json();
+            let is_forbidden = status == 404;
+            assert_eq!(ended.code, Some(if is_forbidden { 0 } else { 1 }), "{path} {status}: {summary:#}");
+            let told = if is_forbidden { &summary["warnings"] } else { &summary["failures"] };
+            assert!(told.to_string().contains("acme/site (metadata)"), "{path} {status}: {summary:#}");
+            assert!(kept.world.mirror("acme/site").exists());
+            kept.world.sandbox.clear_faults();
+            kept.back_up();
+            kept.assert_equals_the_model();
+        }
+    }
+}
+
+#[test]
+fn a_permission_that_is_missing_is_named_and_one_that_was_taken_away_is_a_failure() {
+    let kept = written();
+    kept.world.sandbox.forbid("issues");
+    let summary = kept.run(&["run", "--json"]).expect(0).json();
+    let warnings = summary["warnings"].to_string();
+    assert!(warnings.contains("issues=read"), "{summary:#}");
+    assert_eq!(summary["parts"]["issues"]["states"]["forbidden"], 1, "{summary:#}");
+    kept.world.sandbox.permit("issues");
+    kept.back_up();
+    let before = kept.stored();
+    kept.world.sandbox.forbid("issues");
+    kept.world.sandbox.tracker("acme/site").open_issue("Unseen", "");
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("issues=read"), "{summary:#}");
+    assert_eq!(kept.stored(), before);
+}
+
+#[test]
+fn pull_requests_that_the_token_may_not_read_cost_only_themselves() {
+    let kept = written();
+    kept.world.sandbox.forbid("pull_requests");
+    let summary = kept.run(&["run", "--json"]).expect(0).json();
+    assert!(summary["warnings"].to_string().contains("pull_requests=read"), "{summary:#}");
+    assert_eq!(kept.stored()["1"]["comments"][0]["body"], "Yes.");
+}
+
+#[test]
+fn graphql_that_fails_leaves_what_rest_gave_and_is_asked_again() {
+    let kept = written();
+    // The probe is answered, what comes after it is not.
+    kept.world.sandbox.fault(Fault::on("/api/graphql").skip(1).status(500));
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("(#1, #2, #3 and 9 more)"), "{summary:#}");
+    assert_eq!(kept.stored()["1"]["comments"][0]["body"], "Yes.");
+    assert_eq!(kept.files()["issues/0000/1.json"]["ghbk"]["incomplete"], true);
+    kept.world.sandbox.clear_faults();
+    kept.back_up();
+    kept.assert_equals_the_model();
+}
+
+#[test]
+fn a_probe_that_fails_is_a_failure_of_the_run() {
+    let kept = written();
+    kept.world.sandbox.fault(Fault::on("/api/graphql").status(500));
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    let failures = summary["failures"].to_string();
+    assert!(failures.contains("whether something is new in 1 repository could not be asked"), "{summary:#}");
+}
+
+/// GitHub's list was empty, with status 200, although the issues were there.
+#[test]
+fn an_empty_list_marks_nothing_as_gone() {
+    let kept = written();
+    kept.back_up();
+    let before = kept.stored();
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    tracker.comment(1, "New.");
+    kept.world.sandbox.fault(Fault::on("/repos/acme/site/issues").times(1).status(200).body("[]"));
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("left out of GitHub's list"), "{summary:#}");
+    assert_eq!(kept.stored(), before);
+    kept.back_up();
+    kept.assert_equals_the_model();
+}
+
+#[test]
+fn a_mirror_that_was_lost_is_made_anew_and_that_is_told() {
+    let kept = written();
+    kept.back_up();
+    std::fs::remove_dir_all(kept.world.root.join("acme/site.meta")).unwrap();
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("its mirror was missing"), "{summary:#}");
+    kept.assert_equals_the_model();
+    kept.back_up();
+}
+
+#[test]
+fn a_damaged_mirror_is_found_and_repaired_with_what_only_it_has() {
+    let kept = written();
+    kept.back_up();
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    tracker.delete_issue(2);
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(24));
+    kept.back_up();
+    let pack = std::fs::read_dir(kept.world.root.join("acme/site.meta/objects/pack"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "pack"))
+        .min_by_key(|path| std::fs::metadata(path).unwrap().len())
+        .unwrap();
+    crate::world::flip_in_the_middle(&pack);
+    kept.run(&["verify"]).expect(1);
+    kept.run(&["run", "--repair", "acme/site"]);
+    kept.assert_equals_the_model();
+    kept.run(&["verify", "--deep"]).expect(0);
+    assert_eq!(kept.file(2)["issue"]["title"], "Number 2");
+}
