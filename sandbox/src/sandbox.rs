@@ -133,6 +133,10 @@ impl Sandbox {
     }
 
     /// Opens what people write in a repository, to change it or to compare it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such repository.
     #[track_caller]
     pub fn tracker(&self, full_name: &str) -> Tracker<'_> {
         Tracker::open(&self.state, full_name).unwrap_or_else(|error| panic!("{full_name}: {error}"))

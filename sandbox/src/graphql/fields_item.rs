@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use apollo_compiler::resolvers::{FieldError, ResolveInfo};
+use apollo_compiler::resolvers::ResolveInfo;
 use apollo_compiler::response::{JsonMap, JsonValue};
 use serde_json::Value;
 
@@ -15,13 +15,13 @@ use crate::rest::{ADDITIONS, CHANGED_FILES, DELETIONS, association, merge_oid};
 use crate::tracker::{Pull, public_id, read_time, written};
 
 /// Returns a field of an issue or pull request.
-pub(super) fn of_item(world: &World<'_>, item_ref: &ItemRef, info: &ResolveInfo<'_>) -> Result<Found, FieldError> {
+pub(super) fn of_item(world: &World<'_>, item_ref: &ItemRef, info: &ResolveInfo<'_>) -> Found {
     let (item, site, name) = (item_ref.get(), &item_ref.site, info.field_name());
     let repository = &site.repository;
     let id = public_id(repository.id, item.pull.as_ref().map_or(item.serial, |pull| pull.serial));
     let path =
         format!("/{}/{}/{}", repository.name, if item.pull.is_some() { "pull" } else { "issues" }, item_ref.number);
-    Ok(match name {
+    match name {
         "databaseId" => Found::small_id(id),
         "fullDatabaseId" => Found::leaf(id.to_string()),
         "number" => Found::leaf(item_ref.number),
@@ -63,7 +63,7 @@ pub(super) fn of_item(world: &World<'_>, item_ref: &ItemRef, info: &ResolveInfo<
             Some(pull) => of_pull(item_ref, pull, name),
             None => Found::Unknown,
         },
-    })
+    }
 }
 
 /// Returns a field that only pull requests have.

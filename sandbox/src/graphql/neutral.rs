@@ -1,7 +1,7 @@
 //! Values for what the model does not know, made from the type alone: null where it may be null, else nothing much.
 
-use apollo_compiler::Schema;
 use apollo_compiler::schema::{ExtendedType, Type};
+use apollo_compiler::{Name, Schema};
 use serde_json::{Value, json};
 
 use super::thing::{Found, Thing};
@@ -19,7 +19,7 @@ pub(super) fn value(schema: &Schema, ty: &Type) -> Found {
         return Found::List(Vec::new());
     }
     match schema.types.get(name) {
-        Some(ExtendedType::Enum(kinds)) => Found::Leaf(kinds.values.keys().next().map(|first| first.as_str()).into()),
+        Some(ExtendedType::Enum(kinds)) => Found::Leaf(kinds.values.keys().next().map(Name::as_str).into()),
         Some(ExtendedType::Object(_)) => Found::Thing(Thing::Neutral(name.to_string())),
         Some(ExtendedType::Union(union)) => {
             Found::thing(union.members.first().map(|member| Thing::Neutral(member.to_string())))

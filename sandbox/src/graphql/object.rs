@@ -43,7 +43,7 @@ impl ObjectValue for Object<'_> {
 }
 
 impl Object<'_> {
-    fn object<'a>(&'a self, thing: Thing) -> ResolvedValue<'a> {
+    fn object(&self, thing: Thing) -> ResolvedValue<'_> {
         ResolvedValue::object(Object { world: self.world, thing })
     }
 
@@ -61,7 +61,7 @@ impl Object<'_> {
             Thing::Owner(site) => Ok(fields_small::of_account(world, &site.repository.owner, name)),
             Thing::Label(site, label) => Ok(fields_repository::of_label(world, site, label, name)),
             Thing::Milestone(site, number) => fields_repository::of_milestone(world, site, *number, info),
-            Thing::Item(item) => fields_item::of_item(world, item, info),
+            Thing::Item(item) => Ok(fields_item::of_item(world, item, info)),
             Thing::Comment(item, position) => Ok(fields_small::of_comment(world, item, *position, name)),
             Thing::Review(item, position) => Ok(fields_small::of_review(world, item, *position, name)),
             Thing::LineComment(item, position) => Ok(fields_small::of_line_comment(world, item, *position, name)),

@@ -69,20 +69,21 @@ fn decide(state: &State, origin: &Origin, parts: &Parts, body: &[u8]) -> Result<
     }
 
     let schema = schema();
-    let document = ExecutableDocument::parse_and_validate(schema, request.query, "query")
-        .map_err(|invalid| refused(invalid.errors.iter().map(|problem| error::shown(&problem.to_json())).collect()))?;
+    let document = ExecutableDocument::parse_and_validate(schema, request.query, "query").map_err(|invalid| {
+        refused(&invalid.errors.iter().map(|problem| error::shown(&problem.to_json())).collect::<Vec<_>>())
+    })?;
     let wrong = |problem: &apollo_compiler::request::RequestError| {
-        refused(vec![error::shown(&problem.to_graphql_error(&document.sources))])
+        refused(&[error::shown(&problem.to_graphql_error(&document.sources))])
     };
     let operation = document.operations.get(request.operation_name.as_deref()).map_err(|problem| wrong(&problem))?;
     if !operation.is_query() {
-        return Err(refused(vec![json!({"message": "the sandbox executes queries only"})]));
+        return Err(refused(&[json!({"message": "the sandbox executes queries only"})]));
     }
     let variables = coerce_variable_values(schema, operation, &request.variables.unwrap_or_default())
         .map_err(|problem| wrong(&problem))?;
     let cost = Cost::of(&document, operation, &variables);
     if !cost.problems.is_empty() {
-        return Err(refused(cost.problems));
+        return Err(refused(&cost.problems));
     }
     if !state.graphql_budget.spend(cost.points()) {
         return Err(rate_limited());
@@ -120,14 +121,13 @@ fn decide(state: &State, origin: &Origin, parts: &Parts, body: &[u8]) -> Result<
 }
 
 /// Returns the answer to a query that is not executed; as at GitHub its status is 200.
-fn refused(errors: Vec<Value>) -> Answer {
+fn refused(errors: &[Value]) -> Answer {
     Answer::ok(json!({"errors": errors}))
 }
 
 /// Returns the answer to one request too many; as at GitHub its status is 200.
 fn rate_limited() -> Answer {
-    let mut answer =
-        refused(vec![json!({"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."})]);
+    let mut answer = refused(&[json!({"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."})]);
     answer.headers.push((hyper::header::HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()));
     answer
 }

@@ -1,7 +1,7 @@
 //! Conditional requests: an answer that the client has already is not sent again, and costs nothing.
 //!
-//! What a newcomer would get wrong: GitHub's ETag is not that of the content alone. It is the SHA-256 of
-//! `Accept:Authorization:body`, so another token gets other ETags for the same content.
+//! What a newcomer would get wrong: GitHub's `ETag` is not that of the content alone. It is the SHA-256 of
+//! `Accept:Authorization:body`, so another token gets other tags for the same content.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderName, IF_NONE_MATCH};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use crate::state::State;
 
-/// Adds the ETag to a good answer, or turns it into a 304 if the client has it.
+/// Adds the tag to a good answer, or turns it into a 304 if the client has it.
 pub(super) fn met(state: &State, request: &HeaderMap, answer: Answer) -> Answer {
     if answer.status != StatusCode::OK {
         return answer;

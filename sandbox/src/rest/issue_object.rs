@@ -42,23 +42,20 @@ pub(super) fn issue(site: &Site<'_>, number: u64, item: &Item) -> Value {
         "state_reason": item.reason(),
         "pinned_comment": null,
     });
-    match &item.pull {
-        Some(pull) => {
-            let html_url = page(site, number, item);
-            object["draft"] = false.into();
-            object["pull_request"] = json!({
-                "url": format!("{}/pulls/{number}", site.api),
-                "html_url": html_url,
-                "diff_url": format!("{html_url}.diff"),
-                "patch_url": format!("{html_url}.patch"),
-                "merged_at": pull.merged.as_ref().map(|merged| written(merged.at)),
-            });
-        }
-        None => {
-            object["sub_issues_summary"] = json!({"total": 0, "completed": 0, "percent_completed": 0});
-            object["issue_dependencies_summary"] =
-                json!({"blocked_by": 0, "total_blocked_by": 0, "blocking": 0, "total_blocking": 0});
-        }
+    if let Some(pull) = &item.pull {
+        let html_url = page(site, number, item);
+        object["draft"] = false.into();
+        object["pull_request"] = json!({
+            "url": format!("{}/pulls/{number}", site.api),
+            "html_url": html_url,
+            "diff_url": format!("{html_url}.diff"),
+            "patch_url": format!("{html_url}.patch"),
+            "merged_at": pull.merged.as_ref().map(|merged| written(merged.at)),
+        });
+    } else {
+        object["sub_issues_summary"] = json!({"total": 0, "completed": 0, "percent_completed": 0});
+        object["issue_dependencies_summary"] =
+            json!({"blocked_by": 0, "total_blocked_by": 0, "blocking": 0, "total_blocking": 0});
     }
     object
 }

@@ -188,8 +188,9 @@ impl Model {
     /// Renames a label, in all issues at once, none of which is dated.
     pub(crate) fn rename_label(&mut self, from: &str, to: &str) -> io::Result<()> {
         let (serial, _) = self.label_named(from)?;
-        let label = self.labels.iter_mut().find(|label| label.serial == serial);
-        label.into_iter().for_each(|label| to.clone_into(&mut label.name));
+        for label in self.labels.iter_mut().filter(|label| label.serial == serial) {
+            to.clone_into(&mut label.name);
+        }
         Ok(())
     }
 

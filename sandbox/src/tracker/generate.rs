@@ -159,7 +159,7 @@ impl Generator<'_> {
     }
 }
 
-/// A stream of numbers that looks like chance (SplitMix64).
+/// A stream of numbers that looks like chance (`SplitMix64`).
 struct Chance(u64);
 
 impl Chance {

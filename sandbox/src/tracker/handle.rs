@@ -252,16 +252,12 @@ impl<'a> Tracker<'a> {
         if target.id == self.repository.id {
             return Err(io::Error::new(ErrorKind::InvalidInput, "an issue cannot be transferred to where it is"));
         }
-        let item = self.change(|model, _| {
-            model.item(number)?;
-            let gone = Gone::Transferred { repository: target.id, number: 0 };
-            model.gone.insert(number, gone);
-            Ok(model.items.remove(&number).expect("it was found above"))
-        })?;
+        let item = self.change(|model, _| model.item(number).cloned())?;
         let act = self.act();
         let taken = |model: &mut Model| model.take_over(&act, self.repository.id, item);
         let new_number = self.state.trackers.change(&target.path, taken)?;
         self.change(|model, _| {
+            model.items.remove(&number);
             model.gone.insert(number, Gone::Transferred { repository: target.id, number: new_number });
             Ok(new_number)
         })
