@@ -9,13 +9,9 @@ use hyper::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::answer::Answer;
-use crate::state::State;
 
-/// Adds the tag to a good answer, or turns it into a 304 if the client has it.
-pub(super) fn met(state: &State, request: &HeaderMap, answer: Answer) -> Answer {
-    if answer.status != StatusCode::OK {
-        return answer;
-    }
+/// Adds the tag to an answer, and turns it into a 304 if the client has it.
+pub(super) fn tagged(request: &HeaderMap, answer: Answer) -> Answer {
     let header = |name: HeaderName| request.get(name).and_then(|value| value.to_str().ok());
     let mut hashed = format!("{}:", header(ACCEPT).unwrap_or("*/*"));
     if let Some(authorization) = header(AUTHORIZATION) {
@@ -27,7 +23,6 @@ pub(super) fn met(state: &State, request: &HeaderMap, answer: Answer) -> Answer 
         .is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/").trim_matches('"') == hash));
     let mut answer = answer.header(ETAG, format!("W/\"{hash}\""));
     if known {
-        state.rate_limit.uncount();
         answer.status = StatusCode::NOT_MODIFIED;
         answer.body = Value::Null;
     }

@@ -106,7 +106,7 @@ pub(super) fn label(site: &Site<'_>, label: &Label) -> Value {
 /// Returns a milestone.
 pub(super) fn milestone(site: &Site<'_>, number: u64, milestone: &Milestone) -> Value {
     let (id, node_id) = site.ids("Milestone", milestone.serial);
-    let (open, closed) = site.model().counts(number);
+    let (open, closed) = site.loaded.of_milestone(number);
     let url = format!("{}/milestones/{number}", site.api);
     json!({
         "url": url,

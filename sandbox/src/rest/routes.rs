@@ -28,10 +28,20 @@ pub(super) struct Ask<'a> {
 /// Answers a request to the REST API.
 pub(crate) fn answer(state: &State, origin: &Origin, parts: &Parts, segments: &[String]) -> Reply {
     let identified = Caller::identify(state, &parts.headers);
+    // What was counted is taken back if the client has the answer already; GitHub does so only for those who say who they are.
+    let is_free = match &identified {
+        Identified::Caller(Caller::User | Caller::Installation) => segments != ["rate_limit"],
+        Identified::Caller(Caller::Anonymous) | Identified::SignedToken(_) | Identified::BadCredentials => false,
+    };
     let is_user = matches!(identified, Identified::Caller(Caller::User));
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let answer = decide(state, origin, parts, &segments, identified).unwrap_or_else(|answer| answer);
-    let mut answer = if parts.method == Method::GET { conditional::met(state, &parts.headers, answer) } else { answer };
+    let mut answer = decide(state, origin, parts, &segments, identified).unwrap_or_else(|answer| answer);
+    if parts.method == Method::GET && answer.status == StatusCode::OK {
+        answer = conditional::tagged(&parts.headers, answer);
+        if is_free && answer.status == StatusCode::NOT_MODIFIED {
+            state.rate_limit.uncount();
+        }
+    }
     answer.headers.extend(state.rate_limit.headers());
     let mut add = |name, value: String| answer.headers.push((HeaderName::from_static(name), value));
     add("x-github-media-type", "github.v3; format=json".to_owned());

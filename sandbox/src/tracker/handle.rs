@@ -14,7 +14,8 @@ use crate::state::State;
 
 /// Changes what people have written in one repository, and reads it back.
 ///
-/// Ids are those that clients see, numbers too. Each change is in the repository's file when the method returns.
+/// Ids are those that clients see, numbers too. Each change is in the repository's file when the method returns; in a
+/// debug build that takes a tenth of a second for each thousand issues, hence [`Self::batch`].
 ///
 /// # Panics
 ///
@@ -220,6 +221,19 @@ impl<'a> Tracker<'a> {
     pub fn disable_issues(&self, disabled: bool) {
         let has_issues = if disabled { "false" } else { "true" };
         repositories::append(&self.repository.path, "hasIssues", has_issues).unwrap_or_else(|error| self.fail(&error));
+    }
+
+    /// Makes many changes faster: this sandbox sees each at once, the file has them behind the last.
+    #[track_caller]
+    pub fn batch<T>(&self, changes: impl FnOnce(&Self) -> T) -> T {
+        let defer = |defer: bool| {
+            let done = self.state.trackers.defer(&self.repository.path, defer);
+            done.unwrap_or_else(|error| self.fail(&error));
+        };
+        defer(true);
+        let result = changes(self);
+        defer(false);
+        result
     }
 
     /// Returns everything that is written, plainly, for comparisons: an object by number.

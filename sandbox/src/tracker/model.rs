@@ -206,13 +206,6 @@ impl Model {
     pub(crate) fn label(&self, serial: u64) -> Option<&Label> {
         self.labels.iter().find(|label| label.serial == serial)
     }
-
-    /// Counts the open and the closed issues of a milestone.
-    pub(crate) fn counts(&self, milestone: u64) -> (usize, usize) {
-        let items = || self.items.values().filter(|item| item.milestone == Some(milestone));
-        let open = items().filter(|item| item.closed.is_none()).count();
-        (open, items().count() - open)
-    }
 }
 
 impl Item {

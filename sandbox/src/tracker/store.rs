@@ -21,7 +21,17 @@ pub(crate) const FILE: &str = "sandbox-issues.json";
 #[derive(Debug, Default)]
 pub(crate) struct Trackers {
     pub(crate) clock: Clock,
-    read: Mutex<HashMap<PathBuf, (Stamp, Arc<Loaded>)>>,
+    read: Mutex<HashMap<PathBuf, Kept>>,
+}
+
+/// A model in memory.
+#[derive(Debug)]
+struct Kept {
+    /// The file that it was read from or written to.
+    stamp: Stamp,
+    loaded: Arc<Loaded>,
+    /// Whether changes are written later, all at once.
+    is_deferred: bool,
 }
 
 /// Tells one content of a file from another.
@@ -39,12 +49,13 @@ impl Stamp {
 }
 
 /// A model, with its comments in the orders that listings have.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Loaded {
     pub(crate) model: Model,
     comments: OnceLock<Orders>,
     review_comments: OnceLock<Orders>,
     numbers: OnceLock<HashMap<u64, u64>>,
+    milestones: OnceLock<HashMap<u64, (usize, usize)>>,
 }
 
 /// Where a comment is, and what it is ordered by.
@@ -57,7 +68,7 @@ pub(crate) struct Place {
 }
 
 /// All comments of a repository in both orders: sorting 300,000 anew for each page would make a long walk quadratic.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Orders {
     pub(crate) by_creation: Vec<Place>,
     pub(crate) by_update: Vec<Place>,
@@ -77,6 +88,12 @@ fn sorted(mut places: Vec<Place>, order: impl Fn(&Place, &Place) -> Ordering) ->
 }
 
 impl Loaded {
+    /// Forgets what was derived from the model, which has changed.
+    fn forget_orders(&mut self) {
+        let model = std::mem::take(&mut self.model);
+        *self = Self { model, ..Self::default() };
+    }
+
     /// Returns the comments on issues and pull requests.
     pub(crate) fn comments(&self) -> &Orders {
         self.comments.get_or_init(|| {
@@ -101,6 +118,19 @@ impl Loaded {
             self.model.items.iter().map(serials).collect()
         });
         numbers.get(&serial).copied()
+    }
+
+    /// Returns how many open and closed issues and pull requests a milestone has.
+    pub(crate) fn of_milestone(&self, number: u64) -> (usize, usize) {
+        let counts = self.milestones.get_or_init(|| {
+            let mut counts: HashMap<u64, (usize, usize)> = HashMap::new();
+            for (item, milestone) in self.model.items.values().filter_map(|item| Some((item, item.milestone?))) {
+                let (open, closed) = counts.entry(milestone).or_default();
+                *if item.closed.is_none() { open } else { closed } += 1;
+            }
+            counts
+        });
+        counts.get(&number).copied().unwrap_or_default()
     }
 
     /// Returns the comments on lines of pull requests.
@@ -133,18 +163,32 @@ impl Trackers {
         change: impl FnOnce(&mut Model) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = Self::load(&mut read, repository)?;
-        read.remove(repository);
+        let mut loaded = Self::load(&mut read, repository)?;
+        let deferred = read.remove(repository).filter(|kept| kept.is_deferred).map(|kept| kept.stamp);
         // Only a request under way holds on to the old model; then it is copied.
-        let mut model = Arc::try_unwrap(loaded).map_or_else(|shared| shared.model.clone(), |loaded| loaded.model);
-        let result = change(&mut model)?;
-        let stamp = save(repository, &model)?;
-        let loaded = Loaded { model, ..Loaded::default() };
-        read.insert(repository.to_owned(), (stamp, Arc::new(loaded)));
-        Ok(result)
+        let changed = Arc::make_mut(&mut loaded);
+        let result = change(&mut changed.model);
+        changed.forget_orders();
+        let stamp = match (deferred, &result) {
+            (Some(stamp), _) => stamp,
+            (None, Ok(_)) => save(repository, &loaded.model)?,
+            // What was changed before it failed is dropped: the file is read again.
+            (None, Err(_)) => return result,
+        };
+        read.insert(repository.to_owned(), Kept { stamp, loaded, is_deferred: deferred.is_some() });
+        result
     }
 
-    fn load(read: &mut HashMap<PathBuf, (Stamp, Arc<Loaded>)>, repository: &Path) -> io::Result<Arc<Loaded>> {
+    /// Begins or ends to keep changes in memory only; both write the file.
+    pub(crate) fn defer(&self, repository: &Path, is_deferred: bool) -> io::Result<()> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = Self::load(&mut read, repository)?;
+        let stamp = save(repository, &loaded.model)?;
+        read.insert(repository.to_owned(), Kept { stamp, loaded, is_deferred });
+        Ok(())
+    }
+
+    fn load(read: &mut HashMap<PathBuf, Kept>, repository: &Path) -> io::Result<Arc<Loaded>> {
         let mut file = match File::open(repository.join(FILE)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -154,15 +198,15 @@ impl Trackers {
             Err(error) => return Err(error),
         };
         let stamp = Stamp::of(&file.metadata()?);
-        if let Some((known, loaded)) = read.get(repository)
-            && *known == stamp
+        if let Some(kept) = read.get(repository)
+            && kept.stamp == stamp
         {
-            return Ok(Arc::clone(loaded));
+            return Ok(Arc::clone(&kept.loaded));
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let loaded = Arc::new(Loaded { model: serde_json::from_slice(&text)?, ..Loaded::default() });
-        read.insert(repository.to_owned(), (stamp, Arc::clone(&loaded)));
+        read.insert(repository.to_owned(), Kept { stamp, loaded: Arc::clone(&loaded), is_deferred: false });
         Ok(loaded)
     }
 }

@@ -151,3 +151,20 @@ async fn a_generator_and_another_sandbox_share_the_file() {
 async fn a_test_that_changes_what_is_not_there_fails() {
     scene().sandbox.tracker("acme/site").close(9);
 }
+
+#[tokio::test]
+async fn a_batch_is_visible_at_once_and_in_the_file_at_its_end() {
+    let scene = scene();
+    let other = Sandbox::start(ghbk_sandbox::Options::new(scene.sandbox.repositories())).unwrap();
+    let site = scene.sandbox.tracker("acme/site");
+    let number = site.batch(|site| {
+        let number = site.open_issue("One of many", "");
+        site.comment(number, "Quickly.");
+        assert_eq!(site.model()["3"]["title"], "One of many");
+        assert!(other.tracker("acme/site").model().get("3").is_none());
+        number
+    });
+    assert_eq!(other.tracker("acme/site").model()[number.to_string()]["comments"][0]["body"], "Quickly.");
+    site.close(number);
+    assert_eq!(other.tracker("acme/site").model(), site.model());
+}
