@@ -144,6 +144,9 @@ async fn threads_say_whether_they_are_resolved() {
     site.resolve_thread(second);
     let id = node_id(&scene, &format!("/repos/acme/site/pulls/{number}")).await;
     assert_eq!(id, node_id(&scene, &format!("/repos/acme/site/issues/{number}")).await);
+    let before = scene.sandbox.graphql_points();
+    data(&scene, THREADS, json!({"ids": vec![&id; 20]})).await;
+    assert_eq!(scene.sandbox.graphql_points() - before, 10, "20 + 20 x 50 connections");
     let answer = data(&scene, THREADS, json!({"ids": [id]})).await;
     let threads = answer["nodes"][0]["reviewThreads"]["nodes"].as_array().unwrap();
     assert_eq!(threads.len(), 2);
