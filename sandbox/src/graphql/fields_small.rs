@@ -8,8 +8,8 @@ use super::fields_item::of_words;
 use super::thing::{Found, ItemRef, Site, Thing};
 use super::world::World;
 use crate::repositories::Owner;
-use crate::rest::{DIFF_HUNK, node_id};
-use crate::tracker::{Reactions, public_id, written};
+use crate::rest::{DIFF_HUNK, merge_oid, node_id};
+use crate::tracker::{Reactions, ReviewComment, public_id, written};
 
 /// Returns a field of a comment on an issue or pull request.
 pub(super) fn of_comment(world: &World<'_>, item: &ItemRef, position: usize, name: &str) -> Found {
@@ -94,7 +94,7 @@ pub(super) fn of_thread(item: &ItemRef, position: usize, name: &str) -> Found {
 }
 
 /// Returns those comments on lines that belong to a connection.
-fn line_comments(item: &ItemRef, belongs: impl Fn(&crate::tracker::ReviewComment) -> bool) -> Found {
+fn line_comments(item: &ItemRef, belongs: impl Fn(&ReviewComment) -> bool) -> Found {
     let comments = item.pull().comments.iter().enumerate().filter(|(_, comment)| belongs(comment));
     let things = comments.map(|(place, comment)| {
         ((comment.comment.created_at, comment.comment.serial), Thing::LineComment(item.clone(), place))
@@ -120,9 +120,9 @@ pub(super) fn of_event(item: &ItemRef, position: usize, name: &str) -> Found {
             }
             _ => Found::Unknown,
         },
-        "commit" => Found::thing(
-            item.get().pull.as_ref().map(|pull| Thing::Commit(Rc::clone(&item.site), crate::rest::merge_oid(pull))),
-        ),
+        "commit" => {
+            Found::thing(item.get().pull.as_ref().map(|pull| Thing::Commit(Rc::clone(&item.site), merge_oid(pull))))
+        }
         _ => detail.map_or(Found::Unknown, |value| Found::Leaf(value.clone())),
     }
 }

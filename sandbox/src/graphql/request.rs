@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use apollo_compiler::ExecutableDocument;
-use apollo_compiler::request::coerce_variable_values;
+use apollo_compiler::request::{RequestError, coerce_variable_values};
 use apollo_compiler::resolvers::Execution;
 use apollo_compiler::response::JsonMap;
+use hyper::header::HeaderName;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -72,9 +73,7 @@ fn decide(state: &State, origin: &Origin, parts: &Parts, body: &[u8]) -> Result<
     let document = ExecutableDocument::parse_and_validate(schema, request.query, "query").map_err(|invalid| {
         refused(&invalid.errors.iter().map(|problem| error::shown(&problem.to_json())).collect::<Vec<_>>())
     })?;
-    let wrong = |problem: &apollo_compiler::request::RequestError| {
-        refused(&[error::shown(&problem.to_graphql_error(&document.sources))])
-    };
+    let wrong = |problem: &RequestError| refused(&[error::shown(&problem.to_graphql_error(&document.sources))]);
     let operation = document.operations.get(request.operation_name.as_deref()).map_err(|problem| wrong(&problem))?;
     if !operation.is_query() {
         return Err(refused(&[json!({"message": "the sandbox executes queries only"})]));
@@ -128,6 +127,6 @@ fn refused(errors: &[Value]) -> Answer {
 /// Returns the answer to one request too many; as at GitHub its status is 200.
 fn rate_limited() -> Answer {
     let mut answer = refused(&[json!({"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."})]);
-    answer.headers.push((hyper::header::HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()));
+    answer.headers.push((HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()));
     answer
 }

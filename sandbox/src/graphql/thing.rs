@@ -3,6 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use apollo_compiler::resolvers::FieldError;
+use serde_json::Value;
+
 use super::connection::Connection;
 use crate::cursor::Key;
 use crate::repositories::Repository;
@@ -74,25 +77,25 @@ pub(super) enum Thing {
 
 /// What a field turned out to be.
 pub(super) enum Found {
-    Leaf(serde_json::Value),
+    Leaf(Value),
     Thing(Thing),
     /// All items of a connection, still to be cut.
     Items(Vec<(Key, Thing)>),
     /// The same, with another total than their number.
     Counted(Vec<(Key, Thing)>, usize),
-    List(Vec<Result<Thing, apollo_compiler::resolvers::FieldError>>),
+    List(Vec<Result<Thing, FieldError>>),
     /// Nothing that the model knows.
     Unknown,
 }
 
 impl Found {
-    pub(super) fn leaf(value: impl Into<serde_json::Value>) -> Self {
+    pub(super) fn leaf(value: impl Into<Value>) -> Self {
         Self::Leaf(value.into())
     }
 
     /// Returns a thing, or null.
     pub(super) fn thing(thing: Option<Thing>) -> Self {
-        thing.map_or(Self::Leaf(serde_json::Value::Null), Self::Thing)
+        thing.map_or(Self::Leaf(Value::Null), Self::Thing)
     }
 
     /// Returns a person, or null for an account that was deleted.
@@ -102,7 +105,7 @@ impl Found {
 
     /// Returns an id as a number of 32 bits; larger ones are null, and clients must ask for `fullDatabaseId`.
     pub(super) fn small_id(id: u64) -> Self {
-        Self::Leaf(i32::try_from(id).map_or(serde_json::Value::Null, Into::into))
+        Self::Leaf(i32::try_from(id).map_or(Value::Null, Into::into))
     }
 }
 

@@ -11,7 +11,8 @@ use super::permissions::{self, Permission};
 use super::routes::Ask;
 use super::{account, comments, issues, labels, pulls, repository};
 use crate::repositories::{Measure, Owner, Repository};
-use crate::tracker::{Loaded, Model, public_id};
+use crate::state::State;
+use crate::tracker::{Loaded, Model, Reactions, public_id};
 
 /// A repository, what is written in it, and who asks.
 pub(super) struct Site<'a> {
@@ -109,7 +110,7 @@ impl<'a> Site<'a> {
     }
 
     /// Returns the counts of reactions to what has this address.
-    pub(super) fn reactions(reactions: &crate::tracker::Reactions, url: &str) -> Value {
+    pub(super) fn reactions(reactions: &Reactions, url: &str) -> Value {
         let mut rollup = json!({"url": format!("{url}/reactions"), "total_count": reactions.values().sum::<u64>()});
         for content in ["+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"] {
             rollup[content] = reactions.get(content).copied().unwrap_or_default().into();
@@ -119,11 +120,7 @@ impl<'a> Site<'a> {
 }
 
 /// Returns how a person belongs to a repository.
-pub(crate) fn association(
-    state: &crate::state::State,
-    repository: &Repository,
-    login: Option<&String>,
-) -> &'static str {
+pub(crate) fn association(state: &State, repository: &Repository, login: Option<&String>) -> &'static str {
     match login {
         None => "NONE",
         Some(login) if login.eq_ignore_ascii_case(&repository.owner.login) => "OWNER",
