@@ -85,10 +85,11 @@ impl Fetcher<'_> {
 
     /// Reads the pull requests, and the comments on their lines. A token that may read issues alone costs only these.
     pub(super) async fn pulls(&self, seen: &mut Seen<'_>) -> Result<(), MetadataError> {
-        let had_any = seen.known.values().any(|known| known.pull.is_some());
+        let are_known = seen.known.values().any(|known| known.pull.is_some());
+        let are_there = are_known || seen.listed.values().any(|listed| listed.is_pull);
         match self.readable_pulls(seen).await {
             // GitHub answers so where pull requests are switched off.
-            Err(MetadataError::GitHub(GitHubError::NotFound { .. })) if !had_any => Ok(()),
+            Err(MetadataError::GitHub(GitHubError::NotFound { .. })) if !are_there => Ok(()),
             Err(error) if error.is_forbidden() => {
                 let (hint, may_pass) = (error.hint(), error.may_pass());
                 seen.problems.push(Problem { error: error.to_string(), hint, may_pass, is_forbidden: true });

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::parts::label;
 use crate::git::wire::transfer::Transfer;
 use crate::logging::JOURNAL;
 use crate::names::FullName;
-use crate::outcome::{Outcome, PartOutcome, PartState, State};
+use crate::outcome::{Kind, Outcome, PartOutcome, PartState, State};
 use crate::run::Progress;
 
 /// How often bars are redrawn.

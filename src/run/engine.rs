@@ -207,7 +207,7 @@ impl Session {
                 stop.cancel();
             }
         }
-        tally.unchanged = worker.looked_at.into_inner().unwrap_or_else(PoisonError::into_inner);
+        tally.unchanged = std::mem::take(&mut *worker.looked_at.lock().unwrap_or_else(PoisonError::into_inner));
         unrecorded.map_or(Ok(stopped), Err)
     }
 

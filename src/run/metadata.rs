@@ -13,12 +13,12 @@ use git2::Oid;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, apart, unlisted};
 use super::attempt::{Change, Inspected, Stored, read_stored};
 use super::metadata_report::Report;
 use super::mirror_step::{MirrorStep, blocking};
 use super::remarks::Remarks;
 use super::repository::Worker;
+use super::{Progress, apart, unlisted};
 use crate::config::{Config, MetadataConfig, MetadataKind};
 use crate::git::GitError;
 use crate::git::mirror::compose::{BRANCH, Composed, Composer, HEAD, carry_over};
@@ -394,7 +394,8 @@ impl Assembly {
     fn carry_out(self, mirror: &Path, cancel: &CancellationToken) -> Result<Ready, MetadataError> {
         let Self { newest, fetched, mut spool, about, occasion, salvaged, stored, packs, is_repair, scratch } = self;
         // Of what a damaged mirror has, only that is there which was carried over.
-        let carried = salvaged.as_ref().map(|_| ObjectReader::of_folder(&scratch.path().join("objects/pack"))).transpose()?;
+        let carried =
+            salvaged.as_ref().map(|_| ObjectReader::of_folder(&scratch.path().join("objects/pack"))).transpose()?;
         let there = carried.as_ref().or(newest.objects());
         let parent = newest.commit().filter(|commit| there.is_some_and(|there| there.contains(*commit)));
         let history = History { parent, is_anew: is_repair };

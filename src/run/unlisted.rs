@@ -20,7 +20,11 @@ use crate::store::{Index, IndexedMirror, Store};
 pub(super) struct LookedAt(HashSet<(RepositoryId, MirrorKind)>);
 
 impl LookedAt {
-    pub(super) fn by(outcomes: &[Outcome], parts: &[PartOutcome], unchanged: &HashSet<(RepositoryId, MirrorKind)>) -> Self {
+    pub(super) fn by(
+        outcomes: &[Outcome],
+        parts: &[PartOutcome],
+        unchanged: &HashSet<(RepositoryId, MirrorKind)>,
+    ) -> Self {
         let looked_at = |outcome: &Outcome, kind: MirrorKind| {
             let name = kind.name_of(&outcome.full_name);
             let has_failed = || outcome.failures.iter().any(|failure| failure.repository == name);

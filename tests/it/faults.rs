@@ -340,7 +340,7 @@ fn a_panic_fails_its_repository_alone() {
             assert!(name.name() != "repository-002", "a bug");
         }
         fn finished(&self, _: &Outcome) {}
-        fn started_part(&self, _: Kind, _: &str, _: &Arc<Transfer>) {}
+        fn started_part(&self, _: ghbk::outcome::Kind, _: &str, _: &Arc<Transfer>) {}
         fn finished_part(&self, _: &PartOutcome) {}
     }
     let world = World::generated(3);

@@ -103,7 +103,7 @@ fn line_comments(item: &ItemRef, belongs: impl Fn(&ReviewComment) -> bool) -> Fo
 }
 
 /// Returns a field of an event.
-pub(super) fn of_event(item: &ItemRef, position: usize, name: &str) -> Found {
+pub(super) fn of_event(world: &World<'_>, item: &ItemRef, position: usize, name: &str) -> Found {
     let event = &item.get().events[position];
     let detail = event.details.get(name);
     match name {
@@ -120,6 +120,11 @@ pub(super) fn of_event(item: &ItemRef, position: usize, name: &str) -> Found {
             }
             _ => Found::Unknown,
         },
+        // One that is gone, or that the caller may not see, is null.
+        "fromRepository" => {
+            let repository = detail.and_then(Value::as_u64).and_then(|id| world.node(&node_id("Repository", id)).ok());
+            Found::thing(repository)
+        }
         "commit" => {
             Found::thing(item.get().pull.as_ref().map(|pull| Thing::Commit(Rc::clone(&item.site), merge_oid(pull))))
         }

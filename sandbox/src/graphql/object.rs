@@ -66,7 +66,7 @@ impl Object<'_> {
             Thing::Review(item, position) => Ok(fields_small::of_review(world, item, *position, name)),
             Thing::LineComment(item, position) => Ok(fields_small::of_line_comment(world, item, *position, name)),
             Thing::Thread(item, position) => Ok(fields_small::of_thread(item, *position, name)),
-            Thing::Event(item, position) => Ok(fields_small::of_event(item, *position, name)),
+            Thing::Event(item, position) => Ok(fields_small::of_event(world, item, *position, name)),
             Thing::Connection(connection) => Ok(connection.field(name)),
             Thing::PageInfo(connection) => Ok(connection.page_field(name)),
             Thing::Edge(connection, place) => Ok(connection.edge_field(*place, name)),

@@ -41,7 +41,10 @@ fn everything_that_people_wrote_is_stored() {
 
     let mirror = kept.world.root.join("acme/site.meta");
     git(&mirror, &["fsck", "--strict"]);
-    assert_eq!(git(&mirror, &["log", "--format=%s", "main"]), "Metadata of acme/site: 1 issue, 1 pull request, 2 comments\n");
+    assert_eq!(
+        git(&mirror, &["log", "--format=%s", "main"]),
+        "Metadata of acme/site: 1 issue, 1 pull request, 2 comments\n"
+    );
     kept.run(&["verify", "--deep"]).expect(0);
 }
 
