@@ -34,6 +34,7 @@ pub mod slack;
 pub mod backup;
 mod blocking;
 pub mod disk;
+pub mod export;
 pub mod memory;
 mod scratch;
 mod threads;

@@ -175,6 +175,85 @@ pub struct RestoreArgs {
     pub pull_requests: bool,
 }
 
+/// Arguments of `ghbk show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO", add = ArgValueCompleter::new(complete::repositories))]
+    pub repository: Typed<Wanted>,
+    /// The issue or pull request; without it, all are listed
+    #[arg(value_name = "NUMBER", value_parser = number)]
+    pub number: Option<u64>,
+    /// As it was at this time [default: as it was last seen]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Moment>,
+    /// List only those in this state
+    #[arg(long, value_name = "STATE", default_value = "all", conflicts_with = "number")]
+    pub state: ListedState,
+    /// List only those with this label; may be repeated, for those with all of them
+    #[arg(long = "label", value_name = "LABEL", conflicts_with = "number")]
+    pub labels: Vec<String>,
+    /// List only those with all of these words in their titles
+    #[arg(long, value_name = "WORDS", conflicts_with = "number")]
+    pub search: Option<String>,
+}
+
+/// Which issues and pull requests are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListedState {
+    /// Those that are open.
+    Open,
+    /// Those that are closed or merged.
+    Closed,
+    /// All.
+    All,
+}
+
+/// Arguments of `ghbk log`.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO", add = ArgValueCompleter::new(complete::repositories))]
+    pub repository: Typed<Wanted>,
+    /// The issue or pull request
+    #[arg(value_name = "NUMBER", value_parser = number)]
+    pub number: u64,
+}
+
+/// Arguments of `ghbk export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The repository; a number is its id
+    #[arg(value_name = "OWNER/REPO", add = ArgValueCompleter::new(complete::repositories))]
+    pub repository: Typed<Wanted>,
+    /// The folder to create; it must not exist
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub destination: PathBuf,
+    /// As it was at this time [default: as it was last seen]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Moment>,
+    /// What to write
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub format: ExportFormat,
+}
+
+/// In which form metadata is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Pages for a browser, without network and without scripts
+    Html,
+    /// A Markdown file for each number, and an index
+    Markdown,
+    /// One line of JSON for each number
+    Jsonl,
+}
+
+/// Reads the number of an issue, as `123` or `#123`.
+fn number(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('#').unwrap_or(text).parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it is not the number of an issue or pull request, such as 123".to_owned())
+}
+
 /// Reads where a repository is sent.
 fn push_address(text: &str) -> Result<url::Url, String> {
     text.parse().map_err(|_| {

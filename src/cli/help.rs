@@ -91,6 +91,37 @@ TIME is RFC 3339 (2026-11-22T05:00:00Z), a minute (\"2026-11-22 05:00\", to its 
 check that nothing is missing. Only --push needs network and a token, from GHBK_PUSH_TOKEN, or the configured one if the \
 address is on the configured GitHub.";
 
+pub(super) const SHOW: &str = "\
+Examples:
+  ghbk show acme/site                            all, the highest number first
+  ghbk show acme/site --state open --label bug
+  ghbk show acme/site --search \"login fails\"
+  ghbk show acme/site 123                        the whole conversation
+  ghbk show acme/site 123 --at \"3 days ago\"     before it was edited
+  ghbk show acme/site 123 --json                 the file as it is stored
+
+! marks what GitHub no longer has; ghbk keeps it. TIME is as in `ghbk restore`: a date, a minute, RFC 3339, or \
+\"3 days ago\". Needs neither network nor token, and a store that can be read is enough.";
+
+pub(super) const LOG: &str = "\
+Examples:
+  ghbk log acme/site 123            what changed, and when it was stored
+  ghbk log acme/site 123 --json | jq '.[].changes[].what'
+
+The newest change comes first. In a text that was edited, [-these words-] were removed and {+these+} were added. Changes \
+between two runs are one state: ghbk stores what it finds. Needs neither network nor token.";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  ghbk export acme/site ./issues                      pages for a browser
+  ghbk export acme/site ./issues --at 2026-11-22
+  ghbk export acme/site ./notes --format markdown     a file for each number
+  ghbk export acme/site ./data --format jsonl         for scripts
+
+Open index.html: the pages need no network, run no script and load nothing; images are links. The folder must not exist, and \
+is there only when everything is in it. The same state always gives the same files. TIME is as in `ghbk restore`. Needs \
+neither network nor token.";
+
 pub(super) const VERIFY: &str = "\
 Examples:
   ghbk verify                       every mirror
@@ -178,6 +209,10 @@ pub(super) const EXIT_STATUS: &[(&str, &str)] = &[
     ("130, 143", "stopped by SIGINT or SIGTERM; the record is closed as cancelled"),
 ];
 
+/// The commands that only look at the store.
+const LOOKING: &[&str] =
+    &["status", "snapshots", "diff", "restore", "show", "log", "export", "verify", "forget", "accept"];
+
 /// Gives `ghbk help` an overview that fits a screen of 24 lines, and each command's help a word on the options of all.
 pub(super) fn with_overview(mut command: Command) -> Command {
     // `help` is among the commands only then.
@@ -205,7 +240,7 @@ pub(super) fn with_overview(mut command: Command) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     for name in names {
         // Commands that only look at the store refuse an owner.
-        let looks = ["status", "snapshots", "diff", "restore", "verify", "forget", "accept"].contains(&name.as_str());
+        let looks = LOOKING.contains(&name.as_str());
         let more = format!("It also takes {}: `ghbk man`.", if looks { &of_store } else { &all });
         command = command.mut_subcommand(name, |verb| {
             let own = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -239,7 +274,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("rm", "`ghbk forget` accepts that a mirror was removed; ghbk itself removes none"),
     ("test", "`ghbk check` checks configuration, store, token and GitHub"),
     ("delete", "`ghbk forget` accepts that a mirror was removed; ghbk itself removes none"),
-    ("log", "`ghbk snapshots OWNER/REPO` lists what changed, and `journalctl -u ghbk` what the daemon did"),
+    ("issues", "`ghbk show OWNER/REPO` lists the stored issues and pull requests"),
     ("config", "`ghbk init` writes a configuration, and `ghbk check` checks it"),
     ("start", "`systemctl start ghbk`, or `ghbk daemon` in a terminal"),
 ];

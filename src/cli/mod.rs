@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::CompleteEnv;
 
 pub use self::arguments::{
-    AcceptArgs, AdoptArgs, CheckArgs, CompletionsArgs, DiffArgs, ForgetArgs, InitArgs, ListArgs, ManArgs, RestoreArgs,
-    RunArgs, SnapshotsArgs, StatusArgs, VerifyArgs,
+    AcceptArgs, AdoptArgs, CheckArgs, CompletionsArgs, DiffArgs, ExportArgs, ExportFormat, ForgetArgs, InitArgs,
+    ListArgs, ListedState, LogArgs, ManArgs, RestoreArgs, RunArgs, ShowArgs, SnapshotsArgs, StatusArgs, VerifyArgs,
 };
 pub(crate) use self::complete::registration;
 use crate::config::{DEFAULT_CONFIG_PATH, from_home};
@@ -117,6 +117,15 @@ pub enum Command {
             ghbk restore [OPTIONS] OWNER/REPO --push URL\n       ghbk restore [OPTIONS] --all DIR"
     )]
     Restore(Box<RestoreArgs>),
+    /// Show the stored issues and pull requests, or one with its conversation
+    #[command(after_help = help::SHOW)]
+    Show(ShowArgs),
+    /// Show how one issue or pull request changed from run to run
+    #[command(after_help = help::LOG)]
+    Log(LogArgs),
+    /// Write the stored issues and pull requests as web pages, Markdown or JSON
+    #[command(after_help = help::EXPORT)]
+    Export(ExportArgs),
     /// Read the store, and check that every object is there and whole
     #[command(alias = "fsck", after_help = help::VERIFY)]
     Verify(VerifyArgs),
@@ -168,6 +177,9 @@ impl Command {
             Self::Snapshots(arguments) => host(&arguments.repository).into_iter().collect(),
             Self::Diff(arguments) => host(&arguments.repository).into_iter().collect(),
             Self::Restore(arguments) => arguments.repository.iter().filter_map(host).collect(),
+            Self::Show(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Log(arguments) => host(&arguments.repository).into_iter().collect(),
+            Self::Export(arguments) => host(&arguments.repository).into_iter().collect(),
             Self::Forget(arguments) => host(&arguments.repository).into_iter().collect(),
             Self::Accept(arguments) => host(&arguments.repository).into_iter().collect(),
             Self::Daemon

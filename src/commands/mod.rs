@@ -6,15 +6,18 @@ mod check;
 mod daemon;
 mod destination;
 mod diff;
+mod export;
 mod finding;
 mod forget;
 mod generate;
 mod init;
 mod list;
+mod log;
 mod point;
 mod report_failure;
 mod restore;
 mod run;
+mod show;
 mod snapshots;
 mod status;
 mod verify;
@@ -85,6 +88,9 @@ pub async fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Snapshots(arguments) => snapshots::snapshots(&context, arguments).await,
         Command::Diff(arguments) => diff::diff(&context, arguments).await,
         Command::Restore(arguments) => restore::restore(&context, *arguments).await,
+        Command::Show(arguments) => show::show(&context, arguments).await,
+        Command::Log(arguments) => log::log(&context, arguments).await,
+        Command::Export(arguments) => export::export(&context, arguments).await,
         Command::Adopt(arguments) => adopt::adopt(&context, arguments).await,
         Command::Accept(arguments) => accept::accept(&context, arguments).await,
         Command::Forget(arguments) => forget::forget(&context, arguments).await,
@@ -134,6 +140,9 @@ fn refuse_owners(command: &Command, global: &GlobalArgs) -> Result<(), Error> {
             | Command::Snapshots(_)
             | Command::Diff(_)
             | Command::Restore(_)
+            | Command::Show(_)
+            | Command::Log(_)
+            | Command::Export(_)
             | Command::Verify(_)
             | Command::Forget(_)
             | Command::Accept(_)

@@ -1,7 +1,7 @@
 //! What people wrote on GitHub beside git: fetched, put into one form, and stored in a repository of its own.
 //!
-//! `fetch` asks GitHub, `spool` keeps on local disk what came, `assemble` puts it together with what is stored, file by file. The
-//! format is described in `docs/metadata.md`. What a newcomer would get wrong: nothing is ever removed. What GitHub no longer has
+//! `fetch` asks GitHub, `spool` keeps on local disk what came, `assemble` puts it together with what is stored, file by file, and
+//! [`read`] reads it for people. The format is described in `docs/metadata.md`. What a newcomer would get wrong: nothing is ever removed. What GitHub no longer has
 //! stays in its file and is marked.
 
 pub mod about;
@@ -14,6 +14,7 @@ mod item;
 mod lists;
 pub mod probe;
 mod queries;
+pub mod read;
 mod spool;
 mod stored;
 

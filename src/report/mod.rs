@@ -3,11 +3,13 @@
 pub mod diff;
 pub mod health;
 pub mod list;
+pub mod log;
 mod parts;
 pub mod progress;
 pub mod repository;
 pub mod restore;
 pub mod restore_all;
+pub mod show;
 pub mod slack;
 pub mod snapshots;
 pub mod status;

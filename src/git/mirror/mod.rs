@@ -12,7 +12,7 @@ pub mod consolidate;
 pub(crate) mod dependents;
 pub mod difference;
 pub mod extract;
-mod history;
+pub(crate) mod history;
 pub(crate) mod lfs_config;
 pub mod publish;
 mod reach;

@@ -1,0 +1,291 @@
+//! A stranger's Markdown as HTML that does no harm and loads nothing.
+//!
+//! comrak turns Markdown into HTML as GitHub does, and ammonia keeps of it only elements and attributes that are known to be
+//! harmless. What a newcomer would get wrong: what comes after ammonia must only ever add what is escaped. [`Links::linked`] comes
+//! after it: it reads the well-formed HTML that ammonia writes, turns images into links, and mentions into links to other pages.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use ammonia::{Builder, UrlRelative};
+use comrak::Options;
+use url::Url;
+
+use super::{Numbers, plain};
+
+/// Elements in which text is not looked at: it is code, or a link already.
+const OPAQUE: &[&str] = &["a", "code", "pre", "kbd", "samp"];
+
+static OPTIONS: LazyLock<Options<'static>> = LazyLock::new(|| {
+    let mut options = Options::default();
+    options.extension.strikethrough = true;
+    options.extension.table = true;
+    options.extension.autolink = true;
+    options.extension.alerts = true;
+    // On GitHub, a line break in a comment is one.
+    options.render.hardbreaks = true;
+    // People write HTML in comments; ammonia decides what stays.
+    options.render.r#unsafe = true;
+    options
+});
+
+/// Where links in bodies lead.
+pub(super) struct Links {
+    sanitizer: Builder<'static>,
+    /// The addresses of the repository's issues and pull requests, up to the number.
+    own: [String; 2],
+    numbers: Numbers,
+}
+
+impl Links {
+    /// For a repository of a GitHub, and the numbers that have pages.
+    pub(super) fn new(host: &str, name: &str, numbers: Numbers) -> Self {
+        let own = ["issues", "pull"].map(|kind| format!("https://{host}/{name}/{kind}/"));
+        let mut sanitizer = Builder::default();
+        sanitizer
+            .url_schemes(["http", "https", "mailto"].into())
+            .generic_attributes(["lang", "title", "dir"].into())
+            .add_tag_attributes("details", ["open"])
+            .link_rel(Some("noopener noreferrer nofollow"));
+        // A link that was relative on GitHub leads to GitHub.
+        let relative = Url::parse(&own[0]).map_or(UrlRelative::Deny, UrlRelative::RewriteWithBase);
+        sanitizer.url_relative(relative);
+        Self { sanitizer, own, numbers }
+    }
+
+    /// Renders a body.
+    pub(super) fn render(&self, markdown: &str) -> String {
+        let html = comrak::markdown_to_html(&plain(markdown), &OPTIONS);
+        self.linked(&self.sanitizer.clean(&html).to_string())
+    }
+
+    /// Turns images into links, and what names another page into a link to it.
+    fn linked(&self, html: &str) -> String {
+        let mut out = String::with_capacity(html.len());
+        let mut open: Vec<&str> = Vec::new();
+        let mut rest = html;
+        while let Some(start) = rest.find('<') {
+            self.link_text(&mut out, &rest[..start], &open);
+            let tag = &rest[start..start + end_of_tag(&rest[start..])];
+            rest = &rest[start + tag.len()..];
+            let name = tag_name(tag);
+            if name == "img" {
+                write_image(&mut out, tag, open.contains(&"a"));
+                continue;
+            }
+            match OPAQUE.iter().find(|opaque| **opaque == name) {
+                Some(name) if tag.starts_with("</") => {
+                    if let Some(at) = open.iter().rposition(|open| open == name) {
+                        open.remove(at);
+                    }
+                }
+                Some(name) => open.push(name),
+                None => {}
+            }
+            match self.page_of(tag).filter(|_| name == "a" && !tag.starts_with("</")) {
+                Some(number) => {
+                    let _ = write!(out, "<a href=\"{number}.html\">");
+                }
+                None => out.push_str(tag),
+            }
+        }
+        self.link_text(&mut out, rest, &open);
+        out
+    }
+
+    /// Returns the number whose page on GitHub a link leads to, if it has a page here.
+    fn page_of(&self, tag: &str) -> Option<u64> {
+        let address = attribute(tag, "href")?;
+        let number = self.own.iter().find_map(|own| address.strip_prefix(own.as_str()))?;
+        let number = number.split(['#', '?', '/']).next()?.parse().ok()?;
+        self.numbers.contains(number).then_some(number)
+    }
+
+    /// Writes text, with links in place of `#123`.
+    fn link_text(&self, out: &mut String, text: &str, open: &[&str]) {
+        if !open.is_empty() || !text.contains('#') {
+            out.push_str(text);
+            return;
+        }
+        let mut rest = text;
+        while let Some(at) = rest.find('#') {
+            let (before, behind) = (&rest[..at], &rest[at + 1..]);
+            let digits = &behind[..behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len())];
+            // `a#1` is another repository's, and `&#39;` is a character.
+            let stands_alone =
+                !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '&' | '#' | '_' | '/' | '-'));
+            let ends = !behind[digits.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            let number = digits.parse().ok().filter(|number| stands_alone && ends && self.numbers.contains(*number));
+            out.push_str(before);
+            if let Some(number) = number {
+                let _ = write!(out, "<a href=\"{number}.html\">#{digits}</a>");
+            } else {
+                out.push('#');
+                out.push_str(digits);
+            }
+            rest = &behind[digits.len()..];
+        }
+        out.push_str(rest);
+    }
+}
+
+/// Writes a link in place of an image; within a link, only what the image is called.
+fn write_image(out: &mut String, tag: &str, is_in_link: bool) {
+    // Both were escaped for an attribute, where some leave angle brackets as they are.
+    let harmless = |text: &str| text.replace('<', "&lt;").replace('>', "&gt;");
+    let alt = attribute(tag, "alt").map(harmless).filter(|alt| !alt.trim().is_empty());
+    let called = alt.unwrap_or_else(|| "image".to_owned());
+    match attribute(tag, "src").map(harmless).filter(|_| !is_in_link) {
+        Some(src) => {
+            let _ = write!(
+                out,
+                "<a class=\"image\" href=\"{src}\" rel=\"noopener noreferrer nofollow\">image: {called}</a>"
+            );
+        }
+        None => {
+            let _ = write!(out, "<span class=\"image\">image: {called}</span>");
+        }
+    }
+}
+
+/// Returns the length of the tag at the start of a text; an angle bracket in an attribute does not end it.
+fn end_of_tag(text: &str) -> usize {
+    let mut is_quoted = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'>' if !is_quoted => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn tag_name(tag: &str) -> &str {
+    let name = tag.trim_start_matches(['<', '/']);
+    &name[..name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len())]
+}
+
+/// Returns the value of an attribute as it is written, escaped.
+fn attribute<'a>(tag: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut rest = tag;
+    while let Some((before, behind)) = rest.split_once("=\"") {
+        let (value, behind) = behind.split_once('"')?;
+        if before.rsplit([' ', '\t', '\n']).next() == Some(wanted) {
+            return Some(value);
+        }
+        rest = behind;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn links() -> Links {
+        Links::new("github.com", "acme/site", Numbers(vec![1, 12, 123]))
+    }
+
+    /// Fails if a browser would do or load anything.
+    fn assert_harmless(html: &str) {
+        let again = ammonia::Builder::default()
+            .rm_tags(["img"])
+            .add_generic_attributes(["class"])
+            .url_relative(UrlRelative::PassThrough)
+            .clean(html)
+            .to_string();
+        // What is left after cleaning once more is what there was: nothing was smuggled in after the first time.
+        let without_rel = |text: &str| {
+            text.replace(" rel=\"noopener noreferrer nofollow\"", "").replace(" rel=\"noopener noreferrer\"", "")
+        };
+        assert_eq!(without_rel(&again), without_rel(&html.replace(" dir=\"rtl\"", "")), "{html}");
+        for word in [
+            "<script",
+            "<img",
+            "<iframe",
+            "<style",
+            " src=",
+            " onerror",
+            "javascript:",
+            "<textarea",
+            "<form",
+            "<input",
+            "<svg",
+        ] {
+            assert!(!html.to_lowercase().contains(word), "{word}: {html}");
+        }
+    }
+
+    #[test]
+    fn what_strangers_write_does_no_harm() {
+        for hostile in [
+            "<script>alert(1)</script>",
+            "</textarea><script>alert(1)</script>",
+            "[a](javascript:alert(1)) <a href=\"jav&#x09;ascript:alert(1)\">b</a>",
+            "<img src=x onerror=alert(1)>",
+            "![a\"><script>](https://evil.example/a.png)",
+            "<img alt='\"><script>alert(1)</script>' src='https://evil.example/\"><script>'>",
+            "<svg><style><img src=x onerror=alert(1)></style></svg>",
+            "<math><mtext><table><mglyph><style><!--</style><img title=\"--&gt;&lt;img src=1 onerror=alert(1)&gt;\">",
+            "<a href=\"https://x.example/#1\" title='<#1>'>x</a>",
+            "<div style='background:url(https://evil.example)'>x</div>",
+            "<meta http-equiv=refresh content='0;url=https://evil.example'><base href=https://evil.example>",
+            "<iframe src=https://evil.example></iframe><form action=https://evil.example><input></form>",
+            "a\0b\u{202e}c",
+            "<!-- #1 --> <b #1=\"#1\">#1",
+        ] {
+            assert_harmless(&links().render(hostile));
+        }
+    }
+
+    #[test]
+    fn images_become_links_and_mentions_lead_to_pages() {
+        let links = links();
+        for (markdown, html) in [
+            ("see #12, (#1) and #99", "<p>see <a href=\"12.html\">#12</a>, (<a href=\"1.html\">#1</a>) and #99</p>"),
+            ("`#12` a#12 acme/x#12 #12a &#49;", "<p><code>#12</code> a#12 acme/x#12 #12a 1</p>"),
+            (
+                "https://github.com/acme/site/pull/12#issuecomment-5",
+                "<p><a href=\"12.html\">https://github.com/acme/site/pull/12#issuecomment-5</a></p>",
+            ),
+            (
+                "![a cat](https://x.example/c.png)",
+                "<p><a class=\"image\" href=\"https://x.example/c.png\" rel=\"noopener noreferrer nofollow\">image: a cat</a></p>",
+            ),
+            (
+                "[![ci](https://x.example/c.svg)](https://x.example)",
+                "<p><a href=\"https://x.example\" rel=\"noopener noreferrer nofollow\"><span class=\"image\">image: ci</span></a></p>",
+            ),
+            (
+                "[x](../blob/main/a.md)",
+                "<p><a href=\"https://github.com/acme/site/blob/main/a.md\" rel=\"noopener noreferrer nofollow\">x</a></p>",
+            ),
+            ("- [x] done", "<ul>\n<li>[x] done</li>\n</ul>"),
+        ] {
+            assert_eq!(links.render(markdown).trim_end(), html);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends_neither_the_stack_nor_the_patience() {
+        let links = links();
+        for hostile in [
+            "> ".repeat(20_000),
+            "<b>".repeat(20_000),
+            "[".repeat(60_000),
+            "- ".repeat(20_000),
+            "<details>".repeat(7_000),
+        ] {
+            assert!(!links.render(&hostile).contains("<script"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_markdown_does_harm(markdown in "([<>\"'=#a1 \\[\\]()!&;/-]|<img |<a |src=|href=|alt=|https://x.example/|javascript:|<script>|onerror=|\\n){0,40}") {
+            assert_harmless(&links().render(&markdown));
+        }
+    }
+}
