@@ -221,10 +221,11 @@ pub(super) fn with_overview(mut command: Command) -> Command {
         built.build();
         built
     };
-    let visible: Vec<&Command> =
-        built.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help").collect();
+    // `--version` is what people type.
+    let is_listed = |verb: &&Command| !verb.is_hide_set() && !matches!(verb.get_name(), "help" | "version");
+    let visible: Vec<&Command> = built.get_subcommands().filter(is_listed).collect();
     let width = visible.iter().map(|verb| verb.get_name().len()).max().unwrap_or_default();
-    let mut overview = "{about}\n\n{usage-heading} {usage}\n\n".to_owned();
+    let mut overview = "{about}\n{usage-heading} {usage}\n\n".to_owned();
     for verb in visible {
         let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(overview, "  {:<width$}  {about}", verb.get_name());

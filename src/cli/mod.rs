@@ -117,13 +117,13 @@ pub enum Command {
             ghbk restore [OPTIONS] OWNER/REPO --push URL\n       ghbk restore [OPTIONS] --all DIR"
     )]
     Restore(Box<RestoreArgs>),
-    /// Show the stored issues and pull requests, or one with its conversation
+    /// Show issues and pull requests, or one with its conversation
     #[command(after_help = help::SHOW)]
     Show(ShowArgs),
     /// Show how one issue or pull request changed from run to run
     #[command(after_help = help::LOG)]
     Log(LogArgs),
-    /// Write the stored issues and pull requests as web pages, Markdown or JSON
+    /// Write issues and pull requests as web pages, Markdown or JSON
     #[command(after_help = help::EXPORT)]
     Export(ExportArgs),
     /// Read the store, and check that every object is there and whole
