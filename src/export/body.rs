@@ -34,6 +34,8 @@ pub(super) struct Links {
     sanitizer: Builder<'static>,
     /// The addresses of the repository's issues and pull requests, up to the number.
     own: [String; 2],
+    /// `OWNER/NAME`.
+    name: String,
     numbers: Numbers,
 }
 
@@ -50,13 +52,20 @@ impl Links {
         // A link that was relative on GitHub leads to GitHub.
         let relative = Url::parse(&own[0]).map_or(UrlRelative::Deny, UrlRelative::RewriteWithBase);
         sanitizer.url_relative(relative);
-        Self { sanitizer, own, numbers }
+        Self { sanitizer, own, name: name.to_owned(), numbers }
     }
 
     /// Renders a body.
     pub(super) fn render(&self, markdown: &str) -> String {
         let html = comrak::markdown_to_html(&plain(markdown), &OPTIONS);
         self.linked(&self.sanitizer.clean(&html).to_string())
+    }
+
+    /// Turns what names another page into a link to it, in a text that is escaped already.
+    pub(super) fn with_mentions(&self, escaped: &str) -> String {
+        let mut out = String::new();
+        self.link_text(&mut out, escaped, &[]);
+        out
     }
 
     /// Turns images into links, and what names another page into a link to it.
@@ -112,8 +121,8 @@ impl Links {
             let (before, behind) = (&rest[..at], &rest[at + 1..]);
             let digits = &behind[..behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len())];
             // `a#1` is another repository's, and `&#39;` is a character.
-            let stands_alone =
-                !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '&' | '#' | '_' | '/' | '-'));
+            let stands_alone = before.ends_with(&self.name)
+                || !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '&' | '#' | '_' | '/' | '-'));
             let ends = !behind[digits.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
             let number = digits.parse().ok().filter(|number| stands_alone && ends && self.numbers.contains(*number));
             out.push_str(before);
@@ -245,6 +254,7 @@ mod tests {
         let links = links();
         for (markdown, html) in [
             ("see #12, (#1) and #99", "<p>see <a href=\"12.html\">#12</a>, (<a href=\"1.html\">#1</a>) and #99</p>"),
+            ("acme/site#12", "<p>acme/site<a href=\"12.html\">#12</a></p>"),
             ("`#12` a#12 acme/x#12 #12a &#49;", "<p><code>#12</code> a#12 acme/x#12 #12a 1</p>"),
             (
                 "https://github.com/acme/site/pull/12#issuecomment-5",

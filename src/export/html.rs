@@ -15,7 +15,7 @@ use super::page::{beginning, end, escaped, shown};
 use super::{Exported, Numbers, Origin, Rest, Writer, file_of};
 use crate::metadata::read::changes::how_gone;
 use crate::metadata::read::conversation::{Entry, Thread, conversation, review_told};
-use crate::metadata::read::events::told;
+use crate::metadata::read::events::{actor, told};
 use crate::metadata::read::item::{Item, gone, list, login, text, time};
 use crate::report::show::{edited_at, pull_request_branches, thread_told};
 use crate::text::count;
@@ -135,13 +135,8 @@ impl Pages {
                 Entry::Review(review) => out.push_str(&self.article_of(review, "author", review_told(review), &at)),
                 Entry::Thread(thread) => self.write_thread(&mut out, &thread),
                 Entry::Event(event) => {
-                    let actor = if event.get("actor").is_some() { login(event, "actor") } else { "somebody" };
-                    let _ = writeln!(
-                        out,
-                        "<p class=\"event\">{at}: <bdi>{} {}</bdi></p>",
-                        escaped(actor),
-                        escaped(&told(event))
-                    );
+                    let (actor, told) = (escaped(actor(event)), self.links.with_mentions(&escaped(&told(event))));
+                    let _ = writeln!(out, "<p class=\"event\">{at}: <bdi>{actor} {told}</bdi></p>");
                 }
             }
         }

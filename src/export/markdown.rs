@@ -11,7 +11,7 @@ use super::lists::Lists;
 use super::{Exported, Origin, Rest, Writer, file_of, plain};
 use crate::metadata::read::changes::how_gone;
 use crate::metadata::read::conversation::{Entry, conversation, review_told};
-use crate::metadata::read::events::told;
+use crate::metadata::read::events::{actor, told};
 use crate::metadata::read::item::{Item, gone, login, text, time};
 use crate::report::show::{pull_request_branches, thread_told};
 use crate::text::{count, printable};
@@ -126,8 +126,7 @@ fn note(name: &str, item: &Item<'_>) -> String {
                 }
             }
             Entry::Event(event) => {
-                let actor = if event.get("actor").is_some() { login(event, "actor") } else { "somebody" };
-                let _ = write!(out, "*{at}: {} {}*\n\n", escaped(actor), escaped(&told(event)));
+                let _ = write!(out, "*{at}: {} {}*\n\n", escaped(actor(event)), escaped(&told(event)));
             }
         }
     }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::show::line;
 use crate::metadata::read::State;
 use crate::metadata::read::changes::Change;
 use crate::names::RunId;
-use crate::text::printable;
 use crate::zone::shown_to_the_second;
 
 /// The words of a comment that is told are cut to this many characters.
@@ -62,7 +62,7 @@ fn is_writing(change: &Change) -> bool {
 }
 
 fn told(change: &Change) -> String {
-    let (which, detail) = (printable(&change.which, NAME_CHARS), printable(&change.detail, DETAIL_CHARS));
+    let (which, detail) = (line(&change.which, NAME_CHARS), line(&change.detail, DETAIL_CHARS));
     let behind = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     match (change.what, change.how) {
         ("number", "added") => format!("first stored: {which}, {detail}"),

@@ -13,7 +13,7 @@ use super::count;
 use crate::metadata::read::State;
 use crate::metadata::read::changes::how_gone;
 use crate::metadata::read::conversation::{Entry, Thread, conversation, review_told};
-use crate::metadata::read::events::told;
+use crate::metadata::read::events::{actor, told};
 use crate::metadata::read::item::{Item, gone, login, text, time};
 use crate::text::printable;
 use crate::zone::{day, shown, shown_to_the_second};
@@ -79,15 +79,15 @@ pub fn list_text(name: &str, state: &State, rows: &[Row], stored: u64) -> String
         let updated = row.updated_at.map_or_else(|| "-".to_owned(), day);
         let number = format!("#{}", row.number);
         let _ = write!(out, "{mark} {number:<width$}  {kind}  {:<21}  {updated:<10}  ", row.state);
-        let title = printable(&row.title, TITLE_CHARS);
+        let title = line(&row.title, TITLE_CHARS);
         let title = if title.is_empty() { "(no title)".to_owned() } else { title };
-        let _ = write!(out, "{title} ({})", printable(&row.author, LINE_CHARS));
+        let _ = write!(out, "{title} ({})", line(&row.author, LINE_CHARS));
         if !row.labels.is_empty() {
-            let labels: Vec<String> = row.labels.iter().map(|label| printable(label, TITLE_CHARS)).collect();
+            let labels: Vec<String> = row.labels.iter().map(|label| line(label, TITLE_CHARS)).collect();
             let _ = write!(out, " [{}]", labels.join(", "));
         }
         if let Some(how) = &row.gone {
-            let _ = write!(out, " {} on GitHub", printable(how, LINE_CHARS));
+            let _ = write!(out, " {} on GitHub", line(how, LINE_CHARS));
         }
         out.push('\n');
     }
@@ -117,9 +117,8 @@ pub fn item_text(name: &str, state: &State, item: &Item<'_>) -> String {
             }
             Entry::Thread(thread) => write_thread(&mut out, &at, &thread),
             Entry::Event(event) => {
-                let actor = if event.get("actor").is_some() { login(event, "actor") } else { "somebody" };
-                let told = printable(&told(event), LINE_CHARS);
-                let _ = writeln!(out, "\n  {at}  {} {told}{}", printable(actor, LINE_CHARS), gone_since(event));
+                let (actor, told) = (line(actor(event), LINE_CHARS), line(&told(event), LINE_CHARS));
+                let _ = writeln!(out, "\n  {at}  {actor} {told}{}", gone_since(event));
             }
         }
     }
@@ -127,9 +126,9 @@ pub fn item_text(name: &str, state: &State, item: &Item<'_>) -> String {
 }
 
 fn write_head(out: &mut String, name: &str, state: &State, item: &Item<'_>) {
-    let _ = writeln!(out, "{name} #{}: {}", item.number, printable(item.title(), LINE_CHARS));
+    let _ = writeln!(out, "{name} #{}: {}", item.number, line(item.title(), LINE_CHARS));
     let mut facts = vec![format!("{} {}", item.kind(), item.state())];
-    facts.push(format!("by {}", printable(item.author(), LINE_CHARS)));
+    facts.push(format!("by {}", line(item.author(), LINE_CHARS)));
     for (what, member) in [("opened", "created_at"), ("updated", "updated_at"), ("closed", "closed_at")] {
         facts.extend(item.time(member).map(|time| format!("{what} {}", shown(time))));
     }
@@ -137,10 +136,10 @@ fn write_head(out: &mut String, name: &str, state: &State, item: &Item<'_>) {
     let _ = writeln!(out, "{}", as_stored(state));
     if let Some(gone) = item.gone() {
         let since = gone.since.map(|since| format!(", found {}", shown(since))).unwrap_or_default();
-        let _ = writeln!(out, "! {} on GitHub{since}", printable(&how_gone(&gone), LINE_CHARS));
+        let _ = writeln!(out, "! {} on GitHub{since}", line(&how_gone(&gone), LINE_CHARS));
     }
     let joined = |names: Vec<&str>| {
-        let names: Vec<String> = names.into_iter().map(|name| printable(name, LINE_CHARS)).collect();
+        let names: Vec<String> = names.into_iter().map(|name| line(name, LINE_CHARS)).collect();
         names.join(", ")
     };
     let milestone = Some(item.milestone()).filter(|milestone| !milestone.is_empty());
@@ -172,7 +171,7 @@ pub fn pull_request_branches(file: &Value) -> Option<String> {
 }
 
 fn write_written(out: &mut String, at: &str, written: &Value, author: &str, how: &str) {
-    let author = printable(login(written, author), LINE_CHARS);
+    let author = line(login(written, author), LINE_CHARS);
     let edited = edited_at(written).map(|time| format!(", edited {}", shown(time))).unwrap_or_default();
     let mark = if gone(written).is_some() { '!' } else { ' ' };
     let _ = writeln!(out, "\n{mark} {at}  {author} {how}{edited}{}", gone_since(written));
@@ -189,14 +188,14 @@ pub fn edited_at(written: &Value) -> Option<DateTime<Utc>> {
 fn gone_since(value: &Value) -> String {
     gone(value).map_or_else(String::new, |gone| {
         let since = gone.since.map(|since| format!(", found {}", shown(since))).unwrap_or_default();
-        format!("; {} on GitHub{since}", printable(&how_gone(&gone), LINE_CHARS))
+        format!("; {} on GitHub{since}", line(&how_gone(&gone), LINE_CHARS))
     })
 }
 
 fn write_thread(out: &mut String, at: &str, thread: &Thread<'_>) {
-    let _ = writeln!(out, "\n  {at}  {}", printable(&thread_told(thread), LINE_CHARS));
+    let _ = writeln!(out, "\n  {at}  {}", line(&thread_told(thread), LINE_CHARS));
     for comment in &thread.comments {
-        let author = printable(login(comment, "user"), LINE_CHARS);
+        let author = line(login(comment, "user"), LINE_CHARS);
         let at = time(comment, "created_at").map_or_else(|| "at some time".to_owned(), shown);
         let mark = if gone(comment).is_some() { "! " } else { "" };
         let _ = writeln!(out, "    {mark}{author}, {at}{}", gone_since(comment));
@@ -215,6 +214,16 @@ pub fn thread_told(thread: &Thread<'_>) -> String {
     };
     let outdated = if thread.is_outdated { ", outdated" } else { "" };
     format!("on {}{line}{resolved}{outdated}", thread.path)
+}
+
+/// Makes a text fit to print on one line.
+pub(super) fn line(text: &str, max_chars: usize) -> String {
+    quoted(&printable(text, max_chars))
+}
+
+/// Keeps commands as they were written: what somebody quotes is not to be completed with the options of this call.
+fn quoted(text: &str) -> String {
+    text.replace("`ghbk ", "`ghbk\u{a0}")
 }
 
 /// Writes a body, each line behind a bar.
@@ -239,9 +248,7 @@ fn body_line(line: &str, is_code: bool) -> String {
     } else {
         printable(&line, BODY_LINE_CHARS)
     };
-    // What is quoted is not a command that this call should complete with its own options.
-    let text = text.replace("`ghbk ", "`ghbk\u{a0}");
-    format!("{}{text}", " ".repeat(spaces.min(TITLE_CHARS)))
+    format!("{}{}", " ".repeat(spaces.min(TITLE_CHARS)), quoted(&text))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Each type of event, and how it is told after the name of whoever did it; `{a.b}` stands for a member. Source: GitHub's GraphQL
-/// schema, the unions `IssueTimelineItems` and `PullRequestTimelineItems`.
+/// Each type of event, and how it is told after the name of whoever did it; `{a.b|c}` stands for a member, or for another one if it
+/// is missing. Source: GitHub's GraphQL schema, the unions `IssueTimelineItems` and `PullRequestTimelineItems`.
 const WORDS: &[(&str, &str)] = &[
     ("AddedToMergeQueueEvent", "added it to the merge queue"),
     ("AddedToProjectEvent", "added it to a project"),
@@ -21,7 +21,7 @@ const WORDS: &[(&str, &str)] = &[
     ("ConnectedEvent", "linked #{subject.number}"),
     ("ConvertToDraftEvent", "turned it into a draft"),
     ("ConvertedToDiscussionEvent", "turned it into a discussion"),
-    ("CrossReferencedEvent", "mentioned it in #{source.number}"),
+    ("CrossReferencedEvent", "mentioned it in {source.repository.nameWithOwner|}#{source.number}"),
     ("DemilestonedEvent", "removed it from the milestone {milestoneTitle}"),
     ("DisconnectedEvent", "unlinked #{subject.number}"),
     ("HeadRefDeletedEvent", "deleted the branch {headRefName}"),
@@ -46,8 +46,8 @@ const WORDS: &[(&str, &str)] = &[
     ("RenamedTitleEvent", "changed the title from \"{previousTitle}\" to \"{currentTitle}\""),
     ("ReopenedEvent", "reopened it"),
     ("ReviewDismissedEvent", "dismissed a review: {dismissalMessage}"),
-    ("ReviewRequestRemovedEvent", "no longer asks {requestedReviewer.login} for a review"),
-    ("ReviewRequestedEvent", "asked {requestedReviewer.login} for a review"),
+    ("ReviewRequestRemovedEvent", "no longer asks {requestedReviewer.login|requestedReviewer.name} for a review"),
+    ("ReviewRequestedEvent", "asked {requestedReviewer.login|requestedReviewer.name} for a review"),
     ("SubIssueAddedEvent", "added the sub-issue #{subIssue.number}"),
     ("SubIssueRemovedEvent", "removed the sub-issue #{subIssue.number}"),
     ("SubscribedEvent", "subscribed"),
@@ -79,17 +79,27 @@ pub fn told(event: &Value) -> String {
     }
 }
 
+/// Returns who caused an event, as far as it is known.
+pub fn actor(event: &Value) -> &str {
+    let of_commit = ["/commit/author/user/login", "/commit/author/name"];
+    match event.get("actor") {
+        Some(_) => super::item::login(event, "actor"),
+        None => of_commit.iter().find_map(|path| event.pointer(path)?.as_str()).unwrap_or("somebody"),
+    }
+}
+
 fn filled(words: &str, event: &Value) -> String {
     let mut out = String::new();
     let mut rest = words;
     while let Some((before, after)) = rest.split_once('{') {
         let (path, after) = after.split_once('}').unwrap_or((after, ""));
         out.push_str(before);
-        let member = path.split('.').try_fold(event, |value, name| value.get(name));
-        match member {
+        let member = |path: &str| path.split('.').try_fold(event, |value, name| value.get(name));
+        match path.split('|').find_map(member) {
             Some(Value::String(text)) if path.ends_with(".oid") => out.extend(text.chars().take(10)),
             Some(Value::String(text)) => out.push_str(text),
             Some(Value::Number(number)) => out.push_str(&number.to_string()),
+            _ if path.ends_with('|') => {}
             _ => out.push('?'),
         }
         rest = after;
