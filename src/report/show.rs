@@ -78,7 +78,7 @@ pub fn list_text(name: &str, state: &State, rows: &[Row], stored: u64) -> String
         let kind = if row.kind == "issue" { "issue" } else { "pull" };
         let updated = row.updated_at.map_or_else(|| "-".to_owned(), day);
         let number = format!("#{}", row.number);
-        let _ = write!(out, "{mark} {number:<width$}  {kind}  {:<21}  {updated:<10}  ", row.state);
+        let _ = write!(out, "{mark} {number:<width$}  {kind:<5}  {:<21}  {updated:<10}  ", row.state);
         let title = line(&row.title, TITLE_CHARS);
         let title = if title.is_empty() { "(no title)".to_owned() } else { title };
         let _ = write!(out, "{title} ({})", line(&row.author, LINE_CHARS));

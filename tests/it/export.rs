@@ -26,25 +26,17 @@ fn pages_run_nothing_load_nothing_and_lead_to_each_other() {
     for (path, content) in files_below(&folder) {
         pages += 1;
         let text = String::from_utf8(content).unwrap();
-        let lower = text.to_lowercase();
+        // In text, angle brackets are escaped: every one that is not begins a tag.
+        let tags: String =
+            text.split('<').skip(1).filter_map(|rest| rest.split('>').next()).map(|tag| format!("<{tag}>")).collect();
+        let lower = tags.to_lowercase();
         assert!(text.contains("default-src 'none'"), "{}", path.display());
-        for word in [
-            "<script",
-            "<img",
-            "<iframe",
-            "<link",
-            "<object",
-            "<form",
-            "<textarea",
-            " src=",
-            "url(",
-            "@import",
-            "javascript:\"",
-            "href=\"javascript",
-            "<style>*",
-        ] {
+        for word in
+            ["<script", "<img", "<iframe", "<link", "<object", "<form", "<textarea", "src=", " on", "javascript:"]
+        {
             assert!(!lower.contains(word), "{word} in {}: {text}", path.display());
         }
+        assert!(!text.contains("url(") && !text.contains("@import"), "{text}");
         assert_eq!(lower.matches("<style").count(), 1, "{text}");
         assert!(
             !text.chars().any(|c| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}')),

@@ -217,7 +217,7 @@ fn a_log_tells_what_changed_from_state_to_state() {
     );
     // The command that it names shows what was there before.
     let command = shown(&world, &["log", "acme/site", "1"]);
-    let command = command.split('`').nth(1).unwrap().replace("ghbk ", "");
+    let command = command.rsplit('`').nth(1).unwrap().replace("ghbk ", "");
     let before = shown(&world, &command.split(' ').collect::<Vec<_>>());
     assert!(before.contains("issue open"), "{command}: {before}");
 }

@@ -22,6 +22,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 /// Puts values in the places of what a text leaves open.
 fn filled(command: &str) -> String {
     let mut text = command.replace("--run {}", "--run ID").replace("--run {run_id}", "--run ID");
+    text = text.replace("{number}", "123").replace("--at {at}", "--at TIME");
     // What follows without a space is an option that may be there, such as ` --wiki`.
     while let Some(start) = text.find('{') {
         let end = start + text[start..].find('}').unwrap_or(text.len() - start - 1);
