@@ -223,7 +223,7 @@ pub(super) fn line(text: &str, max_chars: usize) -> String {
 
 /// Keeps commands as they were written: what somebody quotes is not to be completed with the options of this call.
 fn quoted(text: &str) -> String {
-    text.replace("`ghbk ", "`ghbk\u{a0}")
+    text.replace(&["`", "ghbk "].concat(), &["`", "ghbk\u{a0}"].concat())
 }
 
 /// Writes a body, each line behind a bar.
