@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -296,4 +297,17 @@ fn reading_leaves_the_store_as_it_is_and_needs_no_write_access() {
     }
     let ended = finish(&mut offline(&world, &["show", "acme/site", "1"])).expect(1);
     assert!(ended.stderr.contains("acme/site.meta: the mirror is damaged"), "{ended:#?}");
+}
+
+#[test]
+fn reading_never_maps_the_store_into_memory() {
+    let world = World::new();
+    store_metadata(&world);
+    for arguments in [&["show", "acme/site", "1"][..], &["log", "acme/site", "1"], &["export", "acme/site", "out"]] {
+        let plan = ghbk_faults::Plan { folders: vec![world.root.clone()], ..ghbk_faults::Plan::default() };
+        let ended = ghbk_faults::run(offline(&world, arguments), &plan, Duration::from_mins(2)).unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        let mapped: Vec<_> = ended.calls.iter().filter(|call| call.name == "mmap").collect();
+        assert!(mapped.is_empty() && !ended.calls.is_empty(), "{arguments:?}: {mapped:?}");
+    }
 }
