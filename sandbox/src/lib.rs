@@ -28,9 +28,10 @@ mod tracker;
 
 pub use faults::{Action, Fault};
 pub use fixtures::{Generate, RepositoryEditor, generate, import_bundle};
-pub use graphql::GraphqlLimits;
+pub use graphql::{GraphqlLimits, query_errors};
 pub use options::{AppOptions, GitPace, Options};
 pub use records::RecordedRequest;
+pub use rest::TEMP_CLONE_TOKEN;
 pub use sandbox::Sandbox;
 pub use server::Traffic;
 pub use slack::SlackMessage;

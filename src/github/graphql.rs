@@ -259,7 +259,7 @@ fn told(reply: &Reply, count: usize) -> Vec<Node> {
             (_, Some(error)) if error.kind == "NOT_FOUND" => Node::NotFound,
             (_, Some(error)) if error.kind == "FORBIDDEN" => Node::Forbidden(error.message.clone()),
             (_, Some(error)) => Node::Failed(error.message.clone()),
-            (Some(node), None) if !node.is_null() => Node::Found(node.clone()),
+            (Some(thing), None) if !thing.is_null() => Node::Found(thing.clone()),
             (_, None) => Node::Failed("it left this out without a reason".to_owned()),
         }
     };

@@ -93,7 +93,9 @@ pub fn assemble<'a>(
         root.push(Entry { name: ISSUES.to_owned(), oid: assembly.composer.folder(folders)?, is_folder: true });
     }
     let mut totals = PartCounts::new();
-    known.values().for_each(|known| known.add_to(&mut totals));
+    for known in known.values() {
+        known.add_to(&mut totals);
+    }
     let counts = std::mem::take(&mut assembly.counts);
     let has_changed = is_anew || !stored.has_all(&root);
     let commit = if has_changed {

@@ -9,6 +9,7 @@ use super::fetch::{Fetcher, Problem, Seen, named};
 use super::item::text;
 use super::queries::{ISSUE_TIMELINE, ISSUES, MORE_THREADS, PULL_REQUEST_TIMELINE, PULL_REQUESTS, REVIEWS, THREADS};
 use super::spool::Piece;
+use super::stored::Known;
 use crate::github::{GitHubError, Node, NodesQuery};
 
 /// A list inside an answer, the name it has in the file, and how its rest is asked for.
@@ -26,8 +27,7 @@ impl Fetcher<'_> {
         };
         let (issues, pulls) = (due(false), due(true));
         let has_threads = |number: &u64| {
-            seen.with_threads.contains(number)
-                || seen.known.get(number).is_some_and(|known| known.has_review_comments())
+            seen.with_threads.contains(number) || seen.known.get(number).is_some_and(Known::has_review_comments)
         };
         let threads: Vec<(u64, String)> = pulls.iter().filter(|(number, _)| has_threads(number)).cloned().collect();
         let mut unknown = Vec::new();
@@ -65,7 +65,7 @@ impl Fetcher<'_> {
             // The lists are stored all the same, and the next run asks again.
             Err(error) => {
                 let numbers: Vec<u64> = things.iter().map(|(number, _)| *number).collect();
-                return self.leave(query, &numbers, (&error.to_string(), &MetadataError::from(error)), seen);
+                return leave(query, &numbers, (&error.to_string(), &MetadataError::from(error)), seen);
             }
         };
         // Each reason is told once.
@@ -90,28 +90,8 @@ impl Fetcher<'_> {
             } else {
                 GitHubError::Unreadable { what, reason: said.clone() }
             };
-            self.leave(query, &numbers, (&said, &error.into()), seen)?;
+            leave(query, &numbers, (&said, &error.into()), seen)?;
         }
-        Ok(())
-    }
-
-    /// Notes that the details of some numbers did not come.
-    fn leave(
-        &self,
-        query: &NodesQuery,
-        numbers: &[u64],
-        (said, error): (&str, &MetadataError),
-        seen: &mut Seen<'_>,
-    ) -> Result<(), MetadataError> {
-        for number in numbers {
-            seen.spool.add(*number, Piece::Incomplete)?;
-        }
-        seen.problems.push(Problem {
-            error: format!("{} {} could not be read: {said}", named("number", numbers), query.what),
-            hint: error.hint(),
-            may_pass: true,
-            is_forbidden: error.is_forbidden(),
-        });
         Ok(())
     }
 
@@ -146,6 +126,25 @@ impl Fetcher<'_> {
         }
         Ok(())
     }
+}
+
+/// Notes that the details of some numbers did not come.
+fn leave(
+    query: &NodesQuery,
+    numbers: &[u64],
+    (said, error): (&str, &MetadataError),
+    seen: &mut Seen<'_>,
+) -> Result<(), MetadataError> {
+    for number in numbers {
+        seen.spool.add(*number, Piece::Incomplete)?;
+    }
+    seen.problems.push(Problem {
+        error: format!("{} {} could not be read: {said}", named("number", numbers), query.what),
+        hint: error.hint(),
+        may_pass: true,
+        is_forbidden: error.is_forbidden(),
+    });
+    Ok(())
 }
 
 /// Takes the items of a connection; GitHub leaves a null where the token may not read one.

@@ -138,7 +138,7 @@ impl Fetcher<'_> {
         self.missing(&mut seen, unknown, fetched.is_disabled).await?;
         let Seen { known, problems, .. } = seen;
         fetched.mark = if problems.is_empty() { fetched.as_of.map(|as_of| as_of - OVERLAP) } else { scope.mark };
-        Ok(Fetched { known, problems, ..fetched })
+        Ok(Fetched { problems, known, ..fetched })
     }
 
     /// Returns an endpoint of the repository.
@@ -192,13 +192,10 @@ impl Fetcher<'_> {
             }
         }
         for number in unknown {
-            match self.whereabouts(number).await? {
-                // The next run finds it missing from the list.
-                Some(_) => {}
-                None => {
-                    seen.spool.add(number, Piece::Incomplete)?;
-                    unreadable.push(number);
-                }
+            // One that is gone, the next run finds missing from the list.
+            if self.whereabouts(number).await?.is_none() {
+                seen.spool.add(number, Piece::Incomplete)?;
+                unreadable.push(number);
             }
         }
         for (numbers, what) in [

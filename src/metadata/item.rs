@@ -104,12 +104,11 @@ pub(super) fn merged(old: Vec<Value>, new: Vec<Value>, is_all: bool, now: DateTi
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut list: Vec<Value> = Vec::with_capacity(old.len().max(new.len()));
     for thing in new {
-        match places.get(&key(&thing)) {
-            Some(place) => list[*place] = thing,
-            None => {
-                places.insert(key(&thing), list.len());
-                list.push(thing);
-            }
+        if let Some(place) = places.get(&key(&thing)) {
+            list[*place] = thing;
+        } else {
+            places.insert(key(&thing), list.len());
+            list.push(thing);
         }
     }
     // What only the store has keeps its place after what it followed.

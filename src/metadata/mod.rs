@@ -1,8 +1,8 @@
 //! What people wrote on GitHub beside git: fetched, put into one form, and stored in a repository of its own.
 //!
 //! `fetch` asks GitHub, `spool` keeps on local disk what came, `assemble` puts it together with what is stored, file by file, and
-//! [`read`] reads it for people. The format is described in `docs/metadata.md`. What a newcomer would get wrong: nothing is ever removed. What GitHub no longer has
-//! stays in its file and is marked.
+//! [`read`] reads it for people. The format is described in `docs/metadata.md`. What a newcomer would get wrong: nothing is ever
+//! removed. What GitHub no longer has stays in its file and is marked.
 
 pub mod about;
 mod assemble;
@@ -23,6 +23,3 @@ pub use error::MetadataError;
 pub use fetch::{Fetched, Fetcher, Scope};
 pub use spool::Spool;
 pub use stored::{Known, Stored};
-
-#[cfg(test)]
-pub(crate) use queries::all as all_queries;

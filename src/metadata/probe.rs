@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::queries::PROBE;
@@ -14,17 +15,29 @@ pub struct Probe {
     pub text: String,
     /// How many issues and pull requests there are.
     pub items: u64,
+    /// When the newest change was, by GitHub's clock.
+    newest: Option<DateTime<Utc>>,
 }
+
+/// Another change may have come in the second of the last one, or reach the server that was asked a little later.
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 impl Probe {
     fn of(repository: &Value) -> Self {
         let count = |of: &str| repository[of]["totalCount"].as_u64().unwrap_or_default();
         let newest = |of: &str| repository[of]["nodes"][0]["updatedAt"].as_str().unwrap_or("-").to_owned();
-        let kinds = ["issues", "pullRequests", "milestones"].map(|of| format!("{} {}", count(of), newest(of)));
+        let kinds = ["issues", "pullRequests", "milestones"];
+        let newest_of_all = kinds.iter().filter_map(|of| newest(of).parse().ok()).max();
+        let kinds = kinds.map(|of| format!("{} {}", count(of), newest(of)));
         let is_on = repository["hasIssuesEnabled"].as_bool().unwrap_or(true);
         let text =
             format!("{}; labels {}; issues {}", kinds.join("; "), count("labels"), if is_on { "on" } else { "off" });
-        Self { text, items: count("issues") + count("pullRequests") }
+        Self { text, items: count("issues") + count("pullRequests"), newest: newest_of_all }
+    }
+
+    /// Says whether the same text means that nothing has changed since: GitHub's times are whole seconds.
+    pub fn is_settled(&self, as_of: DateTime<Utc>) -> bool {
+        self.newest.is_none_or(|newest| newest + SETTLED_AFTER < as_of)
     }
 }
 

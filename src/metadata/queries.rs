@@ -24,8 +24,18 @@ pub(super) const REVIEWS: NodesQuery = query!("the rest of a pull request's revi
 pub(super) const THREADS: NodesQuery = query!("the threads of reviews", 20, "threads", "thread");
 pub(super) const MORE_THREADS: NodesQuery = query!("the rest of a pull request's threads", 1, "more_threads", "thread");
 
-/// Lists all of them.
 #[cfg(test)]
-pub(crate) fn all() -> [&'static NodesQuery; 8] {
-    [&PROBE, &ISSUES, &ISSUE_TIMELINE, &PULL_REQUESTS, &PULL_REQUEST_TIMELINE, &REVIEWS, &THREADS, &MORE_THREADS]
+mod tests {
+    use super::*;
+
+    /// GitHub refuses a query with a field that it does not have, or a fragment that is not used.
+    #[test]
+    fn github_s_published_schema_takes_every_query() {
+        for query in
+            [PROBE, ISSUES, ISSUE_TIMELINE, PULL_REQUESTS, PULL_REQUEST_TIMELINE, REVIEWS, THREADS, MORE_THREADS]
+        {
+            assert_eq!(ghbk_sandbox::query_errors(query.text), Vec::<String>::new(), "{}", query.what);
+        }
+        assert!(!ghbk_sandbox::query_errors("query { viewer { shoeSize } }").is_empty());
+    }
 }

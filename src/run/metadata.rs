@@ -216,17 +216,17 @@ impl Worker {
         let is_repair = self.repair && mirror.exists().map_err(GitError::io("examine", mirror.path()))?;
         let Base { stored, packs, mut newest, salvaged } =
             self.base(step, is_repair, scratch.path(), cancel, report).await?;
-        let stop = cancel.clone();
+        let ended = cancel.clone();
         let (known, newest) = blocking(move || {
-            let known = newest.survey(is_repair, &stop)?;
+            let known = newest.survey(is_repair, &ended)?;
             Ok((known, newest))
         })
         .await?;
-        let about = newest.about().filter(|about| about.format == FORMAT);
-        let mark = about.as_ref().and_then(|about| about.kinds.get(KIND)?.mark);
+        let before = newest.about().filter(|about| about.format == FORMAT);
+        let mark = before.as_ref().and_then(|about| about.kinds.get(KIND)?.mark);
         let scope = Scope { is_full: due.is_full || mark.is_none(), mark };
         let mut spool = Spool::begin(&scratch.path().join("spool"))?;
-        let fetcher = Fetcher {
+        let github = Fetcher {
             github: &self.metadata.github,
             graphql: &self.metadata.graphql,
             canonical: &self.metadata.canonical,
@@ -235,7 +235,7 @@ impl Worker {
         };
         let limit = self.config.metadata.timeout;
         let fetched = tokio::select! {
-            fetched = fetcher.fetch(known, scope, &mut spool) => fetched?,
+            fetched = github.fetch(known, scope, &mut spool) => fetched?,
             () = transfer.waited.sleep_beside(limit) => {
                 report.late(limit);
                 return Ok(());
@@ -244,21 +244,21 @@ impl Worker {
         };
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: step.full_name.clone(), id: step.id };
-        let about = self.about(step, &fetched, observed_at);
+        let about = about(step, &fetched, observed_at);
         let assembly =
             Assembly { newest, fetched, spool, about, occasion, salvaged, stored, packs, is_repair, scratch };
-        let stop = cancel.clone();
+        let ended = cancel.clone();
         let folder = mirror.path().to_owned();
-        let assembled = tokio::task::spawn_blocking(move || assembly.carry_out(&folder, &stop)).await;
+        let assembled = tokio::task::spawn_blocking(move || assembly.carry_out(&folder, &ended)).await;
         let (assembled, fetched, change) = assembled.map_err(|error| GitError::Task(error.to_string()))??;
         let synced = match change {
             Some(change) => Some(self.publish(step, mirror, *change, cancel).await?),
             None => None,
         };
-        let is_complete = fetched.problems.is_empty();
+        let (is_complete, as_of) = (fetched.problems.is_empty(), fetched.as_of);
         report.take(fetched, assembled, synced);
         if is_complete {
-            report.seen = self.seen(due).await;
+            report.seen = self.seen(due, as_of).await;
         }
         Ok(())
     }
@@ -273,14 +273,14 @@ impl Worker {
         report: &mut Report,
     ) -> Result<Base, MetadataError> {
         let mirror = self.mirror_of(step);
-        let (folder, scratch, stop) = (mirror.path().to_owned(), scratch.to_owned(), cancel.clone());
+        let (folder, scratch, ended) = (mirror.path().to_owned(), scratch.to_owned(), cancel.clone());
         if is_repair {
             return Ok(blocking(move || {
-                let salvaged = carry_over(&folder, &scratch, &stop)?;
+                let salvaged = carry_over(&folder, &scratch, &ended)?;
                 // If the newest state cannot be read, the one before it has what is gone from GitHub, too.
                 let newest = salvaged.refs.get(BRANCH).map(|target| target.oid);
                 let commits = newest.into_iter().chain(states(&mirror, &scratch)?);
-                let newest = metadata::Stored::open_damaged(&folder, commits, &scratch, &stop)?;
+                let newest = metadata::Stored::open_damaged(&folder, commits, &scratch, &ended)?;
                 Ok(Base { stored: None, packs: None, newest, salvaged: Some(salvaged) })
             })
             .await?);
@@ -290,38 +290,24 @@ impl Worker {
             Some(stored) => self.inspect(step, &mirror, stored.look.as_ref(), cancel).await?,
             None => Inspected::default(),
         };
-        report.problems(inspected.problems);
+        report.problems(&inspected.problems);
         let packs = inspected.packs.or_else(|| step.known_packs().cloned());
         let commit = stored.as_ref().and_then(|stored| stored.refs.get(BRANCH)).map(|target| target.oid);
         let newest = blocking(move || match commit {
-            Some(commit) => metadata::Stored::open(&folder, commit, &scratch, &stop),
+            Some(commit) => metadata::Stored::open(&folder, commit, &scratch, &ended),
             None => Ok(metadata::Stored::default()),
         });
         Ok(Base { stored, packs, newest: newest.await?, salvaged: None })
     }
 
-    fn about(&self, step: &MirrorStep<'_>, fetched: &Fetched, observed_at: DateTime<Utc>) -> About {
-        let kind = KindAbout {
-            as_of: fetched.as_of.unwrap_or(observed_at),
-            mark: fetched.mark,
-            counts: PartCounts::new(),
-            is_disabled: fetched.is_disabled,
-        };
-        About {
-            format: FORMAT,
-            api_version: crate::github::API_VERSION.to_owned(),
-            repository: Whose { id: step.id, full_name: step.full_name.clone() },
-            kinds: [(KIND.to_owned(), kind)].into(),
-        }
-    }
-
     /// Asks for what tells next time whether something is new. If that fails, the next run looks.
-    async fn seen(&self, due: &Due) -> Seen {
-        let mut seen: Seen = due.probe.iter().map(|probe| (PROBE.to_owned(), probe.text.clone())).collect();
+    async fn seen(&self, due: &Due, as_of: Option<DateTime<Utc>>) -> Seen {
+        let settled = due.probe.iter().filter(|probe| as_of.is_some_and(|as_of| probe.is_settled(as_of)));
+        let mut seen: Seen = settled.map(|probe| (PROBE.to_owned(), probe.text.clone())).collect();
         for (name, endpoint) in UNSEEN {
             match self.is_still(due, endpoint, None).await {
                 Ok(Fresh::New(known)) => {
-                    seen.extend(serde_json::to_string(&known).ok().map(|known| (name.to_owned(), known)))
+                    seen.extend(serde_json::to_string(&known).ok().map(|known| (name.to_owned(), known)));
                 }
                 Ok(Fresh::Same) => {}
                 Err(error) => tracing::debug!(name, %error, "not asked for"),
@@ -404,13 +390,12 @@ impl Assembly {
             metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, history), &occasion, cancel)?;
         let Some(commit) = assembled.commit else { return Ok((assembled, fetched, None)) };
         let pack = composer.end()?;
-        let composed = Composed { commit, pack: &pack, occasion: &occasion, scratch: scratch.path() };
-        let mut staged = match salvaged {
-            Some(salvaged) => composed.stage_repair(salvaged, cancel)?,
-            None => {
-                let there = stored.as_ref().map(|stored| (mirror, &stored.refs, stored.head.as_deref()));
-                composed.stage(there, cancel)?
-            }
+        let made = Composed { commit, pack: &pack, occasion: &occasion, scratch: scratch.path() };
+        let mut staged = if let Some(salvaged) = salvaged {
+            made.stage_repair(salvaged, cancel)?
+        } else {
+            let there = stored.as_ref().map(|stored| (mirror, &stored.refs, stored.head.as_deref()));
+            made.stage(there, cancel)?
         };
         staged.lost.extend(newest.lost().iter().cloned());
         let keeps_head = stored.as_ref().and_then(|stored| stored.head.as_deref()) == Some(HEAD);
@@ -425,6 +410,22 @@ impl Assembly {
             scratch,
         };
         Ok((assembled, fetched, Some(Box::new(change))))
+    }
+}
+
+/// Describes what came.
+fn about(step: &MirrorStep<'_>, fetched: &Fetched, observed_at: DateTime<Utc>) -> About {
+    let kind = KindAbout {
+        as_of: fetched.as_of.unwrap_or(observed_at),
+        mark: fetched.mark,
+        counts: PartCounts::new(),
+        is_disabled: fetched.is_disabled,
+    };
+    About {
+        format: FORMAT,
+        api_version: crate::github::API_VERSION.to_owned(),
+        repository: Whose { id: step.id, full_name: step.full_name.clone() },
+        kinds: [(KIND.to_owned(), kind)].into(),
     }
 }
 
@@ -448,5 +449,5 @@ fn is_over(at: DateTime<Utc>, now: DateTime<Utc>, every: Duration, step: &Step) 
     const PARTS: u64 = 64;
     let part = u32::try_from(step.repository.id.0 % PARTS).unwrap_or_default();
     let early = every / 2 * part / u32::try_from(PARTS).unwrap_or(1);
-    (now - at).to_std().is_ok_and(|age| age >= every - early)
+    (now - at).to_std().is_ok_and(|age| age >= every.saturating_sub(early))
 }

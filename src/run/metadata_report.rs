@@ -30,7 +30,7 @@ impl Report {
     }
 
     /// Notes damage that a look at the mirror found.
-    pub(super) fn problems(&mut self, problems: Vec<String>) {
+    pub(super) fn problems(&mut self, problems: &[String]) {
         self.outcome.failures.extend(problems.iter().map(|problem| damaged(&self.name, problem)));
     }
 

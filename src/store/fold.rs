@@ -339,12 +339,12 @@ mod tests {
     fn what_was_folded_is_read_and_written_as_ever() {
         let packs = json!(["0123456789abcdef0123456789abcdef01234567 100 200"]);
         let repository = json!({
-            "full_name": "acme/site", "had_code": true, "had_wiki": false, "last_state": "updated", "last_success": null,
+            "full_name": "acme/site", "had_code": true, "had_wiki": false, "had_metadata": false, "last_state": "updated", "last_success": null,
             "verified_at": null, "damage": null, "restored_at": null, "packs": packs
         });
         let run = json!({
             "run_id": "20261129T050000.000Z", "started_at": "2026-11-29T05:00:00Z", "is_full": true, "status": "partial",
-            "more": [1], "incomplete": [{"id": 1, "code": false, "wiki": true}]
+            "more": [1], "incomplete": [{"id": 1, "code": false, "wiki": true, "metadata": false}]
         });
         let text = json!({
             "runs": [run], "repositories": {"1": repository}, "last_complete": null, "last_full_run": null,

@@ -296,7 +296,7 @@ fn reading_leaves_the_store_as_it_is_and_needs_no_write_access() {
         std::fs::remove_file(pack.path()).unwrap();
     }
     let ended = finish(&mut offline(&world, &["show", "acme/site", "1"])).expect(1);
-    assert!(ended.stderr.contains("acme/site.meta: the mirror is damaged"), "{ended:#?}");
+    assert!(ended.stderr.contains("acme/site (metadata): the mirror is damaged"), "{ended:#?}");
 }
 
 #[test]

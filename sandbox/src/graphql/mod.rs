@@ -21,3 +21,4 @@ mod world;
 pub use limits::GraphqlLimits;
 pub(crate) use limits::Limits;
 pub(crate) use request::answer;
+pub use schema::query_errors;

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use apollo_compiler::Schema;
 use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Schema};
 
 static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
     let text = include_str!("../../graphql/schema.graphql");
@@ -15,6 +15,14 @@ static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
 /// Returns the schema.
 pub(super) fn schema() -> &'static Valid<Schema> {
     &SCHEMA
+}
+
+/// Returns what GitHub would find wrong with a query, whatever it is asked about.
+pub fn query_errors(query: &str) -> Vec<String> {
+    match ExecutableDocument::parse_and_validate(schema(), query, "query") {
+        Ok(_) => Vec::new(),
+        Err(invalid) => invalid.errors.iter().map(|error| error.to_string()).collect(),
+    }
 }
 
 #[cfg(test)]

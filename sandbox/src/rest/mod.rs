@@ -30,6 +30,7 @@ pub(crate) use caller::{Caller, Identified};
 pub(crate) use permissions::{Permission, Permissions, refusal};
 pub(crate) use pull_object::{ADDITIONS, CHANGED_FILES, DELETIONS, DIFF_HUNK, merge_oid};
 pub(crate) use rate_limit::RateLimit;
+pub use repository::TEMP_CLONE_TOKEN;
 pub(crate) use repository::template as template_repository;
 pub(crate) use routes::answer;
 pub(crate) use site::association;

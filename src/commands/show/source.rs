@@ -1,26 +1,21 @@
 //! Whose metadata is meant, and which state of it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
 use crate::commands::point::{self, Point};
 use crate::commands::{find_mirrors, open_store};
 use crate::config::Config;
-use crate::disk::{metadata, read_at_once};
 use crate::error::{Error, Exit};
 use crate::git::GitError;
 use crate::git::pack::view::View;
-use crate::git::refs::Refs;
 use crate::metadata::read::{Reader, State};
+use crate::mirrors::MirrorKind;
 use crate::moment::{Moment, PointInTime};
 use crate::names::Wanted;
-use crate::store::{Index, Store};
+use crate::store::{Index, Mirror, Store};
 use crate::zone::shown_to_the_second;
-
-/// Where the metadata of a repository lies, after what all its mirrors share.
-const SUFFIX: &str = ".meta";
 
 /// The metadata of a repository, and one state of it.
 pub(in crate::commands) struct Source {
@@ -62,9 +57,11 @@ impl Source {
         let mut first: Option<DateTime<Utc>> = None;
         let mut chosen: Option<(String, Reader, State)> = None;
         let mut has_any = false;
-        for (name, folder) in folders(&store, wanted)? {
+        for (_, mirror) in find_mirrors(&store, &Index::current(&store)?, wanted)? {
+            let name = mirror.full_name.to_string();
             let failed = |error: &GitError| failed(&name, error);
-            let Some(reader) = open(&folder, &config.store.scratch).map_err(|error| failed(&error))? else { continue };
+            let mirror = store.mirror_at(&mirror.place, MirrorKind::Metadata);
+            let Some(reader) = open(&mirror, &config.store.scratch).map_err(|error| failed(&error))? else { continue };
             has_any = true;
             let state = match point {
                 Point::At(at) => reader.at(*at),
@@ -95,7 +92,10 @@ impl Source {
             }
             (None, _) => {
                 let message = format!("the store has no issues or pull requests of {wanted}");
-                let hint = format!("`ghbk status {}` shows what is stored of it", wanted.argument());
+                let hint = format!(
+                    "`ghbk status {}` shows what is stored of it; they are backed up if metadata.kinds names \"issues\"",
+                    wanted.argument()
+                );
                 Err(Error::new(Exit::Usage, message, hint))
             }
         }
@@ -108,41 +108,11 @@ impl Source {
 }
 
 fn failed(name: &str, error: &GitError) -> Error {
-    Error::new(Exit::Partial, format!("{name}{SUFFIX}: {error}"), error.hint_for(name))
+    Error::new(Exit::Partial, format!("{name} ({}): {error}", MirrorKind::Metadata.label()), error.hint_for(name))
 }
 
-/// Finds the folders of metadata that may be meant, the one in its place first.
-fn folders(store: &Store, wanted: &Wanted) -> Result<Vec<(String, PathBuf)>, Error> {
-    let at = |place: &Path| {
-        let mut folder = store.root().join(place).into_os_string();
-        folder.push(SUFFIX);
-        PathBuf::from(folder)
-    };
-    let found = match find_mirrors(store, &Index::current(store)?, wanted) {
-        Ok(found) => found.into_iter().map(|(_, mirror)| (mirror.full_name.to_string(), at(&mirror.place))).collect(),
-        Err(error) => {
-            // The metadata may be all that is left of a repository, or all that was fetched yet.
-            let Wanted::Name(name) = wanted else { return Err(error) };
-            let folder = at(Path::new(&name.to_string()));
-            if !metadata(&folder).is_ok_and(|there| there.is_some_and(|there| there.is_dir())) {
-                return Err(error);
-            }
-            vec![(name.to_string(), folder)]
-        }
-    };
-    Ok(found)
-}
-
-/// Opens one folder of metadata; none if it is not there, or if nothing is in it yet.
-fn open(folder: &Path, scratch: &Path) -> Result<Option<Reader>, GitError> {
-    let path = folder.join("packed-refs");
-    let refs = match read_at_once(&path) {
-        Ok(bytes) => Refs::parse_packed(&bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(GitError::Damaged("it has no packed-refs".to_owned()));
-        }
-        Err(error) => return Err(GitError::io("read", &path)(error)),
-    };
-    Ok(Reader::new(View::open_with_unindexed(folder, scratch)?, &refs))
+/// Opens the metadata at a mirror's place; none if there are none.
+fn open(mirror: &Mirror, scratch: &Path) -> Result<Option<Reader>, GitError> {
+    let Some(refs) = mirror.refs()? else { return Ok(None) };
+    Ok(Reader::new(View::open_with_unindexed(mirror.path(), scratch)?, &refs))
 }

@@ -30,7 +30,7 @@ impl Growing {
         let failed = || GitError::io("write", &path);
         let mut file = BufWriter::new(File::create(&path).map_err(failed())?);
         // The header counts the objects, so it is written last.
-        file.write_all(&[0; HEADER_BYTES as usize]).map_err(failed())?;
+        file.write_all(&[0; gix_pack::data::header::SIZE]).map_err(failed())?;
         let (rows, written) = (Vec::new(), HashSet::new());
         Ok(Self { folder: folder.to_owned(), file, rows, written, offset: HEADER_BYTES, path })
     }

@@ -54,6 +54,8 @@ fn a_run_without_news_asks_three_questions_and_changes_nothing() {
     let tracker = kept.world.sandbox.tracker("acme/site");
     let issue = tracker.open_issue("It breaks", "Every time.");
     tracker.comment(issue, "Here, too.");
+    // A change in the second of the last one would show in no time that GitHub gives.
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(1));
     kept.back_up();
     let mirror = kept.world.root.join("acme/site.meta");
     let before = git(&mirror, &["rev-parse", "main", "refs/ghbk/snapshots"]);

@@ -2,6 +2,10 @@
 
 mod changes;
 mod first;
+mod limits;
+mod requests;
+mod rounds;
+mod secrets;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
