@@ -1,5 +1,6 @@
 //! `ghbk check`: everything that a run needs, one line each, with what is wrong and how to fix it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +12,11 @@ use tokio::task::spawn_blocking;
 use super::status::health_of;
 use super::{Context, open_store, print_json};
 use crate::cli::CheckArgs;
-use crate::config::{Notify, StoreMode};
+use crate::config::{MetadataKind, Notify, StoreMode};
 use crate::disk::free_bytes;
 use crate::error::{Error, Exit};
-use crate::github::{GitHubError, Known, http_client};
+use crate::github::{GitHubError, Known, Repository, http_client};
+use crate::metadata::{self, Barrier};
 use crate::names::FullName;
 use crate::outside::{Outside, take_inventory};
 use crate::report::slack as slack_report;
@@ -304,7 +306,34 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
         let taken = count(taken as u64, "repository", "repositories");
         findings.push(Finding::ok("inventory", format!("{taken} to back up, {left} filtered out")));
     }
+    if context.config.metadata.kinds.contains(&MetadataKind::Issues) {
+        findings.extend(issues(outside, &inventory.repositories).await);
+    }
     findings.extend(deprecation(outside));
+    findings
+}
+
+/// Tries to read issues and pull requests in one repository of each owner: permissions are given by owner.
+async fn issues(outside: &Outside, repositories: &[Repository]) -> Vec<Finding> {
+    let mut of_owner: BTreeMap<String, &Repository> = BTreeMap::new();
+    for repository in repositories {
+        let chosen = of_owner.entry(repository.full_name.folded_owner()).or_insert(repository);
+        // Anybody may read a public one.
+        if repository.private && !chosen.private {
+            *chosen = repository;
+        }
+    }
+    let mut findings = Vec::new();
+    for repository in of_owner.into_values() {
+        let barriers = metadata::barriers(outside.github(), outside.graphql(), repository).await;
+        let tried_on = &repository.full_name;
+        if barriers.is_empty() {
+            findings.push(Finding::ok("issues", format!("issues and pull requests can be read (tried on {tried_on})")));
+        }
+        findings.extend(barriers.into_iter().map(|Barrier { what, error, hint }| {
+            Finding::warning("issues", format!("{what} are not backed up: {error}"), hint)
+        }));
+    }
     findings
 }
 

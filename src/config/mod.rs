@@ -360,7 +360,7 @@ pub struct MetadataConfig {
 impl Default for MetadataConfig {
     fn default() -> Self {
         Self {
-            kinds: Vec::new(),
+            kinds: vec![MetadataKind::Issues],
             include: vec!["*".to_owned()],
             exclude: Vec::new(),
             full_every: Duration::from_hours(4 * 7 * 24),

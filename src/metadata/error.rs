@@ -34,7 +34,7 @@ impl MetadataError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::GitHub(GitHubError::Forbidden { message, .. }) if message.contains("needs the permission") => {
-                "give the token that permission, or leave issues out of metadata.kinds"
+                "give the token that permission, or take \"issues\" out of metadata.kinds"
             }
             Self::GitHub(error) => error.hint(),
             Self::Git(error) => error.hint(),

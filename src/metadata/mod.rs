@@ -5,6 +5,7 @@
 //! removed. What GitHub no longer has stays in its file and is marked.
 
 pub mod about;
+mod access;
 mod assemble;
 pub mod canonical;
 mod details;
@@ -18,6 +19,7 @@ pub mod read;
 mod spool;
 mod stored;
 
+pub use access::{Barrier, barriers};
 pub use assemble::{Assembled, History, assemble};
 pub use error::MetadataError;
 pub use fetch::{Fetched, Fetcher, Scope};

@@ -41,15 +41,30 @@ impl Probe {
     }
 }
 
-/// Asks about repositories by their node ids. Of those for which there is no probe, only their lists tell.
+/// What one question brought about a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// What it is like.
+    Is(Probe),
+    /// The token may not read it; in GitHub's words.
+    Forbidden(String),
+    /// Only its lists tell.
+    Unknown,
+}
+
+/// Asks about repositories by their node ids.
 ///
 /// # Errors
 /// [`GitHubError`] if GitHub does not answer.
-pub async fn probe(graphql: &GraphQl, ids: &[String]) -> Result<BTreeMap<String, Probe>, GitHubError> {
+pub async fn probe(graphql: &GraphQl, ids: &[String]) -> Result<BTreeMap<String, Probed>, GitHubError> {
     let (nodes, _) = graphql.nodes(&PROBE, ids).await?;
-    let found = nodes.into_iter().filter_map(|(id, node)| match node {
-        Node::Found(repository) => Some((id, Probe::of(&repository))),
-        Node::NotFound | Node::Forbidden(_) | Node::Failed(_) => None,
+    let probed = nodes.into_iter().map(|(id, node)| {
+        let probed = match node {
+            Node::Found(repository) => Probed::Is(Probe::of(&repository)),
+            Node::Forbidden(said) => Probed::Forbidden(said),
+            Node::NotFound | Node::Failed(_) => Probed::Unknown,
+        };
+        (id, probed)
     });
-    Ok(found.collect())
+    Ok(probed.collect())
 }

@@ -207,6 +207,7 @@ impl Session {
                 stop.cancel();
             }
         }
+        tally.warnings.extend(worker.forbidden_metadata());
         tally.unchanged = std::mem::take(&mut *worker.looked_at.lock().unwrap_or_else(PoisonError::into_inner));
         unrecorded.map_or(Ok(stopped), Err)
     }

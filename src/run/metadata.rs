@@ -3,8 +3,9 @@
 //! This waits for nobody's refs, and they do not wait for it. What a newcomer would get wrong: most repositories cost a fiftieth
 //! of a question, and their mirrors are not opened.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -31,7 +32,7 @@ use crate::git::wire::transfer::Transfer;
 use crate::github::{Fresh, GitHub, GitHubError, Globs, GraphQl, KnownAnswer};
 use crate::metadata::about::{About, FORMAT, KindAbout, Whose};
 use crate::metadata::canonical::Canonical;
-use crate::metadata::probe::Probe;
+use crate::metadata::probe::{Probe, Probed};
 use crate::metadata::{self, Assembled, Fetched, Fetcher, History, MetadataError, Scope, Spool};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, Seen, Stage};
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     canonical: Arc<Canonical>,
     globs: Option<Globs>,
     turns: tokio::sync::Semaphore,
+    /// How many repositories of each owner the token may not read.
+    forbidden: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Shared {
@@ -70,6 +73,7 @@ impl Shared {
             canonical: Arc::new(Canonical::new(origins)),
             globs: kinds.contains(&MetadataKind::Issues).then(globs),
             turns: tokio::sync::Semaphore::new(AT_ONCE),
+            forbidden: Mutex::default(),
         }
     }
 
@@ -100,28 +104,33 @@ impl Due {
 }
 
 /// What a question about some repositories brought.
-pub(super) struct Probed {
+pub(super) struct Found {
     pub(super) due: Vec<Due>,
     pub(super) failure: Option<Failure>,
 }
 
 /// Asks about all repositories, and says which have to be looked at.
-pub(super) fn probe<'a>(worker: &'a Worker, steps: &'a [Step]) -> impl Stream<Item = Probed> + 'a {
+pub(super) fn probe<'a>(worker: &'a Worker, steps: &'a [Step]) -> impl Stream<Item = Found> + 'a {
     let wanted: Vec<&Step> = steps.iter().filter(|step| worker.metadata.takes(step)).collect();
     let batches: Vec<Vec<&Step>> = wanted.chunks(PROBED_AT_ONCE).map(<[_]>::to_vec).collect();
     futures_util::stream::iter(batches).then(move |batch| worker.probe(batch))
 }
 
 impl Worker {
-    async fn probe(&self, steps: Vec<&Step>) -> Probed {
+    async fn probe(&self, steps: Vec<&Step>) -> Found {
         let ids: Vec<String> = steps.iter().filter_map(|step| step.repository.node_id.clone()).collect();
         match metadata::probe::probe(&self.metadata.graphql, &ids).await {
             Ok(mut probes) => {
                 let due = steps.into_iter().filter_map(|step| {
-                    let probe = step.repository.node_id.as_ref().and_then(|id| probes.remove(id));
-                    self.due(step, probe)
+                    let found = step.repository.node_id.as_ref().and_then(|id| probes.remove(id));
+                    match found.unwrap_or(Probed::Unknown) {
+                        Probed::Is(probe) => self.due(step, Some(probe)),
+                        Probed::Forbidden(_) if self.is_told(step) => None,
+                        // Only its lists tell.
+                        Probed::Unknown | Probed::Forbidden(_) => self.due(step, None),
+                    }
                 });
-                Probed { due: due.collect(), failure: None }
+                Found { due: due.collect(), failure: None }
             }
             Err(error) => {
                 let many = count(steps.len() as u64, "repository", "repositories");
@@ -131,9 +140,33 @@ impl Worker {
                     error: format!("whether something is new in {many} could not be asked: {error}"),
                     hint: error.hint().to_owned(),
                 };
-                Probed { due: Vec::new(), failure: Some(failure) }
+                Found { due: Vec::new(), failure: Some(failure) }
             }
         }
+    }
+
+    /// Says whether another repository of the owner, which the token may not read either, stands for this one: the lists of one
+    /// name the permission, and a thousand warnings would hide every other. What was readable once is told by itself.
+    fn is_told(&self, step: &Step) -> bool {
+        let was_readable = step.stored.as_ref().is_some_and(|stored| stored.held.contains_key(&MirrorKind::Metadata));
+        if was_readable || self.is_by_name {
+            return false;
+        }
+        let mut forbidden = self.metadata.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = forbidden.entry(step.repository.full_name.owner().to_owned()).or_default();
+        *others += 1;
+        *others > 1
+    }
+
+    /// Tells how many repositories were not looked at because the token may not read another one of their owner.
+    pub(super) fn forbidden_metadata(&self) -> Vec<String> {
+        let forbidden = self.metadata.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = forbidden.iter().filter(|(_, number)| **number > 1);
+        let told = others.map(|(owner, number)| {
+            let others = count(number - 1, "other repository", "other repositories");
+            format!("issues and pull requests of {others} of {owner} are not backed up either, for the same reason")
+        });
+        told.collect()
     }
 
     /// Decides whether a repository has to be looked at.

@@ -14,7 +14,7 @@ use crate::world::{files_below, git_output};
 pub(super) struct Holding {
     /// Relative to the root.
     pub(super) place: PathBuf,
-    /// GitHub's refs, not ghbk's own.
+    /// GitHub's refs, not ghbk's own; of metadata, the files, because each run makes a commit of its own.
     refs: Vec<String>,
     head: String,
     /// The name in its `config`.
@@ -38,7 +38,7 @@ impl Holding {
     }
 }
 
-/// All mirrors, by their repository's id; a wiki's is followed by `.wiki`.
+/// All mirrors, by their repository's id; others than the code's are followed by `.wiki` or `.meta`.
 pub(super) type Holdings = BTreeMap<String, Holding>;
 
 /// Whatever is no mirror yet, or no longer.
@@ -56,9 +56,12 @@ pub(super) fn holdings(root: &Path) -> Holdings {
         let config = git2::Config::open(&mirror.join("config")).and_then(|mut config| config.snapshot());
         let Ok(config) = config else { continue };
         let Ok(id) = config.get_i64("ghbk.id") else { continue };
-        let kind = if place.to_string_lossy().ends_with(".wiki.git") { ".wiki" } else { "" };
+        let kind = [(".wiki.git", ".wiki"), (".meta", ".meta")]
+            .into_iter()
+            .find_map(|(suffix, kind)| place.to_string_lossy().ends_with(suffix).then_some(kind))
+            .unwrap_or_default();
         let holding = Holding {
-            refs: refs(mirror),
+            refs: if kind == ".meta" { files(mirror) } else { refs(mirror) },
             large_files: large_files(mirror).into_iter().map(|(name, _)| name).collect(),
             head: std::fs::read_to_string(mirror.join("HEAD")).unwrap_or_default(),
             full_name: config.get_str("ghbk.fullName").unwrap_or_default().to_owned(),
@@ -79,6 +82,13 @@ fn refs(mirror: &Path) -> Vec<String> {
     let bytes = std::fs::read(mirror.join("packed-refs")).unwrap();
     let refs = Refs::parse_packed(&bytes).map(|refs| refs.of_remote()).unwrap_or_default();
     refs.iter().map(|(name, target)| format!("{} {name}", target.oid)).collect()
+}
+
+/// The files of metadata. `about.json` says of when they are.
+fn files(mirror: &Path) -> Vec<String> {
+    let listed = git_output(mirror, &["ls-tree", "-r", "main"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    listed.lines().filter(|line| !line.ends_with("about.json")).map(str::to_owned).collect()
 }
 
 /// What lies among the contents of large files: names, and the hashes of what they hold.

@@ -224,6 +224,7 @@ impl Rehearsed {
                         failed.iter().any(|failed| {
                             failed == name
                                 || failed == &format!("{name}.wiki")
+                                || failed == &format!("{name} (metadata)")
                                 || failed == "all"
                                 || name.starts_with(&format!("{failed}/"))
                         })
@@ -262,7 +263,10 @@ fn must_fail(point: Point, struck: &Call, calls: &[Call]) -> bool {
 /// Says whether a fault concerns more than one mirror: the root, ghbk's own folder, an error after which nothing more can be
 /// written.
 fn of_all(point: Point, struck: &Call) -> bool {
-    let is_in_a_mirror = struck.path.components().any(|part| part.as_os_str().to_string_lossy().ends_with(".git"));
+    let is_in_a_mirror = struck.path.components().any(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        name.ends_with(".git") || name.ends_with(".meta")
+    });
     !is_in_a_mirror || ends_the_run(point)
 }
 
@@ -372,6 +376,9 @@ scenes!(
     update_of_large_files,
     owed_large_files,
     repair_of_large_files,
+    issues,
+    update_of_issues,
+    repair_of_issues,
     restore,
     repair,
     adoption,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use ghbk_faults::{Call, Fault, Plan};
+use ghbk_sandbox::Options;
 use serde_json::Value;
 
 use super::holdings::Holdings;
@@ -188,6 +189,44 @@ pub(super) fn repair_of_large_files() -> Scene {
     fs::write(&path, "something else").unwrap();
     let arguments = &["run", "--json", "--repair", "acme/one"];
     Scene { is_damaged: true, ..Scene::new("repair of large files", world, arguments) }
+}
+
+/// Two repositories in which people have written.
+fn with_issues() -> World {
+    let world = World::with(|options| Options { graphql_rate_limit: u32::MAX, ..options });
+    for name in ["acme/one", "acme/two"] {
+        world.add(name);
+        let tracker = world.sandbox.tracker(name);
+        tracker.open_issue("It breaks", "Every time.");
+        tracker.comment(1, "Here, too.");
+        tracker.open_pull("Mend it", "", "mend", "main");
+        tracker.review_comment(2, "src/lib.rs", 3, "Why?");
+    }
+    world
+}
+
+pub(super) fn issues() -> Scene {
+    Scene::new("first fetch of issues", with_issues(), RUN)
+}
+
+pub(super) fn update_of_issues() -> Scene {
+    let world = with_issues();
+    world.run_json(0);
+    for name in ["acme/one", "acme/two"] {
+        let tracker = world.sandbox.tracker(name);
+        tracker.edit_body(1, "Only on Sundays.");
+        tracker.comment(2, "Next.");
+        tracker.open_issue("Another", "");
+    }
+    Scene::new("update of issues", world, RUN)
+}
+
+pub(super) fn repair_of_issues() -> Scene {
+    let world = with_issues();
+    world.run_json(0);
+    crate::world::flip_in_the_middle(&world.root.join("acme/one.meta/packed-refs"));
+    let arguments = &["run", "--json", "--repair", "acme/one"];
+    Scene { is_damaged: true, ..Scene::new("repair of issues", world, arguments) }
 }
 
 pub(super) fn restore() -> Scene {

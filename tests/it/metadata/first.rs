@@ -81,10 +81,10 @@ fn a_repository_in_which_nobody_wrote_has_no_such_mirror() {
 }
 
 #[test]
-fn nothing_is_asked_unless_it_is_configured() {
+fn nothing_is_asked_if_it_is_switched_off() {
     let kept = Kept::new();
     kept.world.sandbox.tracker("acme/site").open_issue("It breaks", "");
-    kept.world.run(&["run"]).expect(0);
+    crate::world::finish(kept.ghbk(&["run"]).env("GHBK_METADATA__KINDS", "[]")).expect(0);
     assert!(!kept.world.root.join("acme/site.meta").exists());
     assert!(kept.world.sandbox.requests().iter().all(|request| !request.path.contains("graphql")));
 }

@@ -29,13 +29,11 @@ impl Kept {
     }
 
     pub(super) fn ghbk(&self, arguments: &[&str]) -> Command {
-        let mut command = self.world.ghbk(arguments);
-        command.env("GHBK_METADATA__KINDS", "issues");
-        command
+        self.world.ghbk(arguments)
     }
 
     pub(super) fn run(&self, arguments: &[&str]) -> Ended {
-        crate::world::finish(&mut self.ghbk(arguments))
+        self.world.run(arguments)
     }
 
     /// Backs everything up, which has to go well.

@@ -56,6 +56,31 @@ fn a_permission_that_is_missing_is_named_and_one_that_was_taken_away_is_a_failur
     assert_eq!(kept.stored(), before);
 }
 
+/// A token without the permission is no reason for a thousand warnings.
+#[test]
+fn a_permission_that_is_missing_everywhere_is_named_once_and_by_the_check() {
+    let kept = written();
+    for name in ["acme/one", "acme/two", "acme/three"] {
+        kept.world.add(name);
+        kept.world.sandbox.tracker(name).open_issue("It breaks", "");
+    }
+    let checked = kept.run(&["check"]).expect(0).stdout;
+    assert!(checked.contains("ok       issues         issues and pull requests can be read"), "{checked}");
+    kept.world.sandbox.forbid("issues");
+    let summary = kept.run(&["run", "--json"]).expect(0).json();
+    let warnings: Vec<&str> = summary["warnings"].as_array().unwrap().iter().filter_map(|it| it.as_str()).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert!(warnings[0].contains("issues=read"), "{warnings:#?}");
+    assert!(warnings[1].contains("of 3 other repositories of acme are not backed up either"), "{warnings:#?}");
+    let checked = kept.run(&["check"]).expect(0).stdout;
+    let line = checked.lines().find(|line| line.starts_with("warning  issues")).unwrap();
+    assert!(line.contains("issues are not backed up") && line.contains("issues=read"), "{checked}");
+    kept.world.sandbox.permit("issues");
+    kept.world.sandbox.forbid("pull_requests");
+    let checked = kept.run(&["check"]).expect(0).stdout;
+    assert!(checked.contains("pull requests are not backed up") && checked.contains("pull_requests=read"), "{checked}");
+}
+
 #[test]
 fn pull_requests_that_the_token_may_not_read_cost_only_themselves() {
     let kept = written();
