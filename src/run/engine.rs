@@ -188,8 +188,12 @@ impl Session {
                     beside.extend(done.tasks.into_iter().map(|task| task.carry_out(&worker, progress, stop.child_token())));
                     record
                 }
-                Some(part) = beside.next() => {
-                    let Some(part) = part else { continue }; // nothing is new
+                Some(done) = beside.next() => {
+                    if let Some(failure) = done.ends_the_run {
+                        stopped.get_or_insert(failure);
+                        stop.cancel();
+                    }
+                    let Some(part) = done.part else { continue };
                     tally.take_part(part.clone());
                     Record::Part(part)
                 }
@@ -347,8 +351,9 @@ impl Session {
         let worker = self.worker(outside, scratch.path());
         let mut parts: FuturesUnordered<_> =
             tasks.into_iter().map(|task| task.carry_out(&worker, progress, cancel.child_token())).collect();
-        while let Some(part) = parts.next().await {
-            let Some(part) = part else { continue };
+        while let Some(done) = parts.next().await {
+            tally.failures.extend(done.ends_the_run);
+            let Some(part) = done.part else { continue };
             self.ledger.write_apart(Record::Part(part.clone())).await?;
             self.index.record_part(&part);
             tally.take_part(part);

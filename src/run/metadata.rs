@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Change, Inspected, Stored, read_stored};
+use super::kinds::TaskDone;
 use super::metadata_report::Report;
 use super::mirror_step::{MirrorStep, blocking};
 use super::remarks::Remarks;
-use super::repository::Worker;
-use super::{Progress, apart, unlisted};
+use super::repository::{Worker, of_all};
+use super::{Progress, apart, is_fatal, unlisted};
 use crate::config::{Config, MetadataConfig, MetadataKind};
 use crate::git::GitError;
 use crate::git::mirror::compose::{BRANCH, Composed, Composer, HEAD, carry_over};
@@ -35,7 +36,7 @@ use crate::metadata::canonical::Canonical;
 use crate::metadata::probe::{Probe, Probed};
 use crate::metadata::{self, Assembled, Fetched, Fetcher, History, MetadataError, Scope, Spool};
 use crate::mirrors::MirrorKind;
-use crate::outcome::{Failure, Kind, PartCounts, PartOutcome, Seen, Stage};
+use crate::outcome::{Failure, Kind, PartCounts, Seen, Stage};
 use crate::outside::Outside;
 use crate::plan::Step;
 use crate::store::{Mark, Mirror};
@@ -189,12 +190,7 @@ impl Worker {
     }
 
     /// Brings a repository's metadata up to date; none if nothing is new.
-    pub(super) async fn metadata(
-        &self,
-        due: Due,
-        progress: &dyn Progress,
-        cancel: CancellationToken,
-    ) -> Option<PartOutcome> {
+    pub(super) async fn metadata(&self, due: Due, progress: &dyn Progress, cancel: CancellationToken) -> TaskDone {
         let started = Instant::now();
         let transfer = Arc::new(Transfer::default());
         let step = MirrorStep::new(&due.step, MirrorKind::Metadata);
@@ -204,32 +200,46 @@ impl Worker {
             () = cancel.cancelled() => None,
         };
         if turn.is_none() {
-            return Some(report.cut_off(self.clock.now()));
+            return Some(report.cut_off(self.clock.now())).into();
         }
         if due.is_likely_same && self.is_as_left(&due, &step).await {
             match self.is_still_the_same(&due).await {
                 Ok(true) => {
                     let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
                     looked_at.insert((step.id, step.kind));
-                    return None;
+                    return TaskDone::default();
                 }
                 Ok(false) => {}
                 Err(error) => {
                     report.fail(&error.into());
-                    return Some(report.outcome(self.clock.now()));
+                    return Some(report.outcome(self.clock.now())).into();
                 }
             }
         }
         progress.started_part(Kind::Issues, &step.name(), &transfer);
+        let mut ends_the_run = false;
         match self.bring_metadata(&due, &step, &transfer, &cancel, &mut report).await {
             Ok(()) => {}
-            Err(MetadataError::Git(GitError::Cancelled)) => return Some(report.cut_off(self.clock.now())),
-            Err(error) => report.fail(&error),
+            Err(MetadataError::Git(GitError::Cancelled)) => return Some(report.cut_off(self.clock.now())).into(),
+            Err(error) => {
+                ends_the_run = self.ends_the_run(&error);
+                report.fail(&error);
+            }
         }
         let mut outcome = report.outcome(self.clock.now());
         outcome.duration_milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         progress.finished_part(&outcome);
-        Some(outcome)
+        let ends_the_run = outcome.failures.last().filter(|_| ends_the_run).map(of_all);
+        TaskDone { part: Some(outcome), ends_the_run }
+    }
+
+    /// Says whether nothing that comes after this can succeed.
+    fn ends_the_run(&self, error: &MetadataError) -> bool {
+        match error {
+            MetadataError::Git(error) => is_fatal(error, self.store.root()),
+            MetadataError::GitHub(error) => error.ends_the_run(),
+            MetadataError::Spool { .. } => false,
+        }
     }
 
     async fn bring_metadata(
@@ -285,7 +295,10 @@ impl Worker {
         let assembled = tokio::task::spawn_blocking(move || assembly.carry_out(&folder, &ended)).await;
         let (assembled, fetched, change) = assembled.map_err(|error| GitError::Task(error.to_string()))??;
         let synced = match change {
-            Some(change) => Some(self.publish(step, mirror, *change, cancel).await?),
+            Some(change) => {
+                report.publishing(step.held);
+                Some(self.publish(step, mirror, *change, cancel).await?)
+            }
             None => None,
         };
         let (is_complete, as_of) = (fetched.problems.is_empty(), fetched.as_of);

@@ -14,6 +14,8 @@ use crate::store::Mark;
 pub(super) struct Report {
     outcome: PartOutcome,
     name: String,
+    /// Where on its way it is.
+    stage: Stage,
     /// Whether it was readable once.
     was_readable: bool,
     /// What GitHub showed.
@@ -26,7 +28,13 @@ impl Report {
         let mut outcome = PartOutcome::new(of, step.kind, Kind::Issues, DateTime::UNIX_EPOCH);
         outcome.totals = mark.map(|mark| mark.totals.clone()).unwrap_or_default();
         let was_readable = mark.is_some_and(|mark| mark.last_success.is_some() && !mark.totals.is_empty());
-        Self { outcome, name: step.name(), was_readable, seen: Seen::new() }
+        Self { outcome, name: step.name(), stage: Stage::Stage, was_readable, seen: Seen::new() }
+    }
+
+    /// Notes that publishing begins: if it fails, packs may be there that no record lists.
+    pub(super) fn publishing(&mut self, held: Option<&Held>) {
+        self.stage = Stage::Publish;
+        self.outcome.held = held.map(|held| Held { head: held.head.clone(), packs: None });
     }
 
     /// Notes damage that a look at the mirror found.
@@ -37,7 +45,7 @@ impl Report {
     fn add(&mut self, error: &str, hint: &str) {
         self.outcome.failures.push(Failure {
             repository: self.name.clone(),
-            stage: Stage::Stage,
+            stage: self.stage,
             error: error.to_owned(),
             hint: hint.to_owned(),
         });

@@ -291,11 +291,7 @@ impl Worker {
                     let is_limited = matches!(&error, GitError::Wire(error) if error.is_limit());
                     let is_spent = is_limited && self.gate.is_exhausted(Resource::Git);
                     if is_spent || is_fatal(&error, self.store.root()) {
-                        ends_the_run = Some(Failure {
-                            repository: "all".to_owned(),
-                            error: format!("the run had to stop: {}", failure.error),
-                            ..failure.clone()
-                        });
+                        ends_the_run = Some(of_all(&failure));
                     }
                     outcome.failures.push(failure);
                 }
@@ -305,5 +301,14 @@ impl Worker {
             outcome.state = State::Failed;
         }
         Done { outcome, tasks, ends_the_run }
+    }
+}
+
+/// Makes the failure of one mirror that of the whole run.
+pub(super) fn of_all(failure: &Failure) -> Failure {
+    Failure {
+        repository: "all".to_owned(),
+        error: format!("the run had to stop: {}", failure.error),
+        ..failure.clone()
     }
 }

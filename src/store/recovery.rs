@@ -98,7 +98,7 @@ impl Store {
             }
             let names = names_in(&folder);
             let Some(names) = self.listed(names, &folder, &mut swept) else { continue };
-            for name in names.into_iter().filter(|name| name.ends_with(MirrorKind::Code.suffix())) {
+            for name in names.into_iter().filter(|name| MirrorKind::split_folder(name).is_some()) {
                 if broom.cancel.is_cancelled() {
                     return Ok(swept);
                 }

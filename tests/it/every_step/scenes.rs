@@ -224,7 +224,7 @@ pub(super) fn update_of_issues() -> Scene {
 pub(super) fn repair_of_issues() -> Scene {
     let world = with_issues();
     world.run_json(0);
-    crate::world::flip_in_the_middle(&world.root.join("acme/one.meta/packed-refs"));
+    spoil_an_index(&world.root.join("acme/one.meta"));
     let arguments = &["run", "--json", "--repair", "acme/one"];
     Scene { is_damaged: true, ..Scene::new("repair of issues", world, arguments) }
 }
@@ -237,17 +237,20 @@ pub(super) fn restore() -> Scene {
     Scene::new("restore", world, &["restore", "acme/one", "DEST", "--json"])
 }
 
+/// Without its index a pack can be read all the same, so nothing is lost for good.
+fn spoil_an_index(mirror: &Path) {
+    let idx = fs::read_dir(mirror.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let idx = idx.filter(|path| path.extension() == Some("idx".as_ref())).min().unwrap();
+    fs::remove_file(&idx).unwrap();
+    fs::write(&idx, "no index").unwrap();
+}
+
 pub(super) fn repair() -> Scene {
     let world = small_organisation();
     world.run_json(0);
     change_everything(&world);
     world.run_json(0);
-    let packs = world.mirror("acme/one").join("objects/pack");
-    // Without its index a pack can be read all the same, so nothing is lost for good.
-    let idx = fs::read_dir(packs).unwrap().map(|entry| entry.unwrap().path());
-    let idx = idx.filter(|path| path.extension() == Some("idx".as_ref())).min().unwrap();
-    fs::remove_file(&idx).unwrap();
-    fs::write(&idx, "no index").unwrap();
+    spoil_an_index(&world.mirror("acme/one"));
     Scene { is_damaged: true, ..Scene::new("repair", world, &["run", "--json", "--repair", "acme/one"]) }
 }
 
