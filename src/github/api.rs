@@ -18,6 +18,7 @@ use url::Url;
 use super::GitHubError;
 use super::notices::{API_VERSION, Notices};
 use crate::limits::{Gate, Refusal};
+use crate::metadata::canonical::parse;
 use crate::network::{self, Failure, http_date};
 use crate::text::{chain, is_web_page, printable, redact};
 
@@ -168,7 +169,7 @@ impl Api {
             request = request.header("x-github-api-version", API_VERSION);
         }
         let within = tokio::time::timeout(self.timeout, whole(request, what)).await;
-        let answer = within.unwrap_or_else(|_| Err(GitHubError::Connection("no answer in time".to_owned())))?;
+        let answer = within.unwrap_or_else(|_| Err(GitHubError::NoAnswer { what: what.to_owned() }))?;
         tracing::debug!(%url, status = answer.status.as_u16(), "answered");
         // It is the proxy's answer, not GitHub's.
         if answer.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
@@ -221,7 +222,8 @@ impl Answer {
 
     /// Reads the body as JSON.
     pub(super) fn json(&self, what: &str) -> Result<serde_json::Value, GitHubError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        // People may have written half a surrogate pair, which is no reason to lose the rest.
+        parse(&self.body).map_err(|error| {
             let reason = match &*self.body {
                 [] => "it is empty".to_owned(),
                 _ if self.is_html() => "it is a web page".to_owned(),

@@ -35,10 +35,12 @@ pub struct NodesQuery {
 pub enum Node {
     /// The thing.
     Found(Value),
+    /// The thing, without something in it that the token may not see, or that is gone.
+    Partial(Value),
     /// There is no such thing, or the token cannot see it.
     NotFound,
-    /// The token may not read it; in GitHub's words.
-    Forbidden(String),
+    /// The token may not read it: which field of it, if it is one, and GitHub's words.
+    Forbidden(Option<String>, String),
     /// GitHub could not answer; in its words.
     Failed(String),
 }
@@ -71,6 +73,8 @@ struct QueryError {
     message: String,
     /// The place in a list of nodes that it is about.
     node: Option<usize>,
+    /// The field of the node in which it happened, if it was not the node itself.
+    field: Option<String>,
 }
 
 impl QueryError {
@@ -78,8 +82,9 @@ impl QueryError {
         let text = |field: &str| error.get(field).and_then(Value::as_str).unwrap_or_default();
         let path = error.get("path").and_then(Value::as_array);
         let node = path.filter(|path| path.first().and_then(Value::as_str) == Some("nodes"));
+        let field = node.and_then(|path| path.get(2)?.as_str().map(str::to_owned));
         let node = node.and_then(|path| usize::try_from(path.get(1)?.as_u64()?).ok());
-        Self { kind: text("type").to_owned(), message: printable(text("message"), 300), node }
+        Self { kind: text("type").to_owned(), message: printable(text("message"), 300), node, field }
     }
 
     /// Says whether fewer things at once may be answered.
@@ -164,8 +169,8 @@ impl GraphQl {
     /// # Errors
     /// [`GitHubError`].
     pub async fn more(&self, query: &NodesQuery, id: &str, after: &str) -> Result<Value, GitHubError> {
-        let reply = self.ask(query, &json!({"query": query.text, "variables": {"id": id, "after": after}})).await;
-        let reply = reply.map_err(|trouble| match trouble {
+        let body = json!({"query": query.text, "variables": {"id": id, "after": after}});
+        let reply = self.ask_patiently(query, &body).await.map_err(|trouble| match trouble {
             Trouble::TooMuch(error) | Trouble::Other(error) => error,
         })?;
         if let Some(error) = reply.errors.first() {
@@ -188,16 +193,34 @@ impl GraphQl {
     }
 
     async fn batch(&self, query: &NodesQuery, ids: &[String]) -> Result<Reply, Trouble> {
-        let reply = self.ask(query, &json!({"query": query.text, "variables": {"ids": ids}})).await?;
+        let body = json!({"query": query.text, "variables": {"ids": ids}});
+        let reply =
+            if ids.len() == 1 { self.ask_patiently(query, &body).await? } else { self.ask(query, &body).await? };
         if let Some(error) = reply.errors.iter().find(|error| error.is_of_size()) {
             return Err(Trouble::TooMuch(unreadable(query.what, &error.message)));
         }
         match reply.errors.iter().find(|error| error.node.is_none()) {
-            // Without a list there is nothing to take from the answer.
-            Some(error) if !reply.data["nodes"].is_array() => {
-                Err(Trouble::Other(unreadable(query.what, &error.message)))
+            // Nobody knows which things it is about.
+            Some(error) if reply.data["nodes"].is_array() => {
+                Err(Trouble::TooMuch(unreadable(query.what, &error.message)))
             }
-            _ => Ok(reply),
+            Some(error) => Err(Trouble::Other(unreadable(query.what, &error.message))),
+            None => Ok(reply),
+        }
+    }
+
+    /// Asks once more, within bounds, where asking for fewer things is not possible.
+    async fn ask_patiently(&self, query: &NodesQuery, body: &Value) -> Result<Reply, Trouble> {
+        let mut left = self.retries;
+        loop {
+            match self.ask(query, body).await {
+                Err(Trouble::TooMuch(error)) if left > 0 => {
+                    tracing::debug!(what = query.what, %error, "asking again");
+                    left -= 1;
+                    tokio::time::sleep(PAUSE_AFTER_TROUBLE).await;
+                }
+                result => return result,
+            }
         }
     }
 
@@ -207,9 +230,7 @@ impl GraphQl {
             let token = self.credentials.token().await?;
             let answer = match self.api.query(body, &token, query.what).await {
                 Ok(answer) => answer,
-                Err(GitHubError::Connection(error)) if error.contains("in time") => {
-                    return Ok(Err(GitHubError::Connection(error)));
-                }
+                Err(error @ GitHubError::NoAnswer { .. }) => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
             if let Some(refusal) = answer.refusal() {
@@ -254,13 +275,20 @@ fn told(reply: &Reply, count: usize) -> Vec<Node> {
     let none = Vec::new();
     let nodes = reply.data["nodes"].as_array().unwrap_or(&none);
     let tell = |place: usize| {
-        let error = reply.errors.iter().find(|error| error.node == Some(place));
-        match (nodes.get(place), error) {
-            (_, Some(error)) if error.kind == "NOT_FOUND" => Node::NotFound,
-            (_, Some(error)) if error.kind == "FORBIDDEN" => Node::Forbidden(error.message.clone()),
+        let thing = nodes.get(place).filter(|thing| !thing.is_null());
+        let errors: Vec<&QueryError> = reply.errors.iter().filter(|error| error.node == Some(place)).collect();
+        let is_of_sight = |error: &&QueryError| ["NOT_FOUND", "FORBIDDEN"].contains(&error.kind.as_str());
+        let error = errors.iter().find(|error| !is_of_sight(error)).or(errors.first());
+        match (thing, error) {
+            (Some(thing), None) => Node::Found(thing.clone()),
+            // Such as a reference from a repository that the token may not see.
+            (Some(thing), Some(error)) if is_of_sight(error) => Node::Partial(thing.clone()),
+            (None, Some(error)) if error.kind == "NOT_FOUND" && error.field.is_none() => Node::NotFound,
+            (None, Some(error)) if error.kind == "FORBIDDEN" => {
+                Node::Forbidden(error.field.clone(), error.message.clone())
+            }
             (_, Some(error)) => Node::Failed(error.message.clone()),
-            (Some(thing), None) if !thing.is_null() => Node::Found(thing.clone()),
-            (_, None) => Node::Failed("it left this out without a reason".to_owned()),
+            (None, None) => Node::Failed("it left this out without a reason".to_owned()),
         }
     };
     (0..count).map(tell).collect()

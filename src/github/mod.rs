@@ -105,6 +105,12 @@ pub enum GitHubError {
         /// GitHub's own words.
         message: String,
     },
+    /// Nothing came within the time that a request may take.
+    #[error("GitHub gave no answer in time for {what}")]
+    NoAnswer {
+        /// What was asked for.
+        what: String,
+    },
     /// The connection failed or stalled.
     #[error("the connection to GitHub failed: {0}")]
     Connection(String),
@@ -160,7 +166,7 @@ impl GitHubError {
                 "lower limits.api_requests_per_minute, or run at another time"
             }
             Self::Status { .. } => "run again; if it persists, see githubstatus.com",
-            Self::Connection(_) => "check the network and github.api_url; see githubstatus.com",
+            Self::Connection(_) | Self::NoAnswer { .. } => "check the network and github.api_url; see githubstatus.com",
             Self::Unreachable(failure) => failure.hint(),
             Self::Unreadable { .. } => "check github.api_url; if it is right, please report this",
             Self::Elsewhere(_) => "check github.api_url and any proxy between here and GitHub",
@@ -175,7 +181,7 @@ impl Retryable for GitHubError {
     fn retry(&self) -> Retry {
         match self {
             Self::RateLimited { resource, refusal, .. } => Retry::Limited(*resource, *refusal),
-            Self::Connection(_) => Retry::Transient,
+            Self::Connection(_) | Self::NoAnswer { .. } => Retry::Transient,
             Self::Unreachable(failure) if failure.may_pass() => Retry::Transient,
             Self::Status { status, .. } if status.is_server_error() => Retry::Transient,
             _ => Retry::Never,

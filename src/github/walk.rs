@@ -16,10 +16,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::GitHubError;
-use super::api::Answer;
 use super::client::{GitHub, list};
 use super::link::related;
-use crate::metadata::canonical::parse;
 
 /// A list of a million things has ten thousand pages; more is a loop.
 const PAGES_MAX: u64 = 20_000;
@@ -146,7 +144,7 @@ impl GitHub {
         walked.requests += 1;
         walked.as_of = walked.as_of.or(answer.date());
         let next = related(&answer.headers, "next").map(|address| self.own(address, what)).transpose()?;
-        let (items, _) = list(lenient(&answer, what)?, what)?;
+        let (items, _) = list(answer.json(what)?, what)?;
         Ok(Items { items, next })
     }
 }
@@ -154,11 +152,6 @@ impl GitHub {
 struct Items {
     items: Vec<Value>,
     next: Option<Url>,
-}
-
-/// Reads a body in which people may have written half a surrogate pair.
-fn lenient(answer: &Answer, what: &str) -> Result<Value, GitHubError> {
-    parse(&answer.body).or_else(|_| answer.json(what))
 }
 
 fn window(base: &Url, since: Option<&str>) -> Url {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::about::{self, About};
 use super::canonical::to_bytes;
-use super::fetch::Fetched;
+use super::fetch::{Fetched, Whole};
 use super::item::{How, is_gone, mark_gone, merge, merged, note_incomplete, set};
 use super::spool::Piece;
 use super::stored::{ISSUES, Known, Stored, file_of, folder_of};
@@ -29,6 +29,8 @@ pub struct Assembled {
     pub totals: PartCounts,
     /// How much is new, changed or gone since the last run.
     pub counts: PartCounts,
+    /// What of a damaged mirror could not be taken over, in words.
+    pub lost: Vec<String>,
 }
 
 /// What a new commit follows.
@@ -38,6 +40,8 @@ pub struct History {
     pub parent: Option<Oid>,
     /// Whether every file is written, because those that are stored stay behind in a damaged mirror.
     pub is_anew: bool,
+    /// Whether a commit is wanted though nothing differs.
+    pub is_wanted: bool,
 }
 
 /// What is assembled, and how.
@@ -45,8 +49,8 @@ pub(super) struct Assembly<'a> {
     stored: &'a Stored,
     composer: Composer<'a>,
     now: DateTime<Utc>,
-    /// Whether GitHub was asked for all comments, so that those that did not come are gone.
-    is_full: bool,
+    /// Of which lists everything came.
+    whole: Whole,
     counts: PartCounts,
 }
 
@@ -62,11 +66,11 @@ pub fn assemble<'a>(
     occasion: &Occasion,
     cancel: &CancellationToken,
 ) -> Result<(Assembled, Composer<'a>), MetadataError> {
-    let (now, is_full) = (occasion.observed_at, fetched.is_full);
-    let mut assembly = Assembly { stored, composer, now, is_full, counts: PartCounts::new() };
+    let (now, whole) = (occasion.observed_at, fetched.whole);
+    let mut assembly = Assembly { stored, composer, now, whole, counts: PartCounts::new() };
     let mut known = fetched.known.clone();
-    let mut folders = stored.folders().clone();
-    let History { parent, is_anew } = history;
+    let History { parent, is_anew, is_wanted } = history;
+    let mut folders = if is_anew { BTreeMap::new() } else { stored.folders().clone() };
     let mut hundreds: BTreeSet<u64> = spool.hundreds();
     if is_anew {
         hundreds.extend(stored.hundreds());
@@ -79,14 +83,26 @@ pub fn assemble<'a>(
         folders.extend(folder.map(|oid| (folder_of(hundred), oid)));
     }
     let mut root = Vec::new();
+    let mut lost = Vec::new();
     // What was not asked for, and what a later version of ghbk keeps.
-    for (name, content) in stored.others(&fetched.files)? {
-        root.push(file(&name, assembly.composer.file(content)?));
+    for entry in stored.others(|name| name != about::FILE && !fetched.files.contains_key(name)) {
+        match assembly.keep(entry, is_anew) {
+            Ok(entry) => root.push(entry),
+            Err(GitError::Damaged(what)) if is_anew => lost.push(what),
+            Err(error) => return Err(error.into()),
+        }
     }
     for (name, new) in &fetched.files {
-        let old = stored.file(name)?.and_then(|old| old.as_array().cloned()).unwrap_or_default();
-        let list = merged(old, new.clone(), true, now);
-        root.push(file(name, assembly.composer.file(to_bytes(&Value::Array(list)))?));
+        let old = match stored.file(name) {
+            Err(GitError::Damaged(what)) if is_anew => {
+                lost.push(format!("{name}: {what}"));
+                None
+            }
+            old => old?,
+        };
+        let old = old.and_then(|old| old.as_array().cloned()).unwrap_or_default();
+        let things = merged(old, new.clone(), true, now);
+        root.push(file(name, assembly.composer.file(to_bytes(&Value::Array(things)))?));
     }
     if !folders.is_empty() {
         let folders = folders.into_iter().map(|(name, oid)| Entry { name, oid, is_folder: true }).collect();
@@ -97,10 +113,17 @@ pub fn assemble<'a>(
         known.add_to(&mut totals);
     }
     let counts = std::mem::take(&mut assembly.counts);
-    let has_changed = is_anew || !stored.has_all(&root);
+    let has_changed = is_anew || is_wanted || !stored.has_all(&root);
     let commit = if has_changed {
         let mut about = about.clone();
-        about.kinds.values_mut().for_each(|kind| kind.counts.clone_from(&totals));
+        for kind in about.kinds.values_mut() {
+            kind.counts.clone_from(&totals);
+        }
+        // Those of a later version of ghbk.
+        let others = stored.about().map(|about| about.kinds).unwrap_or_default();
+        for (name, other) in others {
+            about.kinds.entry(name).or_insert(other);
+        }
         let content = serde_json::to_value(&about).map_err(|error| GitError::Task(error.to_string()))?;
         root.push(file(about::FILE, assembly.composer.file(to_bytes(&content))?));
         let root = assembly.composer.folder(root)?;
@@ -109,7 +132,7 @@ pub fn assemble<'a>(
     } else {
         None
     };
-    Ok((Assembled { commit, totals, counts }, assembly.composer))
+    Ok((Assembled { commit, totals, counts, lost }, assembly.composer))
 }
 
 fn file(name: &str, oid: Oid) -> Entry {
@@ -125,8 +148,11 @@ impl Assembly<'_> {
         known: &mut BTreeMap<u64, Known>,
         is_anew: bool,
     ) -> Result<Option<Oid>, MetadataError> {
-        let mut files =
-            self.stored.numbers(hundred).or_else(|error| if is_anew { Ok(BTreeMap::new()) } else { Err(error) })?;
+        let (mut files, others) = match self.stored.numbers(hundred) {
+            // The survey has named what cannot be read.
+            Err(GitError::Damaged(_)) if is_anew => (BTreeMap::new(), Vec::new()),
+            files => files?,
+        };
         let mut pieces = spool.take(hundred)?;
         if is_anew {
             // What cannot be read is named by the survey.
@@ -146,13 +172,28 @@ impl Assembly<'_> {
         if files.is_empty() {
             return Ok(None);
         }
-        let entries = files.into_iter().map(|(number, oid)| file(&file_of(number), oid)).collect();
+        let mut entries: Vec<Entry> = files.into_iter().map(|(number, oid)| file(&file_of(number), oid)).collect();
+        for entry in others {
+            entries.extend(self.keep(entry, is_anew));
+        }
         Ok(Some(self.composer.folder(entries)?))
+    }
+
+    /// Takes over something that is stored as it is. A folder stays behind if its mirror does.
+    fn keep(&mut self, entry: Entry, is_anew: bool) -> Result<Entry, GitError> {
+        if !is_anew || self.composer.has(entry.oid) {
+            return Ok(entry);
+        }
+        if entry.is_folder {
+            return Err(GitError::Damaged(format!("the folder {} could not be taken over", entry.name)));
+        }
+        let content = self.stored.content(entry.oid)?;
+        Ok(Entry { oid: self.composer.file(content)?, ..entry })
     }
 
     /// Applies what came about a number to its file.
     fn apply(&self, file: &mut Value, pieces: Vec<Piece>) {
-        let (mut comments, mut review_comments, mut is_all) = (Vec::new(), Vec::new(), self.is_full);
+        let (mut comments, mut review_comments, mut is_all) = (Vec::new(), Vec::new(), self.whole.comments);
         let mut is_incomplete = false;
         let mut has_come = false;
         for piece in pieces {
@@ -167,7 +208,7 @@ impl Assembly<'_> {
                 }
                 Piece::ReviewComment(comment) => review_comments.push(comment),
                 Piece::Details(members) => members.into_iter().for_each(|(member, value)| set(file, &member, value)),
-                Piece::List(member, list) => merge(file, &member, list, true, self.now),
+                Piece::List { name, list, is_whole } => merge(file, &name, list, is_whole, self.now),
                 Piece::Incomplete => is_incomplete = true,
                 Piece::Gone(how) => self.leave(file, &how),
             }
@@ -177,7 +218,7 @@ impl Assembly<'_> {
         }
         merge(file, "comments", comments, is_all, self.now);
         if file.get("pull_request").is_some() {
-            merge(file, "review_comments", review_comments, self.is_full, self.now);
+            merge(file, "review_comments", review_comments, self.whole.review_comments, self.now);
         }
         note_incomplete(file, is_incomplete);
     }

@@ -5,15 +5,28 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::MetadataError;
-use super::fetch::{Fetcher, Problem, Seen, named};
+use super::fetch::{Concern, Fetcher, Problem, Seen, named};
 use super::item::text;
 use super::queries::{ISSUE_TIMELINE, ISSUES, MORE_THREADS, PULL_REQUEST_TIMELINE, PULL_REQUESTS, REVIEWS, THREADS};
 use super::spool::Piece;
 use super::stored::Known;
 use crate::github::{GitHubError, Node, NodesQuery};
 
-/// A list inside an answer, the name it has in the file, and how its rest is asked for.
-type Inner = (&'static str, &'static str, &'static NodesQuery);
+/// A list inside an answer.
+struct Inner {
+    /// Its field.
+    field: &'static str,
+    /// The name that it has in the file.
+    name: &'static str,
+    /// How its rest is asked for.
+    rest: &'static NodesQuery,
+    /// Whether there must be as many as GitHub states: of a timeline, it counts what it does not show.
+    is_counted: bool,
+}
+
+const fn timeline(rest: &'static NodesQuery) -> Inner {
+    Inner { field: "timelineItems", name: "timeline", rest, is_counted: false }
+}
 
 /// How many things are kept in memory before they are spooled.
 const AT_ONCE: usize = 200;
@@ -32,14 +45,22 @@ impl Fetcher<'_> {
         let threads: Vec<(u64, String)> = pulls.iter().filter(|(number, _)| has_threads(number)).cloned().collect();
         let mut unknown = Vec::new();
         for (query, things, member, inner) in [
-            (&ISSUES, issues, "issue_details", &[("timelineItems", "timeline", &ISSUE_TIMELINE)] as &[Inner]),
+            (&ISSUES, issues, "issue_details", &[timeline(&ISSUE_TIMELINE)] as &[Inner]),
             (
                 &PULL_REQUESTS,
                 pulls,
                 "pull_request_details",
-                &[("reviews", "reviews", &REVIEWS), ("timelineItems", "timeline", &PULL_REQUEST_TIMELINE)],
+                &[
+                    Inner { field: "reviews", name: "reviews", rest: &REVIEWS, is_counted: true },
+                    timeline(&PULL_REQUEST_TIMELINE),
+                ],
             ),
-            (&THREADS, threads, "", &[("reviewThreads", "review_threads", &MORE_THREADS)]),
+            (
+                &THREADS,
+                threads,
+                "",
+                &[Inner { field: "reviewThreads", name: "review_threads", rest: &MORE_THREADS, is_counted: true }],
+            ),
         ] {
             for things in things.chunks(AT_ONCE) {
                 self.ask(query, things, (member, inner), seen, &mut unknown).await?;
@@ -73,13 +94,16 @@ impl Fetcher<'_> {
         for (number, id) in things {
             self.note_progress(1);
             match nodes.remove(id).unwrap_or_else(|| Node::Failed("it was left out".to_owned())) {
-                Node::Found(node) => {
-                    if let Err(error) = self.take(*number, id, node, (member, inner), seen).await {
+                node @ (Node::Found(_) | Node::Partial(_)) => {
+                    let is_partial = matches!(node, Node::Partial(_));
+                    let (Node::Found(node) | Node::Partial(node)) = node else { continue };
+                    let taken = self.take(*number, id, (node, is_partial), (member, inner), seen).await;
+                    if let Err(error) = taken {
                         failed.entry((error.to_string(), false)).or_default().push(*number);
                     }
                 }
                 Node::NotFound => unknown.push(*number),
-                Node::Forbidden(said) => failed.entry((said, true)).or_default().push(*number),
+                Node::Forbidden(_, said) => failed.entry((said, true)).or_default().push(*number),
                 Node::Failed(said) => failed.entry((said, false)).or_default().push(*number),
             }
         }
@@ -95,30 +119,33 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Spools one answer, and asks for what is left of its lists.
+    /// Spools one answer, and asks for what is left of its lists. A list that may not be whole marks nothing as gone.
     async fn take(
         &self,
         number: u64,
         id: &str,
-        mut node: Value,
+        (mut node, is_partial): (Value, bool),
         (member, inner): (&str, &[Inner]),
         seen: &mut Seen<'_>,
     ) -> Result<(), MetadataError> {
-        for (field, name, rest) in inner {
-            let mut connection = node.as_object_mut().and_then(|node| node.remove(*field)).unwrap_or_default();
-            let mut list = items(&mut connection);
-            while let Some(after) = next(&connection) {
+        for Inner { field, name, rest, is_counted } in inner {
+            let mut part = Part::of(&mut node, field, rest.what)?;
+            let (mut list, mut is_whole, stated) = (part.items, !is_partial && part.is_whole, part.stated);
+            while let Some(after) = part.next {
                 let mut answer = self.graphql.more(rest, id, &after).await?;
-                connection = answer.as_object_mut().and_then(|node| node.remove(*field)).unwrap_or_default();
-                let more = items(&mut connection);
-                if more.is_empty() && next(&connection).as_deref() == Some(after.as_str()) {
-                    let reason = "the list does not end".to_owned();
-                    return Err(GitHubError::Unreadable { what: rest.what.to_owned(), reason }.into());
+                part = Part::of(&mut answer, field, rest.what)?;
+                if part.next.as_ref() == Some(&after) {
+                    return Err(unreadable(rest.what, "the list does not end"));
                 }
-                list.extend(more);
+                list.append(&mut part.items);
+                is_whole &= part.is_whole;
             }
+            let is_short = stated.is_some_and(|stated| (list.len() as u64) < stated);
             let list = list.into_iter().map(|item| self.canonical.form(item)).collect();
-            seen.spool.add(number, Piece::List((*name).to_owned(), list))?;
+            seen.spool.add(number, Piece::List { name: (*name).to_owned(), list, is_whole: is_whole && !is_short })?;
+            if is_short && *is_counted {
+                return Err(unreadable(rest.what, "there are fewer than it states"));
+            }
         }
         if !member.is_empty() {
             let details = BTreeMap::from([(member.to_owned(), self.canonical.form(node))]);
@@ -126,6 +153,41 @@ impl Fetcher<'_> {
         }
         Ok(())
     }
+}
+
+/// A part of a list inside an answer.
+struct Part {
+    items: Vec<Value>,
+    /// Whether none of its items was left out.
+    is_whole: bool,
+    /// How many there are in all, as GitHub states it.
+    stated: Option<u64>,
+    /// Where the rest begins.
+    next: Option<String>,
+}
+
+impl Part {
+    /// Takes it out of an answer. What has no such list is not what was asked for.
+    fn of(node: &mut Value, field: &str, what: &str) -> Result<Self, MetadataError> {
+        let mut connection = node.as_object_mut().and_then(|node| node.remove(field)).unwrap_or_default();
+        let Some(Value::Array(items)) = connection.get_mut("nodes").map(Value::take) else {
+            return Err(unreadable(what, &format!("it has no {field}")));
+        };
+        let page = connection.get("pageInfo").cloned().unwrap_or_default();
+        let has_more = page.get("hasNextPage") == Some(&Value::Bool(true));
+        let next = has_more.then(|| text(&page, "endCursor").to_owned());
+        if next.as_deref() == Some("") {
+            return Err(unreadable(what, "it does not say where its rest begins"));
+        }
+        // GitHub leaves a null where the token may not read one.
+        let is_whole = items.iter().all(|item| !item.is_null());
+        let items = items.into_iter().filter(|item| !item.is_null()).collect();
+        Ok(Self { items, is_whole, stated: connection.get("totalCount").and_then(Value::as_u64), next })
+    }
+}
+
+fn unreadable(what: &str, reason: &str) -> MetadataError {
+    GitHubError::Unreadable { what: what.to_owned(), reason: reason.to_owned() }.into()
 }
 
 /// Notes that the details of some numbers did not come.
@@ -143,21 +205,7 @@ fn leave(
         hint: error.hint(),
         may_pass: true,
         is_forbidden: error.is_forbidden(),
+        of: Concern::Numbers,
     });
     Ok(())
-}
-
-/// Takes the items of a connection; GitHub leaves a null where the token may not read one.
-fn items(connection: &mut Value) -> Vec<Value> {
-    match connection.get_mut("nodes").map(Value::take) {
-        Some(Value::Array(nodes)) => nodes.into_iter().filter(|node| !node.is_null()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Returns where the rest of a connection begins.
-fn next(connection: &Value) -> Option<String> {
-    let page = connection.get("pageInfo")?;
-    let has_more = page.get("hasNextPage") == Some(&Value::Bool(true));
-    has_more.then(|| text(page, "endCursor").to_owned()).filter(|cursor| !cursor.is_empty())
 }

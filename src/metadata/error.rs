@@ -15,6 +15,12 @@ pub enum MetadataError {
     /// The mirror cannot be read, or scratch cannot be written.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// A later version of ghbk has written the mirror.
+    #[error("it has format {format}, which a later version of ghbk wrote")]
+    TooNew {
+        /// The format.
+        format: u32,
+    },
     /// What came cannot be kept on local disk.
     #[error("cannot keep what came in {}: {source}", path.display())]
     Spool {
@@ -38,7 +44,19 @@ impl MetadataError {
             }
             Self::GitHub(error) => error.hint(),
             Self::Git(error) => error.hint(),
+            Self::TooNew { .. } => "install that version, or a newer one",
             Self::Spool { .. } => "free space in store.scratch, or set it to a larger disk",
+        }
+    }
+
+    /// Says whether nothing that is asked afterwards can succeed.
+    pub fn ends_the_run(&self) -> bool {
+        match self {
+            Self::GitHub(error) => {
+                let is_limit = matches!(error, GitHubError::LimitExhausted(_) | GitHubError::RateLimited { .. });
+                is_limit || error.ends_the_run()
+            }
+            Self::Git(_) | Self::Spool { .. } | Self::TooNew { .. } => true,
         }
     }
 
@@ -47,7 +65,7 @@ impl MetadataError {
         match self {
             Self::GitHub(error) => error.retry() != Retry::Never,
             Self::Git(error) => error.retry() != Retry::Never,
-            Self::Spool { .. } => false,
+            Self::Spool { .. } | Self::TooNew { .. } => false,
         }
     }
 

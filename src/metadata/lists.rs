@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::MetadataError;
-use super::fetch::{Fetcher, Listed, Problem, Seen};
+use super::fetch::{Concern, Fetcher, Listed, Problem, Seen, named};
 use super::item::{fingerprint, id, text};
 use super::spool::Piece;
 use crate::github::GitHubError;
@@ -27,7 +27,7 @@ impl Fetcher<'_> {
         let mut listed = Listed {
             node_id: text(&issue, "node_id").to_owned(),
             is_pull: issue.get("pull_request").is_some_and(|pull| !pull.is_null()),
-            comments: issue.get("comments").and_then(Value::as_u64).unwrap_or_default(),
+            comments: issue.get("comments").and_then(Value::as_u64),
             is_due: true,
         };
         let issue = self.canonical.form(issue);
@@ -58,6 +58,28 @@ impl Fetcher<'_> {
             Ok(())
         };
         self.github.walk_changes(&endpoint, since, &self.what("comments"), each).await?;
+        seen.whole.comments = seen.scope.is_full;
+        Ok(())
+    }
+
+    /// Reads the comments of each pull request that changed. Where issues are switched off, no list has them all.
+    pub(super) async fn comments_one_by_one(&self, seen: &mut Seen<'_>) -> Result<(), MetadataError> {
+        let due: Vec<u64> = seen.listed.iter().filter(|(_, listed)| listed.is_due).map(|(number, _)| *number).collect();
+        let mut unread = Vec::new();
+        for number in due {
+            if let Some(comments) = self.comments_of(number).await? {
+                seen.spool.add(number, Piece::Comments(comments))?;
+            } else {
+                seen.spool.add(number, Piece::Incomplete)?;
+                unread.push(number);
+            }
+        }
+        if !unread.is_empty() {
+            let error =
+                format!("{} the comments cannot be read while issues are switched off", named("number", &unread));
+            seen.problems
+                .push(Problem::of_numbers(error, "switch issues on, or run again once the pull requests are gone"));
+        }
         Ok(())
     }
 
@@ -92,7 +114,8 @@ impl Fetcher<'_> {
             Err(MetadataError::GitHub(GitHubError::NotFound { .. })) if !are_there => Ok(()),
             Err(error) if error.is_forbidden() => {
                 let (hint, may_pass) = (error.hint(), error.may_pass());
-                seen.problems.push(Problem { error: error.to_string(), hint, may_pass, is_forbidden: true });
+                let error = error.to_string();
+                seen.problems.push(Problem { error, hint, may_pass, is_forbidden: true, of: Concern::PullRequests });
                 Ok(())
             }
             result => result,
@@ -112,17 +135,21 @@ impl Fetcher<'_> {
             let updated_at: Option<DateTime<Utc>> = text(&pull, "updated_at").parse().ok();
             let node_id = text(&pull, "node_id").to_owned();
             let pull = self.pull(pull);
+            let of = fingerprint(&pull);
             let known = seen.known.get(&number).and_then(|known| known.pull);
-            if seen.scope.is_full || known != Some(fingerprint(&pull)) {
+            if seen.scope.is_full || known != Some(of) {
                 seen.spool.add(number, Piece::Pull(pull))?;
             }
             // Where issues are switched off, nothing else lists pull requests.
-            seen.listed.entry(number).or_insert(Listed { node_id, is_pull: true, comments: 0, is_due: true });
+            let known = seen.known.get(&number);
+            let is_due = seen.scope.is_full || known.is_none_or(|known| known.is_incomplete || known.pull != Some(of));
+            seen.listed.entry(number).or_insert(Listed { node_id, is_pull: true, comments: None, is_due });
             Ok(mark.is_none_or(|mark| updated_at.is_none_or(|updated_at| updated_at >= mark)))
         };
         self.github.walk(&endpoint, &self.what("pull requests"), each).await?;
 
         if !seen.listed.values().any(|listed| listed.is_pull) {
+            seen.whole.review_comments = seen.scope.is_full;
             return Ok(());
         }
         let endpoint = self.endpoint("pulls/comments?sort=updated&direction=asc&per_page=100");
@@ -140,6 +167,7 @@ impl Fetcher<'_> {
             Ok(())
         };
         self.github.walk_changes(&endpoint, mark, &self.what("review comments"), each).await?;
+        seen.whole.review_comments = seen.scope.is_full;
         Ok(())
     }
 
@@ -157,15 +185,18 @@ impl Fetcher<'_> {
     }
 
     /// Reads a short list to its end.
-    pub(super) async fn whole_list(&self, endpoint: &str) -> Result<Vec<Value>, MetadataError> {
+    pub(super) async fn whole_list(
+        &self,
+        endpoint: &str,
+    ) -> Result<(Vec<Value>, Option<DateTime<Utc>>), MetadataError> {
         let mut list = Vec::new();
         let each = |thing| {
             list.push(self.canonical.form(thing));
             Ok::<_, MetadataError>(true)
         };
         let what = endpoint.split('?').next().unwrap_or(endpoint);
-        self.github.walk(&self.endpoint(endpoint), &self.what(what), each).await?;
-        Ok(list)
+        let walked = self.github.walk(&self.endpoint(endpoint), &self.what(what), each).await?;
+        Ok((list, walked.as_of))
     }
 
     /// Names something of the repository, for messages.

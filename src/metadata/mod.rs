@@ -22,6 +22,6 @@ mod stored;
 pub use access::{Barrier, barriers};
 pub use assemble::{Assembled, History, assemble};
 pub use error::MetadataError;
-pub use fetch::{Fetched, Fetcher, Scope};
+pub use fetch::{Concern, Fetched, Fetcher, Scope};
 pub use spool::Spool;
 pub use stored::{Known, Stored};

@@ -61,8 +61,10 @@ pub async fn probe(graphql: &GraphQl, ids: &[String]) -> Result<BTreeMap<String,
     let probed = nodes.into_iter().map(|(id, node)| {
         let probed = match node {
             Node::Found(repository) => Probed::Is(Probe::of(&repository)),
-            Node::Forbidden(said) => Probed::Forbidden(said),
-            Node::NotFound | Node::Failed(_) => Probed::Unknown,
+            // A token that may not read pull requests may read issues.
+            Node::Forbidden(Some(field), _) if field != "issues" => Probed::Unknown,
+            Node::Forbidden(_, said) => Probed::Forbidden(said),
+            Node::Partial(_) | Node::NotFound | Node::Failed(_) => Probed::Unknown,
         };
         (id, probed)
     });

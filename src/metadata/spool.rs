@@ -33,8 +33,8 @@ pub(super) enum Piece {
     ReviewComment(Value),
     /// Members that replace those of the file.
     Details(BTreeMap<String, Value>),
-    /// A list that is whole, under the name that it has in the file.
-    List(String, Vec<Value>),
+    /// A list under the name that it has in the file; if it is whole, what is not in it is gone.
+    List { name: String, list: Vec<Value>, is_whole: bool },
     /// Some of it could not be fetched.
     Incomplete,
     /// GitHub no longer has it.

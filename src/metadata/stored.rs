@@ -108,6 +108,7 @@ pub struct Stored {
     /// The folder of numbers, and what it holds.
     issues: Option<Oid>,
     folders: BTreeMap<String, Oid>,
+    other_folders: Vec<Entry>,
     /// What cannot be read, in words.
     lost: Vec<String>,
 }
@@ -129,7 +130,7 @@ impl Stored {
                 }
                 (_, false) => drop(stored.files.insert(entry.name, entry.oid)),
                 // A later version of ghbk keeps other folders.
-                (_, true) => {}
+                (_, true) => stored.other_folders.push(entry),
             }
         }
         stored.view = Some(view);
@@ -184,17 +185,17 @@ impl Stored {
         self.files.get(name).map(|oid| self.read(*oid)).transpose()
     }
 
-    /// Returns the files beside the folder of numbers that are not among some, `about.json` aside.
-    pub(super) fn others<T>(&self, some: &BTreeMap<&'static str, T>) -> Result<Vec<(String, Vec<u8>)>, GitError> {
-        let is_other = |name: &str| name != about::FILE && !some.contains_key(name);
-        let mut others = Vec::new();
-        for (name, oid) in self.files.iter().filter(|(name, _)| is_other(name)) {
-            let damaged = |error| GitError::Damaged(format!("{name} {error}"));
-            if let Some(objects) = self.objects() {
-                others.push((name.clone(), objects.read(*oid).map_err(damaged)?.data.to_vec()));
-            }
-        }
-        Ok(others)
+    /// Lists what lies beside the folder of numbers, as far as it is wanted.
+    pub(super) fn others(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Entry> {
+        let files = self.files.iter().map(|(name, oid)| Entry { name: name.clone(), oid: *oid, is_folder: false });
+        files.chain(self.other_folders.iter().cloned()).filter(|entry| is_wanted(&entry.name)).collect()
+    }
+
+    /// Reads a file as it is.
+    pub(super) fn content(&self, oid: Oid) -> Result<Vec<u8>, GitError> {
+        let damaged = |what: &dyn std::fmt::Display| GitError::Damaged(format!("{oid} {what}"));
+        let objects = self.objects().ok_or_else(|| damaged(&"is missing"))?;
+        Ok(objects.read(oid).map_err(|error| damaged(&error))?.data.to_vec())
     }
 
     pub(super) fn read(&self, oid: Oid) -> Result<Value, GitError> {
@@ -221,13 +222,19 @@ impl Stored {
         &self.folders
     }
 
-    /// Lists the files in the folder of a hundred of numbers.
-    pub(super) fn numbers(&self, hundred: u64) -> Result<BTreeMap<u64, Oid>, GitError> {
+    /// Lists the files in the folder of a hundred of numbers, and whatever else is in it.
+    pub(super) fn numbers(&self, hundred: u64) -> Result<(BTreeMap<u64, Oid>, Vec<Entry>), GitError> {
         let (Some(folder), Some(objects)) = (self.folders.get(&folder_of(hundred)), self.objects()) else {
-            return Ok(BTreeMap::new());
+            return Ok((BTreeMap::new(), Vec::new()));
         };
-        let number = |entry: Entry| Some((entry.name.strip_suffix(".json")?.parse().ok()?, entry.oid));
-        Ok(entries(objects, *folder)?.into_iter().filter_map(number).collect())
+        let (mut numbers, mut others) = (BTreeMap::new(), Vec::new());
+        for entry in entries(objects, *folder)? {
+            match entry.name.strip_suffix(".json").and_then(|name| name.parse().ok()) {
+                Some(number) if file_of(number) == entry.name => drop(numbers.insert(number, entry.oid)),
+                _ => others.push(entry),
+            }
+        }
+        Ok((numbers, others))
     }
 
     /// Lists the hundreds of numbers of which something is stored.
@@ -247,7 +254,7 @@ impl Stored {
             if cancel.is_cancelled() {
                 return Err(GitError::Cancelled);
             }
-            let numbers = match self.numbers(hundred) {
+            let (numbers, _) = match self.numbers(hundred) {
                 Err(GitError::Damaged(what)) if is_lenient => {
                     lost.push(format!("numbers {} to {}: {what}", hundred * IN_A_FOLDER, hundred * IN_A_FOLDER + 99));
                     continue;

@@ -28,6 +28,7 @@ use crate::git::mirror::salvage::Salvaged;
 use crate::git::mirror::snapshot::{self, Occasion, Snapshot};
 use crate::git::pack::list::PackList;
 use crate::git::pack::reader::ObjectReader;
+use crate::git::refs::SNAPSHOTS_REF;
 use crate::git::temporary_folder;
 use crate::git::wire::transfer::Transfer;
 use crate::github::{Fresh, GitHub, GitHubError, Globs, GraphQl, KnownAnswer};
@@ -238,7 +239,7 @@ impl Worker {
         match error {
             MetadataError::Git(error) => is_fatal(error, self.store.root()),
             MetadataError::GitHub(error) => error.ends_the_run(),
-            MetadataError::Spool { .. } => false,
+            MetadataError::Spool { .. } | MetadataError::TooNew { .. } => false,
         }
     }
 
@@ -257,7 +258,7 @@ impl Worker {
         let mirror = self.mirror_of(step);
         let scratch = temporary_folder("metadata-", &self.scratch)?;
         let is_repair = self.repair && mirror.exists().map_err(GitError::io("examine", mirror.path()))?;
-        let Base { stored, packs, mut newest, salvaged } =
+        let Base { stored, packs, mut newest, salvaged, is_head_lost } =
             self.base(step, is_repair, scratch.path(), cancel, report).await?;
         let ended = cancel.clone();
         let (known, newest) = blocking(move || {
@@ -265,15 +266,22 @@ impl Worker {
             Ok((known, newest))
         })
         .await?;
-        let before = newest.about().filter(|about| about.format == FORMAT);
+        let before = newest.about();
+        if let Some(format) = before.as_ref().map(|about| about.format).filter(|format| *format > FORMAT) {
+            return Err(MetadataError::TooNew { format });
+        }
         let mark = before.as_ref().and_then(|about| about.kinds.get(KIND)?.mark);
-        let scope = Scope { is_full: due.is_full || mark.is_none(), mark };
+        let stated = due.probe.as_ref().map(|probe| probe.items);
+        let scope = Scope { is_full: due.is_full || mark.is_none(), mark, stated };
+        // Before anything is read: what changes meanwhile must not pass for seen.
+        let mut seen = self.seen(due).await;
         let mut spool = Spool::begin(&scratch.path().join("spool"))?;
         let github = Fetcher {
             github: &self.metadata.github,
             graphql: &self.metadata.graphql,
             canonical: &self.metadata.canonical,
             full_name: step.full_name,
+            id: step.id,
             transfer,
         };
         let limit = self.config.metadata.timeout;
@@ -288,8 +296,20 @@ impl Worker {
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: step.full_name.clone(), id: step.id };
         let about = about(step, &fetched, observed_at);
-        let assembly =
-            Assembly { newest, fetched, spool, about, occasion, salvaged, stored, packs, is_repair, scratch };
+        let known_packs = packs.clone();
+        let assembly = Assembly {
+            newest,
+            fetched,
+            spool,
+            about,
+            occasion,
+            salvaged,
+            stored,
+            packs,
+            is_repair,
+            is_head_lost,
+            scratch,
+        };
         let ended = cancel.clone();
         let folder = mirror.path().to_owned();
         let assembled = tokio::task::spawn_blocking(move || assembly.carry_out(&folder, &ended)).await;
@@ -302,9 +322,15 @@ impl Worker {
             None => None,
         };
         let (is_complete, as_of) = (fetched.problems.is_empty(), fetched.as_of);
+        // After a manual `git gc`, say: verified once is enough.
+        if synced.is_none() && known_packs.as_ref() != step.known_packs() {
+            report.hold(HEAD, known_packs);
+        }
         report.take(fetched, assembled, synced);
         if is_complete {
-            report.seen = self.seen(due, as_of).await;
+            let settled = due.probe.iter().filter(|probe| as_of.is_some_and(|as_of| probe.is_settled(as_of)));
+            seen.extend(settled.map(|probe| (PROBE.to_owned(), probe.text.clone())));
+            report.seen = seen;
         }
         Ok(())
     }
@@ -327,7 +353,7 @@ impl Worker {
                 let newest = salvaged.refs.get(BRANCH).map(|target| target.oid);
                 let commits = newest.into_iter().chain(states(&mirror, &scratch)?);
                 let newest = metadata::Stored::open_damaged(&folder, commits, &scratch, &ended)?;
-                Ok(Base { stored: None, packs: None, newest, salvaged: Some(salvaged) })
+                Ok(Base { stored: None, packs: None, newest, salvaged: Some(salvaged), is_head_lost: false })
             })
             .await?);
         }
@@ -337,19 +363,25 @@ impl Worker {
             None => Inspected::default(),
         };
         report.problems(&inspected.problems);
+        for name in [BRANCH, SNAPSHOTS_REF] {
+            // Starting a new history would lose the old one, which is only out of sight.
+            if stored.as_ref().is_some_and(|stored| stored.refs.get(name).is_none()) {
+                return Err(GitError::Damaged(format!("it has no {name}")).into());
+            }
+        }
         let packs = inspected.packs.or_else(|| step.known_packs().cloned());
         let commit = stored.as_ref().and_then(|stored| stored.refs.get(BRANCH)).map(|target| target.oid);
         let newest = blocking(move || match commit {
             Some(commit) => metadata::Stored::open(&folder, commit, &scratch, &ended),
             None => Ok(metadata::Stored::default()),
         });
-        Ok(Base { stored, packs, newest: newest.await?, salvaged: None })
+        let is_head_lost = inspected.is_head_lost;
+        Ok(Base { stored, packs, newest: newest.await?, salvaged: None, is_head_lost })
     }
 
     /// Asks for what tells next time whether something is new. If that fails, the next run looks.
-    async fn seen(&self, due: &Due, as_of: Option<DateTime<Utc>>) -> Seen {
-        let settled = due.probe.iter().filter(|probe| as_of.is_some_and(|as_of| probe.is_settled(as_of)));
-        let mut seen: Seen = settled.map(|probe| (PROBE.to_owned(), probe.text.clone())).collect();
+    async fn seen(&self, due: &Due) -> Seen {
+        let mut seen = Seen::new();
         for (name, endpoint) in UNSEEN {
             match self.is_still(due, endpoint, None).await {
                 Ok(Fresh::New(known)) => {
@@ -373,7 +405,8 @@ impl Worker {
 
     /// Says whether nothing is new in what the probe does not see.
     async fn is_still_the_same(&self, due: &Due) -> Result<bool, GitHubError> {
-        for (name, endpoint) in UNSEEN {
+        let has_pulls = due.totals().contains_key("pull_requests");
+        for (name, endpoint) in UNSEEN.into_iter().filter(|(name, _)| *name != OF_PULLS || has_pulls) {
             let known = due.mark().and_then(|mark| serde_json::from_str::<KnownAnswer>(mark.seen.get(name)?).ok());
             let Some(known) = known else { return Ok(false) };
             if let Fresh::New(_) = self.is_still(due, endpoint, Some(&known)).await? {
@@ -392,9 +425,14 @@ impl Worker {
 
 /// What the probe is called among what GitHub showed.
 const PROBE: &str = "probe";
-/// What the probe does not see, and a small answer shows: the newest change of a comment, and the labels.
-const UNSEEN: [(&str, &str); 2] =
-    [("comments", "issues/comments?sort=updated&direction=desc&per_page=1"), ("labels", "labels?per_page=100")];
+/// What the probe does not see, and a small answer shows: the newest change of a comment of either kind, and the labels.
+const UNSEEN: [(&str, &str); 3] = [
+    ("comments", "issues/comments?sort=updated&direction=desc&per_page=1"),
+    (OF_PULLS, "pulls/comments?sort=updated&direction=desc&per_page=1"),
+    ("labels", "labels?per_page=100"),
+];
+/// What can only be new where there are pull requests.
+const OF_PULLS: &str = "review_comments";
 
 /// What is stored when a repository has its turn.
 struct Base {
@@ -404,6 +442,8 @@ struct Base {
     newest: metadata::Stored,
     /// What a repair carries over.
     salvaged: Option<Salvaged>,
+    /// Whether HEAD was lost and has to be written again.
+    is_head_lost: bool,
 }
 
 /// All that is put together into a new commit.
@@ -417,6 +457,7 @@ struct Assembly {
     stored: Option<Stored>,
     packs: Option<PackList>,
     is_repair: bool,
+    is_head_lost: bool,
     scratch: tempfile::TempDir,
 }
 
@@ -424,13 +465,25 @@ type Ready = (Assembled, Fetched, Option<Box<Change>>);
 
 impl Assembly {
     fn carry_out(self, mirror: &Path, cancel: &CancellationToken) -> Result<Ready, MetadataError> {
-        let Self { newest, fetched, mut spool, about, occasion, salvaged, stored, packs, is_repair, scratch } = self;
+        let Self {
+            newest,
+            fetched,
+            mut spool,
+            about,
+            occasion,
+            salvaged,
+            stored,
+            packs,
+            is_repair,
+            is_head_lost,
+            scratch,
+        } = self;
         // Of what a damaged mirror has, only that is there which was carried over.
         let carried =
             salvaged.as_ref().map(|_| ObjectReader::of_folder(&scratch.path().join("objects/pack"))).transpose()?;
         let there = carried.as_ref().or(newest.objects());
         let parent = newest.commit().filter(|commit| there.is_some_and(|there| there.contains(*commit)));
-        let history = History { parent, is_anew: is_repair };
+        let history = History { parent, is_anew: is_repair, is_wanted: is_head_lost };
         let composer = Composer::begin(scratch.path(), there)?;
         let (assembled, composer) =
             metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, history), &occasion, cancel)?;
@@ -443,8 +496,9 @@ impl Assembly {
             let there = stored.as_ref().map(|stored| (mirror, &stored.refs, stored.head.as_deref()));
             made.stage(there, cancel)?
         };
-        staged.lost.extend(newest.lost().iter().cloned());
-        let keeps_head = stored.as_ref().and_then(|stored| stored.head.as_deref()) == Some(HEAD);
+        staged.lost.extend(newest.lost().iter().chain(&assembled.lost).cloned());
+        let head = stored.as_ref().and_then(|stored| stored.head.as_deref());
+        let keeps_head = head == Some(HEAD) && !is_head_lost;
         let change = Change {
             stored,
             is_repair,

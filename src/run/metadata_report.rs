@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::mirror_step::{MirrorStep, Synced};
 use super::remarks::{Remarks, damaged};
-use crate::metadata::{Assembled, Fetched, MetadataError};
+use crate::git::pack::list::PackList;
+use crate::metadata::{Assembled, Concern, Fetched, MetadataError};
 use crate::outcome::{Failure, Held, Kind, Outcome, PartOutcome, PartState, Seen, Stage, State};
 use crate::store::Mark;
 
@@ -27,7 +28,8 @@ impl Report {
         let of = (step.id, step.full_name.clone());
         let mut outcome = PartOutcome::new(of, step.kind, Kind::Issues, DateTime::UNIX_EPOCH);
         outcome.totals = mark.map(|mark| mark.totals.clone()).unwrap_or_default();
-        let was_readable = mark.is_some_and(|mark| mark.last_success.is_some() && !mark.totals.is_empty());
+        // The mirror would not be there otherwise.
+        let was_readable = step.held.is_some();
         Self { outcome, name: step.name(), stage: Stage::Stage, was_readable, seen: Seen::new() }
     }
 
@@ -85,7 +87,8 @@ impl Report {
         let had_pulls = self.outcome.totals.contains_key("pull_requests");
         for problem in fetched.problems {
             self.outcome.transient |= problem.may_pass;
-            if problem.is_forbidden && !had_pulls {
+            let was_readable = if problem.of == Concern::PullRequests { had_pulls } else { self.was_readable };
+            if problem.is_forbidden && !was_readable {
                 self.outcome.warnings.push(format!("{}: {}; {}", self.name, problem.error, problem.hint));
             } else {
                 self.add(&problem.error, problem.hint);
@@ -105,6 +108,11 @@ impl Report {
             State::Unchanged if fetched.is_disabled && self.outcome.totals.is_empty() => PartState::Disabled,
             state => state.into(),
         };
+    }
+
+    /// Notes the packs of a mirror that was found to be whole with them.
+    pub(super) fn hold(&mut self, head: &str, packs: Option<PackList>) {
+        self.outcome.held = Some(Held { head: Some(head.to_owned()), packs });
     }
 
     /// Takes over what publishing had to tell.

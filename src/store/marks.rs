@@ -79,7 +79,12 @@ impl Marks {
             seen: outcome.seen.clone(),
             totals: outcome.totals.clone(),
             at: outcome.finished_at,
-            last_success: if outcome.is_complete() { Some(outcome.finished_at) } else { last_success },
+            // What could never be read was never backed up.
+            last_success: if outcome.is_complete() && outcome.state != PartState::Forbidden {
+                Some(outcome.finished_at)
+            } else {
+                last_success
+            },
         };
         marks.insert(outcome.part, mark);
     }
@@ -87,7 +92,13 @@ impl Marks {
     /// Adds what an older record says, unless a newer one says something.
     pub(super) fn note_older(&mut self, outcome: &PartOutcome) {
         match self.0.entry(outcome.mirror).or_default().get_mut(&outcome.part) {
-            Some(newer) => newer.is_whole |= outcome.is_whole,
+            Some(newer) => {
+                newer.is_whole |= outcome.is_whole;
+                let whole_at = Some(outcome.finished_at).filter(|_| outcome.is_whole);
+                newer.whole_at = newer.whole_at.or(whole_at);
+                let is_good = outcome.is_complete() && outcome.state != PartState::Forbidden;
+                newer.last_success = newer.last_success.or(Some(outcome.finished_at).filter(|_| is_good));
+            }
             None => self.note(outcome),
         }
     }
@@ -96,8 +107,11 @@ impl Marks {
     pub(super) fn take_over(&mut self, older: Self) {
         for (mirror, marks) in older.0 {
             for (kind, mark) in marks {
-                let is_whole = mark.is_whole;
-                self.0.entry(mirror).or_default().entry(kind).or_insert(mark).is_whole |= is_whole;
+                let (is_whole, whole_at, last_success) = (mark.is_whole, mark.whole_at, mark.last_success);
+                let newer = self.0.entry(mirror).or_default().entry(kind).or_insert(mark);
+                newer.is_whole |= is_whole;
+                newer.whole_at = newer.whole_at.or(whole_at);
+                newer.last_success = newer.last_success.or(last_success);
             }
         }
     }

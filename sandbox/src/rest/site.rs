@@ -41,6 +41,10 @@ pub(super) fn answer(ask: &Ask<'_>, repository: &Repository, path: &[&str]) -> R
     }
     let site = Site::new(ask, repository)?;
     let answer = match *path {
+        // Bots comment on pull requests where issues are off, so what they wrote can be read.
+        ["issues", number, "comments"] if !repository.metadata.has_issues && site.is_pull(number) => {
+            comments::of_issue(&site, number)
+        }
         ["issues", ..] if !repository.metadata.has_issues => Err(issues_disabled()),
         ["issues"] => issues::list(&site),
         ["issues", "comments"] => comments::of_repository(&site),
@@ -63,6 +67,12 @@ fn issues_disabled() -> Answer {
 }
 
 impl<'a> Site<'a> {
+    /// Says whether a number is that of a pull request.
+    fn is_pull(&self, number: &str) -> bool {
+        let item = number.parse().ok().and_then(|number: u64| self.model().items.get(&number));
+        item.is_some_and(|item| item.pull.is_some())
+    }
+
     fn new(ask: &'a Ask<'a>, repository: &'a Repository) -> Result<Self, Answer> {
         let loaded = ask.state.trackers.read(&repository.path).map_err(|error| {
             let message = format!("the issues of {} cannot be read: {error}", repository.name);

@@ -88,6 +88,11 @@ impl<'a> Composer<'a> {
         Ok(object.oid)
     }
 
+    /// Says whether an object is stored, and need not be written.
+    pub fn has(&self, oid: Oid) -> bool {
+        self.stored.is_some_and(|stored| stored.contains(oid))
+    }
+
     /// Adds a file.
     ///
     /// # Errors

@@ -126,3 +126,45 @@ fn issues_that_are_switched_off_stay_as_they_are() {
     kept.back_up();
     kept.assert_equals_the_model();
 }
+
+/// What tells next time whether something is new was asked for after everything was read.
+#[test]
+fn a_comment_that_was_edited_during_a_run_comes_with_the_next() {
+    let kept = written();
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    let edited = comments(&kept)[0];
+    tracker.comment(2, "Next.");
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(1));
+    // The run has read the comments, and now waits for GraphQL.
+    kept.world.sandbox.fault(ghbk_sandbox::Fault::on("/api/graphql").skip(1).delay(2000));
+    kept.world.sandbox.clear_requests();
+    let run = kept.ghbk(&["run"]).spawn().unwrap();
+    let has_read = || {
+        kept.world
+            .sandbox
+            .requests()
+            .iter()
+            .any(|it| it.path.ends_with("/site/pulls/comments") && it.query.contains("asc"))
+    };
+    while !has_read() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    tracker.edit_comment(edited, "Edited meanwhile.");
+    assert!({ run }.wait().unwrap().success());
+    kept.world.sandbox.clear_faults();
+    kept.back_up();
+    kept.assert_equals_the_model();
+}
+
+#[test]
+fn a_comment_on_a_line_that_was_edited_is_noticed() {
+    let kept = written();
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(1));
+    kept.back_up();
+    let line = kept.file(3)["review_comments"][0]["id"].as_u64().unwrap();
+    tracker.edit_comment(line, "Why not?");
+    kept.back_up();
+    kept.assert_equals_the_model();
+}

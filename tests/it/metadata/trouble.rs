@@ -122,7 +122,7 @@ fn an_empty_list_marks_nothing_as_gone() {
     kept.world.sandbox.advance_clock(std::time::Duration::from_hours(1));
     let tracker = kept.world.sandbox.tracker("acme/site");
     tracker.comment(1, "New.");
-    kept.world.sandbox.fault(Fault::on("/repos/acme/site/issues").times(1).status(200).body("[]"));
+    kept.world.sandbox.fault(Fault::on("/repos/acme/*/issues").times(1).status(200).body("[]"));
     let summary = kept.run(&["run", "--json"]).expect(1).json();
     assert!(summary["failures"].to_string().contains("left out of GitHub's list"), "{summary:#}");
     assert_eq!(kept.stored(), before);
@@ -161,4 +161,102 @@ fn a_damaged_mirror_is_found_and_repaired_with_what_only_it_has() {
     kept.assert_equals_the_model();
     kept.run(&["verify", "--deep"]).expect(0);
     assert_eq!(kept.file(2)["issue"]["title"], "Number 2");
+}
+
+/// A full reading in which a list was not read marked everything of that list as deleted.
+#[test]
+fn what_was_not_asked_for_is_not_gone() {
+    let kept = written();
+    kept.back_up();
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(24));
+    let tracker = kept.world.sandbox.tracker("acme/site");
+    tracker.comment(13, "On the pull request.");
+    kept.back_up();
+    let before = kept.stored();
+    let run_in_full = || {
+        let mut command = kept.ghbk(&["run", "--json"]);
+        crate::world::finish(command.env("GHBK_METADATA__FULL_EVERY", "1ms"))
+    };
+    tracker.disable_issues(true);
+    run_in_full().expect(0);
+    assert_eq!(kept.stored(), before);
+    // A comment that comes meanwhile is stored, too.
+    tracker.comment(13, "While issues are off.");
+    kept.world.sandbox.advance_clock(std::time::Duration::from_hours(24));
+    run_in_full().expect(0);
+    let comments = kept.file(13)["comments"].clone();
+    assert_eq!(comments.as_array().unwrap().len(), 2, "{comments:#}");
+    tracker.disable_issues(false);
+    kept.back_up();
+    let before = kept.stored();
+    kept.world.sandbox.fault(Fault::on("/repos/acme/site/pulls").status(403));
+    run_in_full().expect(1);
+    assert_eq!(kept.stored(), before);
+}
+
+/// GitHub's list was cut off after a part, with status 200, and nothing known was missing from it.
+#[test]
+fn a_first_list_that_is_short_is_a_failure() {
+    let kept = written();
+    kept.world.sandbox.fault(Fault::on("/repos/acme/*/issues").times(1).status(200).body("[]"));
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("and counts 13"), "{summary:#}");
+    kept.back_up();
+    kept.assert_equals_the_model();
+}
+
+/// Starting a new history would lose what only the old one has.
+#[test]
+fn a_mirror_that_lost_its_branch_is_damaged_and_not_new() {
+    let kept = written();
+    kept.back_up();
+    let path = kept.world.root.join("acme/site.meta/packed-refs");
+    let refs = std::fs::read_to_string(&path).unwrap();
+    let without: Vec<&str> = refs.lines().filter(|line| !line.ends_with("refs/heads/main")).collect();
+    std::fs::write(&path, without.join("\n") + "\n").unwrap();
+    kept.world.sandbox.tracker("acme/site").comment(1, "New.");
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("it has no refs/heads/main"), "{summary:#}");
+    kept.run(&["run", "--repair", "acme/site"]);
+    kept.assert_equals_the_model();
+    kept.run(&["verify", "--deep"]).expect(0);
+}
+
+#[test]
+fn a_head_that_was_lost_is_written_again() {
+    let kept = written();
+    kept.back_up();
+    let head = kept.world.root.join("acme/site.meta/HEAD");
+    std::fs::remove_file(&head).unwrap();
+    kept.back_up();
+    assert_eq!(std::fs::read_to_string(&head).unwrap(), "ref: refs/heads/main\n");
+}
+
+/// The permission for pull requests alone is missing: no repository loses its issues for that.
+#[test]
+fn issues_of_every_repository_come_without_the_permission_for_pull_requests() {
+    let kept = written();
+    for name in ["acme/one", "acme/two"] {
+        kept.world.add(name);
+        kept.world.sandbox.tracker(name).open_issue("It breaks", "");
+    }
+    kept.world.sandbox.forbid("pull_requests");
+    kept.run(&["run", "--json"]).expect(0);
+    for name in ["acme/site", "acme/one", "acme/two"] {
+        assert!(kept.world.root.join(format!("{name}.meta")).exists(), "{name}");
+    }
+}
+
+/// Another repository has taken the name since it was listed.
+#[test]
+fn another_repository_s_issues_are_never_stored_here() {
+    let kept = written();
+    kept.back_up();
+    let before = kept.stored();
+    kept.world.sandbox.tracker("acme/site").comment(1, "New.");
+    let other = r#"{"id": 4711, "full_name": "acme/site"}"#;
+    kept.world.sandbox.fault(Fault::on("/repos/*/site").status(200).body(other));
+    let summary = kept.run(&["run", "--json"]).expect(1).json();
+    assert!(summary["failures"].to_string().contains("another repository has taken this name"), "{summary:#}");
+    assert_eq!(kept.stored(), before);
 }
