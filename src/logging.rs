@@ -72,6 +72,8 @@ pub fn set_up(
         // ghbk words its failures itself, and retries before they count as failures.
         .with_target("octocrab", LevelFilter::OFF)
         .with_target("aws_config", LevelFilter::OFF)
+        // What strangers write in comments is no trouble of ghbk's.
+        .with_target("html5ever", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     let mut layers: Vec<BoxedLayer> = Vec::new();
     let format = tracing_subscriber::fmt::layer();

@@ -308,6 +308,8 @@ async fn github(context: &Context, outside: &Outside) -> Vec<Finding> {
     }
     if context.config.metadata.kinds.contains(&MetadataKind::Issues) {
         findings.extend(issues(outside, &inventory.repositories).await);
+    } else {
+        findings.push(Finding::ok("issues", "not backed up: metadata.kinds does not name them"));
     }
     findings.extend(deprecation(outside));
     findings

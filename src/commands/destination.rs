@@ -77,7 +77,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 pub(super) fn refuse_existing(path: &Path) -> Result<(), Error> {
     if path.symlink_metadata().is_ok() {
         let message = format!("{} exists already", path.display());
-        return Err(Error::new(Exit::Usage, message, "choose a new folder; a restore never overwrites anything"));
+        return Err(Error::new(Exit::Usage, message, "choose a new folder; nothing is ever overwritten"));
     }
     Ok(())
 }

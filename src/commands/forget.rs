@@ -32,6 +32,14 @@ pub(super) async fn forget(context: &Context, arguments: ForgetArgs) -> Result<E
     let (id, full_name) = find(&index, names, &arguments.repository)?;
     // Forgetting a repository forgets all of its mirrors.
     let parts = arguments.mirror.named().map_or_else(MirrorSet::all, MirrorSet::from);
+    if let Some(kind) = arguments.mirror.named() {
+        let is_known = index.mirrors.get(&id).is_some_and(|mirror| mirror.held.contains_key(&kind))
+            || index.lost.get(&id).is_some_and(|lost| lost.contains(kind));
+        if !is_known {
+            let message = format!("the store neither has nor misses the {} of {full_name}", kind.label());
+            return Err(Error::new(Exit::Usage, message, "`ghbk status` lists what it has and what is missing"));
+        }
+    }
     let forgotten = Forgotten { id, full_name, parts };
     let config = Arc::clone(&context.config);
     let request = Request {

@@ -17,6 +17,27 @@ use super::{Numbers, plain};
 const DEPTH_MAX: usize = 1_000;
 /// Elements that have no end. Source: the HTML standard, "Void elements".
 const VOID: &[&str] = &["area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
+/// Elements that take what follows for something else than text, so that words would be lost: they are shown as they were
+/// written. The first nine are those of GitHub's "Disallowed Raw HTML" (GitHub Flavored Markdown, 6.11).
+const SHOWN_AS_TEXT: &[&str] = &[
+    "title",
+    "textarea",
+    "style",
+    "xmp",
+    "iframe",
+    "noembed",
+    "noframes",
+    "script",
+    "plaintext",
+    "template",
+    "svg",
+    "math",
+    "select",
+    "noscript",
+    "frameset",
+    "object",
+    "head",
+];
 /// Elements in which text is not looked at: it is code, or a link already.
 const OPAQUE: &[&str] = &["a", "code", "pre", "kbd", "samp"];
 
@@ -52,6 +73,8 @@ impl Links {
             .url_schemes(["http", "https", "mailto"].into())
             .generic_attributes(["lang", "title", "dir"].into())
             .add_tag_attributes("details", ["open"])
+            // They are text by now; an element that is missed there keeps its words, too.
+            .clean_content_tags([].into())
             .link_rel(Some("noopener noreferrer nofollow"));
         // A link that was relative on GitHub leads to GitHub.
         let relative = Url::parse(&own[0]).map_or(UrlRelative::Deny, UrlRelative::RewriteWithBase);
@@ -62,7 +85,7 @@ impl Links {
     /// Renders a body; one that is nested too deeply is shown as it was written.
     pub(super) fn render(&self, markdown: &str) -> String {
         let markdown = plain(markdown);
-        let html = comrak::markdown_to_html(&markdown, &OPTIONS);
+        let html = with_tags_as_text(&comrak::markdown_to_html(&markdown, &OPTIONS));
         if depth(&html) > DEPTH_MAX {
             return format!("<pre>{}</pre>\n", ammonia::clean_text(&markdown));
         }
@@ -191,6 +214,21 @@ fn end_of_tag(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// Shows tags that would swallow what follows as they were written. Code is escaped already.
+fn with_tags_as_text(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        out.push_str(&rest[..start]);
+        let name = tag_name(&rest[start..]);
+        let is_text = SHOWN_AS_TEXT.iter().any(|shown| shown.eq_ignore_ascii_case(name));
+        out.push_str(if is_text { "&lt;" } else { "<" });
+        rest = &rest[start + 1..];
+    }
+    out.push_str(rest);
+    out
 }
 
 fn tag_name(tag: &str) -> &str {

@@ -119,6 +119,9 @@ pub fn export(
             }
         };
         let item = Item::new(number, &value);
+        if item.is_incomplete() {
+            exported.lost.push(format!("#{number}: some of it could not be fetched from GitHub"));
+        }
         let counted = if item.is_pull_request() { &mut exported.pull_requests } else { &mut exported.issues };
         *counted += 1;
         exported.open += u64::from(item.is_open());

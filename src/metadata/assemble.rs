@@ -60,7 +60,7 @@ pub(super) struct Assembly<'a> {
 /// [`MetadataError`].
 pub fn assemble<'a>(
     (stored, composer): (&'a Stored, Composer<'a>),
-    fetched: &Fetched,
+    fetched: &mut Fetched,
     spool: &mut Spool,
     (about, history): (&About, History),
     occasion: &Occasion,
@@ -68,7 +68,7 @@ pub fn assemble<'a>(
 ) -> Result<(Assembled, Composer<'a>), MetadataError> {
     let (now, whole) = (occasion.observed_at, fetched.whole);
     let mut assembly = Assembly { stored, composer, now, whole, counts: PartCounts::new() };
-    let mut known = fetched.known.clone();
+    let mut known = std::mem::take(&mut fetched.known);
     let History { parent, is_anew, is_wanted } = history;
     let mut folders = if is_anew { BTreeMap::new() } else { stored.folders().clone() };
     let mut hundreds: BTreeSet<u64> = spool.hundreds();

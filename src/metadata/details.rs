@@ -202,7 +202,7 @@ fn leave(
     }
     seen.problems.push(Problem {
         error: format!("{} {} could not be read: {said}", named("number", numbers), query.what),
-        hint: error.hint(),
+        hint: if error.is_forbidden() { error.hint() } else { "run again; if it persists, see githubstatus.com" },
         may_pass: true,
         is_forbidden: error.is_forbidden(),
         of: Concern::Numbers,

@@ -31,6 +31,9 @@ pub enum MetadataError {
     },
 }
 
+/// What a token needs.
+const ISSUES_HINT: &str = "give the token read access to issues and pull requests";
+
 impl MetadataError {
     pub(super) fn spool(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<'_> {
         move |source| Self::Spool { path: path.to_owned(), source }
@@ -41,6 +44,11 @@ impl MetadataError {
         match self {
             Self::GitHub(GitHubError::Forbidden { message, .. }) if message.contains("needs the permission") => {
                 "give the token that permission, or take \"issues\" out of metadata.kinds"
+            }
+            Self::GitHub(error @ GitHubError::Forbidden { message, .. }) => {
+                // What has nothing to do with permissions has a hint of its own.
+                let of_permissions = crate::github::reason_hint("");
+                if crate::github::reason_hint(message) == of_permissions { ISSUES_HINT } else { error.hint() }
             }
             Self::GitHub(error) => error.hint(),
             Self::Git(error) => error.hint(),

@@ -256,7 +256,8 @@ impl Stored {
             }
             let (numbers, _) = match self.numbers(hundred) {
                 Err(GitError::Damaged(what)) if is_lenient => {
-                    lost.push(format!("numbers {} to {}: {what}", hundred * IN_A_FOLDER, hundred * IN_A_FOLDER + 99));
+                    let (first, until) = (hundred * IN_A_FOLDER, hundred * IN_A_FOLDER + IN_A_FOLDER - 1);
+                    lost.push(format!("the stored states of #{first} to #{until} ({what})"));
                     continue;
                 }
                 numbers => numbers?,
@@ -264,7 +265,9 @@ impl Stored {
             for (number, oid) in numbers {
                 match self.read(oid) {
                     Ok(file) => drop(known.insert(number, Known::of(&file))),
-                    Err(GitError::Damaged(what)) if is_lenient => lost.push(format!("#{number}: {what}")),
+                    Err(GitError::Damaged(what)) if is_lenient => {
+                        lost.push(format!("the stored states of #{number} ({what})"));
+                    }
                     Err(error) => return Err(error),
                 }
             }

@@ -172,6 +172,9 @@ impl RepositoryStatus {
         }
         for (mirror, kind, mark) in self.parts.iter() {
             let words = super::parts::stored_of(kind, &mark.totals);
+            if mark.is_owed && words.is_empty() {
+                let _ = writeln!(out, "{}: not fetched yet; the next run begins with them", super::parts::label(kind));
+            }
             if !words.is_empty() {
                 let of = if mirror == MirrorKind::Wiki { " of the wiki" } else { "" };
                 let _ = writeln!(out, "{}{of}: {}", super::parts::label(kind), words.join(", "));

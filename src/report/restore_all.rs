@@ -82,7 +82,7 @@ impl RestoredAll {
         let (refs, objects) =
             self.restored.iter().fold((0, 0), |(refs, objects), it| (refs + it.refs, objects + it.objects));
         let stored: u64 = self.restored.iter().filter_map(|it| it.large_files.as_ref()).map(|it| it.stored).sum();
-        let what = count(self.restored.len() as u64, "repository or wiki", "repositories and wikis");
+        let what = count(self.restored.len() as u64, "mirror", "mirrors");
         let _ = writeln!(out, "restored {what} to {}", quoted(&self.destination));
         let stored = match stored {
             0 => String::new(),

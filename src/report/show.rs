@@ -23,7 +23,7 @@ const LINE_CHARS: usize = 300;
 /// A title in a list is cut to this many characters.
 const TITLE_CHARS: usize = 100;
 /// A line of a body is cut to this many characters; `--json` has all of it.
-const BODY_LINE_CHARS: usize = 20_000;
+const BODY_LINE_CHARS: usize = 300_000;
 
 /// One line of a list; what `ghbk show --json` prints for each number is a contract with scripts.
 #[derive(Clone, Debug, Serialize)]
@@ -103,6 +103,9 @@ fn as_stored(state: &State) -> String {
 pub fn item_text(name: &str, state: &State, item: &Item<'_>) -> String {
     let mut out = String::new();
     write_head(&mut out, name, state, item);
+    if item.is_incomplete() {
+        out.push_str("warning: some of it could not be fetched from GitHub; every run tries again\n");
+    }
     write_body(&mut out, item.body(), "  ");
     for timed in conversation(item.file) {
         let at = timed.at.map_or_else(|| "at some time".to_owned(), shown);

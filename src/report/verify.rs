@@ -101,9 +101,10 @@ impl Verified {
     pub fn hint(&self) -> String {
         if self.is_missing {
             return format!(
-                "look for it in `.ghbk` and in the backups of the file system{}; if it was removed on purpose: `ghbk forget {}`",
+                "look for it in `.ghbk` and in the backups of the file system{}; if it was removed on purpose: `ghbk forget {}{}`",
                 if self.gone { "" } else { " before the next run makes a new one without its history" },
-                MirrorKind::split_name(&self.repository).0
+                MirrorKind::split_name(&self.repository).0,
+                MirrorKind::split_name(&self.repository).1.option()
             );
         }
         if self.set_aside || self.gone {

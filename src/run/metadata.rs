@@ -254,7 +254,6 @@ impl Worker {
         if step.held.is_none() && self.between_places.contains(&(step.id, step.kind)) {
             return Err(GitError::Damaged("it is not in its place, but below `.ghbk`".to_owned()).into());
         }
-        let observed_at = self.clock.now();
         let mirror = self.mirror_of(step);
         let scratch = temporary_folder("metadata-", &self.scratch)?;
         let is_repair = self.repair && mirror.exists().map_err(GitError::io("examine", mirror.path()))?;
@@ -293,6 +292,8 @@ impl Worker {
             }
             () = cancel.cancelled() => return Err(GitError::Cancelled.into()),
         };
+        // What came may have been written until now, so it is no state of an earlier time.
+        let observed_at = self.clock.now();
         let occasion =
             Occasion { run_id: self.run_id.clone(), observed_at, full_name: step.full_name.clone(), id: step.id };
         let about = about(step, &fetched, observed_at);
@@ -467,7 +468,7 @@ impl Assembly {
     fn carry_out(self, mirror: &Path, cancel: &CancellationToken) -> Result<Ready, MetadataError> {
         let Self {
             newest,
-            fetched,
+            mut fetched,
             mut spool,
             about,
             occasion,
@@ -486,7 +487,7 @@ impl Assembly {
         let history = History { parent, is_anew: is_repair, is_wanted: is_head_lost };
         let composer = Composer::begin(scratch.path(), there)?;
         let (assembled, composer) =
-            metadata::assemble((&newest, composer), &fetched, &mut spool, (&about, history), &occasion, cancel)?;
+            metadata::assemble((&newest, composer), &mut fetched, &mut spool, (&about, history), &occasion, cancel)?;
         let Some(commit) = assembled.commit else { return Ok((assembled, fetched, None)) };
         let pack = composer.end()?;
         let made = Composed { commit, pack: &pack, occasion: &occasion, scratch: scratch.path() };

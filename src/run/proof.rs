@@ -199,15 +199,16 @@ impl Prover<'_> {
     /// Restores the newest snapshot; returns whether it came out right.
     async fn restore(&self, mirror: &IndexedMirror, scratch: &Path, proven: &mut Proven) -> bool {
         let started = Instant::now();
-        let folder = self.store.mirror_at(&mirror.place, mirror.main_kind());
+        let folders: Vec<Mirror> =
+            mirror.kinds().iter().map(|kind| self.store.mirror_at(&mirror.place, kind)).collect();
         let scratch = scratch.to_owned();
-        let work = move |cancel: &CancellationToken| restore_newest(&folder, &scratch, cancel);
+        let work = move |cancel: &CancellationToken| restore_all(&folders, &scratch, cancel);
         match self.within_limits(work).await {
             Ok((snapshot_time, restored)) => {
                 proven.proof.restored = Some(RestoreProof {
                     repository: mirror.full_name.clone(),
                     snapshot_time,
-                    refs: restored.refs.len() as u64,
+                    refs: restored.refs,
                     objects: restored.objects,
                     duration_milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 });
@@ -260,6 +261,29 @@ impl Prover<'_> {
 
 fn failure(repository: &str, error: String, hint: String) -> Failure {
     Failure { repository: repository.to_owned(), stage: Stage::Verify, error, hint }
+}
+
+/// What was restored into scratch.
+struct Counted {
+    refs: u64,
+    objects: u64,
+}
+
+/// Restores the newest snapshot of each mirror of a repository; returns the time of the first, the code's.
+fn restore_all(
+    mirrors: &[Mirror],
+    scratch: &Path,
+    cancel: &CancellationToken,
+) -> Result<(DateTime<Utc>, Counted), GitError> {
+    let (mut first, mut counted) = (None, Counted { refs: 0, objects: 0 });
+    for mirror in mirrors {
+        let (time, restored) = restore_newest(mirror, scratch, cancel)?;
+        first.get_or_insert(time);
+        counted.refs += restored.refs.len() as u64;
+        counted.objects += restored.objects;
+    }
+    let first = first.ok_or_else(|| GitError::Damaged("it has no mirror".to_owned()))?;
+    Ok((first, counted))
 }
 
 /// Restores the newest snapshot of a mirror into scratch and compares the result with it.

@@ -235,6 +235,14 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Gives git some input, and returns the line that it answers with.
+pub(crate) fn piped(folder: &Path, arguments: &[&str], input: &str) -> String {
+    let output =
+        assert_cmd::Command::new("git").arg("-C").arg(folder).args(arguments).write_stdin(input).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Changes one bit in the middle of a file.
 pub(crate) fn flip_in_the_middle(file: &Path) {
     let mut bytes = std::fs::read(file).unwrap();

@@ -26,6 +26,7 @@ enum Change {
     Edit { number: u64, body: String },
     Close { number: u64 },
     Comment { number: u64, body: String },
+    EditComment { id: u64, body: String },
     DeleteComment { id: u64 },
     RenameLabel { from: String, to: String },
 }
@@ -47,6 +48,9 @@ pub(super) fn change(state: &State, body: &[u8]) -> io::Result<Value> {
         Change::Comment { number, body } => {
             let serial = tracker.change(|model, act| model.comment(act, *number, body))?;
             Ok(json!({"id": public_id(tracker.repository_id(), serial)}))
+        }
+        Change::EditComment { id, body } => {
+            tracker.change(|model, act| model.edit_comment(act, parts_of_id(*id).1, body)).map(done)
         }
         Change::DeleteComment { id } => tracker.change(|model, _| model.delete_comment(parts_of_id(*id).1)).map(done),
         Change::RenameLabel { from, to } => tracker.change(|model, _| model.rename_label(from, to)).map(done),

@@ -203,7 +203,8 @@ fn lost(store: &Store, index: &Index) -> Result<Vec<NotRestored>, Error> {
                 error: "its mirror is missing from the store".to_owned(),
                 hint: format!(
                     "look for it in `.ghbk` and in the backups of the file system; if it was removed on purpose: \
-                     `ghbk forget {id}`"
+                     `ghbk forget {id}{}`",
+                    kind.option()
                 ),
             });
         }
@@ -226,9 +227,14 @@ fn jobs(index: &Index, is_checkout: bool) -> Vec<One> {
         let name = kind.name_of(&mirror.full_name);
         // The name is another's now.
         let attic = if mirror.is_set_aside() { format!(".id-{id}") } else { String::new() };
-        let git = if is_checkout { "" } else { ".git" };
-        let repository = name.rsplit('/').next().unwrap_or(&name);
-        let place = Path::new(mirror.full_name.owner()).join(format!("{repository}{attic}{git}"));
+        // As they lie on the store; a working tree without `.git`.
+        let suffix = if is_checkout { kind.suffix().trim_end_matches(".git") } else { kind.suffix() };
+        let (stem, git) = match suffix.strip_suffix(".git") {
+            Some(stem) => (stem, ".git"),
+            None => (suffix, ""),
+        };
+        let repository = mirror.full_name.name();
+        let place = Path::new(mirror.full_name.owner()).join(format!("{repository}{stem}{attic}{git}"));
         let name = if attic.is_empty() { name } else { format!("{name} (id {id})") };
         One { id: *id, kind, name, place }
     };

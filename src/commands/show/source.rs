@@ -60,7 +60,16 @@ impl Source {
         for (_, mirror) in find_mirrors(&store, &Index::current(&store)?, wanted)? {
             let name = mirror.full_name.to_string();
             let failed = |error: &GitError| failed(&name, error);
+            let held = mirror.held.contains_key(&MirrorKind::Metadata);
             let mirror = store.mirror_at(&mirror.place, MirrorKind::Metadata);
+            if held && !mirror.exists().map_err(|error| failed(&GitError::io("examine", mirror.path())(error)))? {
+                let message = format!("the metadata of {name} are missing from the store");
+                let hint = format!(
+                    "look for {} in `.ghbk` and in the backups of the file system",
+                    crate::text::quoted(mirror.path())
+                );
+                return Err(Error::new(Exit::Partial, message, hint));
+            }
             let Some(reader) = open(&mirror, &config.store.scratch).map_err(|error| failed(&error))? else { continue };
             has_any = true;
             let state = match point {

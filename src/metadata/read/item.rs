@@ -140,6 +140,11 @@ impl<'a> Item<'a> {
         list(self.issue, "assignees").iter().map(|user| text(user, "login")).filter(|login| !login.is_empty())
     }
 
+    /// Says whether some of it could not be fetched.
+    pub fn is_incomplete(&self) -> bool {
+        self.file.pointer("/ghbk/incomplete").and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Returns the mark on a number that GitHub no longer has.
     pub fn gone(&self) -> Option<Gone<'a>> {
         gone(self.file)

@@ -168,3 +168,24 @@ fn a_comment_on_a_line_that_was_edited_is_noticed() {
     kept.back_up();
     kept.assert_equals_the_model();
 }
+
+/// An older ghbk must not remove what a newer one has stored beside issues.
+#[test]
+fn what_a_later_version_stored_stays() {
+    let kept = written();
+    let mirror = kept.world.root.join("acme/site.meta");
+    let git = |arguments: &[&str]| git(&mirror, arguments).trim().to_owned();
+    let file = git(&["rev-parse", "main:about.json"]);
+    let folder = crate::world::piped(&mirror, &["mktree"], &format!("100644 blob {file}\trelease.json\n"));
+    let tree = git(&["ls-tree", "main"]) + &format!("\n040000 tree {folder}\treleases\n");
+    let tree = crate::world::piped(&mirror, &["mktree"], &tree);
+    let commit = git(&["commit-tree", "-p", "main", "-m", "a later version", &tree]);
+    let refs = std::fs::read_to_string(mirror.join("packed-refs")).unwrap();
+    std::fs::write(mirror.join("packed-refs"), refs.replace(&git(&["rev-parse", "main"]), &commit)).unwrap();
+    git(&["repack", "-a", "-d", "-q"]);
+    kept.world.sandbox.tracker("acme/site").comment(2, "Next.");
+    // That somebody else wrote into the mirror is told.
+    kept.run(&["run"]).expect(1);
+    assert_eq!(kept.file(2)["comments"][0]["body"], "Next.");
+    assert_eq!(git(&["rev-parse", "main:releases/release.json"]), file);
+}
