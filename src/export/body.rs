@@ -280,6 +280,26 @@ mod tests {
         assert!(!html.chars().any(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}'), "{html:?}");
     }
 
+    /// `<script>` in a sentence took the rest of the comment with it, and the export said that it was complete.
+    #[test]
+    fn no_tag_swallows_what_follows() {
+        let tags =
+            SHOWN_AS_TEXT.iter().chain(&["table", "form", "input", "button", "dialog", "body", "html", "caption"]);
+        for tag in tags {
+            for (open, close) in [("", ""), ("\n\n", "\n\n"), ("", "</nothing>")] {
+                let body = format!("Before the {open}<{tag}>{close} tag. KEYA\n\n- KEYB\n\nKEYC `<{tag}>` KEYD");
+                let html = links().render(&body);
+                for word in ["Before", "KEYA", "KEYB", "KEYC", "KEYD"] {
+                    assert!(html.contains(word), "{body}: {html}");
+                }
+                // On a line of its own, such a tag makes raw HTML of what follows, on GitHub as here.
+                assert!(!open.is_empty() || html.contains("<li>KEYB"), "{body}: {html}");
+                assert_harmless(&html);
+            }
+        }
+        assert!(links().render("a <SCRIPT>alert(1)</SCRIPT> b").contains("&lt;SCRIPT&gt;alert(1)&lt;/SCRIPT&gt;"));
+    }
+
     #[test]
     fn what_strangers_write_does_no_harm() {
         for hostile in [

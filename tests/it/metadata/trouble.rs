@@ -99,6 +99,11 @@ fn graphql_that_fails_leaves_what_rest_gave_and_is_asked_again() {
     assert!(summary["failures"].to_string().contains("(#1, #2, #3 and 9 more)"), "{summary:#}");
     assert_eq!(kept.stored()["1"]["comments"][0]["body"], "Yes.");
     assert_eq!(kept.files()["issues/0000/1.json"]["ghbk"]["incomplete"], true);
+    // Whoever reads it is told, too.
+    let shown = kept.run(&["show", "acme/site", "1"]).expect(0).stdout;
+    assert!(shown.contains("warning: some of it could not be fetched"), "{shown}");
+    let exported = kept.run(&["export", "acme/site", "out"]).expect(1);
+    assert!(exported.stdout.contains("#1: some of it could not be fetched"), "{exported:#?}");
     kept.world.sandbox.clear_faults();
     kept.back_up();
     kept.assert_equals_the_model();
@@ -135,6 +140,14 @@ fn a_mirror_that_was_lost_is_made_anew_and_that_is_told() {
     let kept = written();
     kept.back_up();
     std::fs::remove_dir_all(kept.world.root.join("acme/site.meta")).unwrap();
+    let shown = kept.run(&["show", "acme/site", "1"]).expect(1).stderr;
+    assert!(shown.contains("the metadata of acme/site are missing from the store"), "{shown}");
+    // Every hint leads to the mirror that is missing, and never to the code's.
+    for ended in [kept.run(&["verify"]), kept.run(&["forget", "acme/site", "--wiki"])] {
+        let said = ended.stdout + &ended.stderr;
+        let hints = said.lines().filter(|line| line.contains("ghbk forget acme/site"));
+        assert!(hints.clone().all(|line| line.contains("--metadata")), "{said}");
+    }
     let summary = kept.run(&["run", "--json"]).expect(1).json();
     assert!(summary["failures"].to_string().contains("its mirror was missing"), "{summary:#}");
     kept.assert_equals_the_model();
