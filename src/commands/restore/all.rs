@@ -1,4 +1,4 @@
-//! `ghbk restore --all`: every repository and wiki of the store, each proven complete, in a new folder.
+//! `ghbk restore --all`: every mirror of the store, each proven complete, in a new folder.
 //!
 //! What a newcomer would get wrong: the index lists the mirrors that are there. A mirror that is missing or cannot be read is in no
 //! list of mirrors, and "everything was restored" must not be said without it.
