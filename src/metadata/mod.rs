@@ -12,6 +12,7 @@ mod details;
 mod error;
 mod fetch;
 mod item;
+mod layout;
 mod lists;
 pub mod probe;
 mod queries;

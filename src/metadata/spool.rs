@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::MetadataError;
 use super::item::How;
+use super::layout::hundred_of;
 
 /// What is in memory before it is written.
 const BUFFER_BYTES: usize = 8 << 20;
@@ -68,7 +69,7 @@ impl Spool {
 
     /// Adds what came about a number.
     pub(super) fn add(&mut self, number: u64, piece: Piece) -> Result<(), MetadataError> {
-        let hundred = number / 100;
+        let hundred = hundred_of(number);
         let buffer = self.waiting.entry(hundred).or_default();
         let before = buffer.len();
         let written = serde_json::to_writer(&mut *buffer, &Line { number, piece });

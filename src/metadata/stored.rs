@@ -10,26 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::about::{self, About};
 use super::canonical::parse;
 use super::item::{fingerprint, id, is_gone, is_incomplete, live, text};
+use super::layout::{IN_A_FOLDER, ISSUES, file_of, folder_of};
 use crate::git::GitError;
 use crate::git::mirror::compose::{Entry, entries, root};
 use crate::git::pack::reader::ObjectReader;
 use crate::git::pack::view::View;
 use crate::outcome::PartCounts;
-
-/// The folder of the files of issues and pull requests.
-pub(super) const ISSUES: &str = "issues";
-/// How many numbers share a folder.
-pub(super) const IN_A_FOLDER: u64 = 100;
-
-/// Returns the folder of a hundred of numbers.
-pub(super) fn folder_of(hundred: u64) -> String {
-    format!("{hundred:04}")
-}
-
-/// Returns the name of a number's file.
-pub(super) fn file_of(number: u64) -> String {
-    format!("{number}.json")
-}
 
 /// What is stored of one number, as far as a run needs it.
 #[derive(Clone, Debug, Default)]

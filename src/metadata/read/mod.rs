@@ -18,18 +18,13 @@ use serde_json::Value;
 
 pub use self::states::{State, States};
 use super::canonical;
+use super::layout::{ISSUES, file_of, folder_of, hundred_of};
 use crate::git::GitError;
+use crate::git::mirror::compose::BRANCH;
 use crate::git::pack::links;
 use crate::git::pack::view::View;
 use crate::git::refs::Refs;
 use crate::text::printable;
-
-/// The branch whose commits are the states.
-const MAIN: &str = "refs/heads/main";
-/// Where the issues and pull requests are.
-const ISSUES: &[u8] = b"issues";
-/// So many numbers share a folder.
-const NUMBERS_IN_FOLDER: u64 = 100;
 
 /// The stored metadata of one repository.
 pub struct Reader {
@@ -40,7 +35,7 @@ pub struct Reader {
 impl Reader {
     /// Reads through a view of the mirror and its refs; none if nothing has been stored there yet.
     pub fn new(view: View, refs: &Refs) -> Option<Self> {
-        let tip = refs.get(MAIN)?.oid;
+        let tip = refs.get(BRANCH)?.oid;
         Some(Self { view, tip })
     }
 
@@ -70,11 +65,9 @@ impl Reader {
     /// # Errors
     /// [`GitError::Damaged`] if a folder cannot be read.
     pub fn file_of(&self, state: &State, number: u64) -> Result<Option<Oid>, GitError> {
-        let folder = format!("{:04}", number / NUMBERS_IN_FOLDER);
-        let file = format!("{number}.json");
-        let Some(issues) = self.entry(state.tree, ISSUES)? else { return Ok(None) };
-        let Some(folder) = self.entry(issues, folder.as_bytes())? else { return Ok(None) };
-        self.entry(folder, file.as_bytes())
+        let Some(issues) = self.entry(state.tree, ISSUES.as_bytes())? else { return Ok(None) };
+        let Some(folder) = self.entry(issues, folder_of(hundred_of(number)).as_bytes())? else { return Ok(None) };
+        self.entry(folder, file_of(number).as_bytes())
     }
 
     /// Lists the numbers of a state with the ids of their files, the highest first. A folder is read when its turn comes.
@@ -85,7 +78,7 @@ impl Reader {
         &self,
         state: &State,
     ) -> Result<impl DoubleEndedIterator<Item = Result<(u64, Oid), GitError>> + '_, GitError> {
-        let mut folders: Vec<(u64, Oid)> = match self.entry(state.tree, ISSUES)? {
+        let mut folders: Vec<(u64, Oid)> = match self.entry(state.tree, ISSUES.as_bytes())? {
             Some(issues) => self.numbered(issues, "")?,
             None => Vec::new(),
         };

@@ -1,0 +1,21 @@
+//! Where the file of an issue or a pull request is, as `docs/metadata.md` describes it: `issues/0012/1234.json`.
+
+/// The folder of the files of issues and pull requests.
+pub(super) const ISSUES: &str = "issues";
+/// How many numbers share a folder.
+pub(super) const IN_A_FOLDER: u64 = 100;
+
+/// Returns the hundred that a number belongs to.
+pub(super) fn hundred_of(number: u64) -> u64 {
+    number / IN_A_FOLDER
+}
+
+/// Returns the folder of a hundred of numbers.
+pub(super) fn folder_of(hundred: u64) -> String {
+    format!("{hundred:04}")
+}
+
+/// Returns the name of a number's file.
+pub(super) fn file_of(number: u64) -> String {
+    format!("{number}.json")
+}
