@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -64,7 +64,6 @@ pub struct GraphQl {
 struct Reply {
     data: Value,
     errors: Vec<QueryError>,
-    date: Option<DateTime<Utc>>,
 }
 
 /// One of the errors beside an answer.
@@ -110,17 +109,12 @@ impl GraphQl {
         Self { api, credentials, retries, size: AtomicUsize::new(usize::MAX), answers: AtomicUsize::new(0) }
     }
 
-    /// Asks for many things, in batches that shrink when GitHub cannot answer them. Returns what it says of each id, and when
-    /// the first answer was given.
+    /// Asks for many things, in batches that shrink when GitHub cannot answer them. Returns what it says of each id.
     ///
     /// # Errors
     /// [`GitHubError`] if GitHub does not answer at all. What it says of a single thing is a [`Node`].
-    pub async fn nodes(
-        &self,
-        query: &NodesQuery,
-        ids: &[String],
-    ) -> Result<(BTreeMap<String, Node>, Option<DateTime<Utc>>), GitHubError> {
-        let (mut found, mut date) = (BTreeMap::new(), None);
+    pub async fn nodes(&self, query: &NodesQuery, ids: &[String]) -> Result<BTreeMap<String, Node>, GitHubError> {
+        let mut found = BTreeMap::new();
         let mut rest = ids;
         // Those of which an answer held only a part.
         let mut alone: Vec<String> = Vec::new();
@@ -129,7 +123,6 @@ impl GraphQl {
             let (batch, later) = rest.split_at(size);
             match self.batch(query, batch).await {
                 Ok(reply) => {
-                    date = date.or(reply.date);
                     self.note_answer(query);
                     for (id, node) in batch.iter().zip(told(&reply, batch.len())) {
                         match node {
@@ -161,7 +154,7 @@ impl GraphQl {
             };
             found.insert(id, node);
         }
-        Ok((found, date))
+        Ok(found)
     }
 
     /// Asks for the next part of one thing's list: `$id` and `$after`.
@@ -267,7 +260,7 @@ fn read(answer: &Answer, what: &str) -> Result<Reply, GitHubError> {
     if data.is_null() && errors.is_empty() {
         return Err(unreadable(what, "it has neither data nor errors"));
     }
-    Ok(Reply { data, errors, date: answer.date() })
+    Ok(Reply { data, errors })
 }
 
 /// Says of each node of a batch what the reply says of it.

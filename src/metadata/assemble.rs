@@ -1,6 +1,7 @@
 //! Puts together what came and what is stored: a new commit, if anything differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use git2::Oid;
@@ -189,7 +190,7 @@ impl Assembly<'_> {
             return Err(GitError::Damaged(format!("the folder {} could not be taken over", entry.name)));
         }
         let content = self.stored.content(entry.oid)?;
-        Ok(Entry { oid: self.composer.file(content)?, ..entry })
+        Ok(Entry { oid: self.composer.file(Arc::unwrap_or_clone(content))?, ..entry })
     }
 
     /// Applies what came about a number to its file.

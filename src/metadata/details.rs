@@ -81,7 +81,7 @@ impl Fetcher<'_> {
     ) -> Result<(), MetadataError> {
         let ids: Vec<String> = things.iter().map(|(_, id)| id.clone()).collect();
         let mut nodes = match self.graphql.nodes(query, &ids).await {
-            Ok((nodes, _)) => nodes,
+            Ok(nodes) => nodes,
             Err(error) if error.ends_the_run() => return Err(error.into()),
             // The lists are stored all the same, and the next run asks again.
             Err(error) => {

@@ -161,7 +161,7 @@ impl Fetcher<'_> {
             fetched.as_of = fetched.as_of.or(as_of);
         }
         match self.issues(&mut seen).await {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(MetadataError::GitHub(GitHubError::Retired { .. })) => fetched.is_disabled = true,
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Where the file of an issue or a pull request is, as `docs/metadata.md` describes it: `issues/0012/1234.json`.
+//! Where the file of an issue or a pull request is, as `docs/metadata.md` describes it: `issues/0123/12345.json`.
 
 /// The folder of the files of issues and pull requests.
 pub(super) const ISSUES: &str = "issues";

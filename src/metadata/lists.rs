@@ -10,11 +10,12 @@ use super::spool::Piece;
 use crate::github::GitHubError;
 
 impl Fetcher<'_> {
-    /// Reads all issues, pull requests among them; returns when GitHub began to answer.
-    pub(super) async fn issues(&self, seen: &mut Seen<'_>) -> Result<Option<DateTime<Utc>>, MetadataError> {
+    /// Reads all issues, pull requests among them.
+    pub(super) async fn issues(&self, seen: &mut Seen<'_>) -> Result<(), MetadataError> {
         let endpoint = self.endpoint("issues?state=all&sort=updated&direction=asc&per_page=100");
         let each = |issue| self.issue(issue, seen);
-        Ok(self.github.walk_changes(&endpoint, None, &self.what("issues"), each).await?.as_of)
+        self.github.walk_changes(&endpoint, None, &self.what("issues"), each).await?;
+        Ok(())
     }
 
     fn issue(&self, issue: Value, seen: &mut Seen<'_>) -> Result<(), MetadataError> {

@@ -57,7 +57,7 @@ pub enum Probed {
 /// # Errors
 /// [`GitHubError`] if GitHub does not answer.
 pub async fn probe(graphql: &GraphQl, ids: &[String]) -> Result<BTreeMap<String, Probed>, GitHubError> {
-    let (nodes, _) = graphql.nodes(&PROBE, ids).await?;
+    let nodes = graphql.nodes(&PROBE, ids).await?;
     let probed = nodes.into_iter().map(|(id, node)| {
         let probed = match node {
             Node::Found(repository) => Probed::Is(Probe::of(&repository)),

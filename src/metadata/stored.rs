@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use git2::Oid;
 use serde_json::Value;
@@ -178,17 +179,14 @@ impl Stored {
     }
 
     /// Reads a file as it is.
-    pub(super) fn content(&self, oid: Oid) -> Result<Vec<u8>, GitError> {
+    pub(super) fn content(&self, oid: Oid) -> Result<Arc<Vec<u8>>, GitError> {
         let damaged = |what: &dyn std::fmt::Display| GitError::Damaged(format!("{oid} {what}"));
         let objects = self.objects().ok_or_else(|| damaged(&"is missing"))?;
-        Ok(objects.read(oid).map_err(|error| damaged(&error))?.data.to_vec())
+        Ok(objects.read(oid).map_err(|error| damaged(&error))?.data)
     }
 
     pub(super) fn read(&self, oid: Oid) -> Result<Value, GitError> {
-        let damaged = |what: &dyn std::fmt::Display| GitError::Damaged(format!("{oid} {what}"));
-        let objects = self.objects().ok_or_else(|| damaged(&"is missing"))?;
-        let object = objects.read(oid).map_err(|error| damaged(&error))?;
-        parse(&object.data).map_err(|error| damaged(&format!("is no JSON: {error}")))
+        parse(&self.content(oid)?).map_err(|error| GitError::Damaged(format!("{oid} is no JSON: {error}")))
     }
 
     /// Says whether the newest commit has all of these, `about.json` aside.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::mirror_step::{MirrorStep, Synced};
-use super::remarks::{Remarks, damaged};
+use super::remarks::damaged;
 use crate::git::pack::list::PackList;
 use crate::metadata::{Assembled, Concern, Fetched, MetadataError};
 use crate::outcome::{Failure, Held, Kind, Outcome, PartOutcome, PartState, Seen, Stage, State};
@@ -120,7 +120,6 @@ impl Report {
         let Synced { state, head, packs, changed, .. } = synced;
         let part = &mut self.outcome;
         let mut told = Outcome::new(part.id, part.full_name.clone(), state, part.finished_at);
-        Remarks::default().tell(&self.name, state, &mut told);
         changed.tell(&self.name, &mut told);
         part.failures.append(&mut told.failures);
         part.warnings.append(&mut told.warnings);
