@@ -13,7 +13,7 @@ pub(crate) fn write((value, serial): Key) -> String {
     STANDARD.encode(format!("cursor:v2:{value}:{serial}"))
 }
 
-/// Reads a cursor; `None` if it is none.
+/// Reads a cursor; `None` if the text is not one.
 pub(crate) fn read(cursor: &str) -> Option<Key> {
     let text = String::from_utf8(STANDARD.decode(cursor).ok()?).ok()?;
     let (value, serial) = text.strip_prefix("cursor:v2:")?.split_once(':')?;

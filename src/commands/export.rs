@@ -23,7 +23,7 @@ use crate::terminal;
 use crate::text::{printable, quoted};
 use crate::zone::shown_to_the_second;
 
-/// So many lost numbers are named.
+/// How many lost numbers are named; of the others, only how many there are is said.
 const LOST_SHOWN: usize = 20;
 
 /// What `ghbk export --json` prints; a contract with scripts.

@@ -20,9 +20,9 @@ use crate::metadata::read::item::{Item, gone, list, login, text, time};
 use crate::report::show::{edited_at, pull_request_branches, thread_told};
 use crate::text::count;
 
-/// So many lines are on a page of a list.
+/// How many lines a page of a list has at most.
 const ROWS_MAX: usize = 200;
-/// So many of the newest are on the first page.
+/// How many of the newest the first page shows.
 const NEWEST_MAX: usize = 50;
 
 /// Writes the pages.

@@ -27,7 +27,7 @@ const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 const NAMED_MAX: usize = 3;
 /// How often the comments of a number are read while people are writing.
 const COUNTED_AT_MOST: usize = 3;
-/// If so many known numbers are not listed, and a tenth of all, the list itself is in doubt.
+/// If at least this many known numbers, and a tenth of all, are not listed, the list itself is in doubt.
 const UNLISTED_AT_LEAST: usize = 50;
 /// How many of them are asked about before the others.
 const SAMPLE: usize = 10;

@@ -57,7 +57,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Counts a selection that is made so many times.
+    /// Counts a selection that is evaluated `times` times.
     fn walk(&mut self, set: &SelectionSet, times: u64, is_outermost: bool) {
         for selection in &set.selections {
             match selection {

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 pub struct GraphqlLimits {
     /// A query of a larger size takes too long: 502.
     pub timeout_above: Option<usize>,
-    /// A query of a larger size is answered with 200 and `RESOURCE_LIMITS_EXCEEDED`: in lists, what comes behind so many
-    /// nodes is null.
+    /// A query of a larger size is answered with 200 and `RESOURCE_LIMITS_EXCEEDED`: in lists, the nodes
+    /// after this many are null.
     pub resources_above: Option<usize>,
-    /// So many of the next requests are answered with 200 and `RATE_LIMITED`.
+    /// This many of the next requests are answered with 200 and `RATE_LIMITED`.
     pub rate_limited: u32,
     /// The node with this id is null inside of lists, with an error that has no type.
     pub unreadable: Option<String>,

@@ -26,7 +26,7 @@ pub(super) struct World<'a> {
     /// How many nodes it asks for.
     pub(super) nodes: u64,
     pub(super) limits: GraphqlLimits,
-    /// Behind so many nodes of a list the resources of the request are used up.
+    /// How many nodes of a list are answered before the resources of the request are used up; none if there is no limit.
     pub(super) complete: Option<usize>,
     pub(super) sites: RefCell<HashMap<u64, Rc<Site>>>,
 }

@@ -84,7 +84,7 @@ impl Page {
         (self.number - 1).saturating_mul(self.size).min(items)
     }
 
-    /// Tells whether the page leads beyond so many items; the first page never does.
+    /// Says whether the page goes beyond the given number of items; the first page never does.
     pub(super) fn exceeds(self, items: usize) -> bool {
         self.number > 1 && self.number.saturating_mul(self.size) > items
     }

@@ -47,7 +47,7 @@ pub(super) fn reviews(site: &Site<'_>, number: &str) -> Result<Answer, Answer> {
     Ok(page.link(Answer::ok(shown.into()), &address, &site.ask.query, pull.reviews.len()))
 }
 
-/// Finds a pull request; an issue is none.
+/// Finds a pull request. The number of a plain issue is answered with 404.
 pub(super) fn find<'a>(site: &'a Site<'_>, number: &str) -> Result<(u64, &'a Item, &'a Pull), Answer> {
     let number: u64 = number.parse().map_err(|_| Answer::not_found())?;
     let item = site.model().items.get(&number).ok_or_else(Answer::not_found)?;

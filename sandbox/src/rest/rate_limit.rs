@@ -1,4 +1,4 @@
-//! The primary rate limit: so many requests an hour, counted down in headers.
+//! The primary rate limit: a number of requests an hour, counted down in headers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -38,7 +38,7 @@ impl RateLimit {
         Err(Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
     }
 
-    /// Takes so many points, unless they would exceed the limit.
+    /// Spends points, unless that would exceed the limit; says whether they were spent.
     pub(crate) fn spend(&self, points: u32) -> bool {
         let spent = |used: u32| used.checked_add(points).filter(|used| *used <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent).is_ok()

@@ -35,7 +35,7 @@ impl Default for GenerateIssues {
 /// 2024-01-01, when the first issue is opened.
 const START: i64 = 1_704_067_200;
 
-/// Within so many seconds everything is written; of many issues, several are dated alike.
+/// The number of seconds within which everything is written. Among many issues, several have the same time.
 const DURATION: usize = 600 * 24 * 3600;
 
 const PEOPLE: [&str; 8] = ["ada", "barbara", "edsger", "frances", "grace", "john", "ken", "margaret"];
@@ -151,7 +151,7 @@ impl Generator<'_> {
         texts.join("\n\n")
     }
 
-    /// Returns at most so many words, and at least half of them.
+    /// Returns a text of at most `words` words, and at least half that many.
     fn text(&mut self, words: usize) -> String {
         let count = words / 2 + self.chance.below(words / 2 + 1);
         let words: Vec<&str> = (0..count).map(|_| WORDS[self.chance.below(WORDS.len())]).collect();

@@ -120,7 +120,7 @@ fn failed(name: &str, error: &GitError) -> Error {
     Error::new(Exit::Partial, format!("{name} ({}): {error}", MirrorKind::Metadata.label()), error.hint_for(name))
 }
 
-/// Opens the metadata at a mirror's place; none if there are none.
+/// Opens the metadata at a mirror's place; `None` if nothing is stored there.
 fn open(mirror: &Mirror, scratch: &Path) -> Result<Option<Reader>, GitError> {
     let Some(refs) = mirror.refs()? else { return Ok(None) };
     Ok(Reader::new(View::open_with_unindexed(mirror.path(), scratch)?, &refs))

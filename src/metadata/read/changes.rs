@@ -12,7 +12,7 @@ use super::item::{GHOST, Gone, Item, gone, id, list, login, text};
 
 /// A comparison of two huge texts ends after this long, and is then less fine.
 const COMPARING_MAX: Duration = Duration::from_millis(500);
-/// So many words are shown around each difference.
+/// How many words are shown on each side of a difference.
 const CONTEXT_WORDS: usize = 4;
 /// A difference is cut to this many characters.
 const DIFFERENCE_CHARS_MAX: usize = 600;
@@ -38,7 +38,7 @@ impl Change {
     }
 }
 
-/// Compares two states of a number's file; one that is not there is none. Never empty if the files differ.
+/// Compares two states of a number's file; `None` is a state without it. Never empty if the files differ.
 pub fn changes(number: u64, before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
     let (before, after) = match (before, after) {
         (None, None) => return Vec::new(),
