@@ -94,7 +94,7 @@ pub fn assemble<'a>(
             Err(error) => return Err(error.into()),
         }
     }
-    for (name, new) in &fetched.files {
+    for (name, new) in std::mem::take(&mut fetched.files) {
         let old = match stored.file(name) {
             Err(GitError::Damaged(what)) if is_anew => {
                 lost.push(format!("{name}: {what}"));
@@ -103,7 +103,7 @@ pub fn assemble<'a>(
             old => old?,
         };
         let old = old.and_then(|old| old.as_array().cloned()).unwrap_or_default();
-        let things = merged(old, new.clone(), true, now);
+        let things = merged(old, new, true, now);
         root.push(file(name, assembly.composer.file(to_bytes(&Value::Array(things)))?));
     }
     if !folders.is_empty() {
