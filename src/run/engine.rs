@@ -13,7 +13,7 @@ use super::kinds::Task;
 use super::session::Session;
 use super::tally::Tally;
 use super::turns::Turns;
-use super::{Progress, READ_AHEAD_MIN, apart, large_files, metadata, proof, repository, shares, unlisted};
+use super::{Progress, READ_AHEAD_MIN, apart, large_files, metadata_due, proof, repository, shares, unlisted};
 use crate::config::LargeFilesConfig;
 use crate::github::{Globs, Repository};
 use crate::large_files::fetch::Fetcher;
@@ -171,7 +171,7 @@ impl Session {
         tokio::pin!(outcomes);
         // Refs do not wait for these.
         let mut beside = FuturesUnordered::new();
-        let probed = metadata::probe(&worker, &probable).take_until(stop.cancelled()).fuse();
+        let probed = metadata_due::probe(&worker, &probable).take_until(stop.cancelled()).fuse();
         tokio::pin!(probed);
         loop {
             let record = tokio::select! {
@@ -234,7 +234,7 @@ impl Session {
             turns: Turns::new(self.config.limits.concurrency),
             inspecting: tokio::sync::Mutex::default(),
             large_files: self.shared_large_files(outside),
-            metadata: metadata::Shared::new(outside, &self.config),
+            metadata: metadata_due::Shared::new(outside, &self.config),
             looked_at: Mutex::default(),
             is_by_name: !self.request.selection.is_empty(),
         }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::Progress;
 use super::mirror_step::Synced;
 use super::repository::Worker;
-use super::{large_files, metadata};
+use super::{large_files, metadata_due};
 use crate::mirrors::MirrorKind;
 use crate::outcome::{Failure, PartOutcome};
 use crate::plan::Step;
@@ -14,7 +14,7 @@ use crate::plan::Step;
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     LargeFiles(large_files::Due),
-    Metadata(Box<metadata::Due>),
+    Metadata(Box<metadata_due::Due>),
 }
 
 /// What came of a task.

@@ -14,6 +14,7 @@ mod forgetting;
 mod kinds;
 mod large_files;
 mod metadata;
+mod metadata_due;
 mod metadata_report;
 mod mirror_step;
 mod moves;

@@ -18,7 +18,7 @@ use super::mirror_step::{MirrorStep, SyncResult, Synced};
 use super::remarks::Changed;
 use super::turns::Turns;
 use super::{Progress, is_fatal};
-use super::{large_files, metadata};
+use super::{large_files, metadata_due};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::wire::server::GitServer;
@@ -60,7 +60,7 @@ pub(super) struct Worker {
     /// Mirrors that were looked at, and of which there is nothing to tell.
     pub(super) looked_at: Mutex<HashSet<(RepositoryId, MirrorKind)>>,
     /// What the work on all repositories' metadata shares.
-    pub(super) metadata: metadata::Shared,
+    pub(super) metadata: metadata_due::Shared,
 }
 
 /// The result for one repository.
