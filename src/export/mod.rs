@@ -82,7 +82,7 @@ trait Writer {
 /// Writes a state into an existing, empty folder.
 ///
 /// # Errors
-/// [`GitError::Damaged`] if not even the list of numbers can be read; [`GitError::Disk`]; [`GitError::Cancelled`].
+/// [`GitError::Damaged`] if not even the list of folders can be read; [`GitError::Disk`]; [`GitError::Cancelled`].
 pub fn export(
     reader: &Reader,
     origin: &Origin<'_>,
@@ -95,27 +95,33 @@ pub fn export(
         labels: reader.root_file(origin.state, "labels.json")?,
         milestones: reader.root_file(origin.state, "milestones.json")?,
     };
-    let mut numbers = Vec::new();
-    for entry in reader.numbers(origin.state)?.rev() {
-        numbers.push(entry?.0);
-    }
     let mut exported = Exported::default();
+    let mut entries = Vec::new();
+    for entry in reader.numbers(origin.state)?.rev() {
+        match entry {
+            Ok(entry) => entries.push(entry),
+            // Everything around it is still of use.
+            Err(error) => exported.lost.push(error.to_string()),
+        }
+    }
+    let numbers = Numbers(entries.iter().map(|(number, _)| *number).collect());
     let mut writer: Box<dyn Writer + '_> = match form {
-        Form::Html => Box::new(html::Pages::begin(folder.to_owned(), origin, Numbers(numbers)).map_err(failed)?),
+        Form::Html => Box::new(html::Pages::begin(folder.to_owned(), origin, numbers).map_err(failed)?),
         Form::Markdown => Box::new(markdown::Notes::begin(folder.to_owned(), origin).map_err(failed)?),
         Form::JsonLines => Box::new(jsonl::Lines::begin(folder.to_owned()).map_err(failed)?),
     };
-    let mut write = |entry: Result<(u64, git2::Oid), GitError>| -> Result<(), GitError> {
+    if form != Form::JsonLines {
+        entries.reverse();
+    }
+    for (number, file) in entries {
         if cancel.is_cancelled() {
             return Err(GitError::Cancelled);
         }
-        let (number, file) = entry?;
         let value = match reader.value(file) {
             Ok(value) => value,
-            // Everything around it is still of use.
             Err(error) => {
                 exported.lost.push(format!("#{number}: {error}"));
-                return Ok(());
+                continue;
             }
         };
         let item = Item::new(number, &value);
@@ -125,13 +131,7 @@ pub fn export(
         let counted = if item.is_pull_request() { &mut exported.pull_requests } else { &mut exported.issues };
         *counted += 1;
         exported.open += u64::from(item.is_open());
-        writer.add(&item).map_err(failed)
-    };
-    let mut entries = reader.numbers(origin.state)?;
-    if form == Form::JsonLines {
-        entries.rev().try_for_each(&mut write)?;
-    } else {
-        entries.try_for_each(&mut write)?;
+        writer.add(&item).map_err(failed)?;
     }
     writer.finish(&exported, &rest).map_err(failed)?;
     Ok(exported)

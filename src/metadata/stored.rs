@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::about::{self, About};
 use super::canonical::parse;
 use super::item::{fingerprint, id, is_gone, is_incomplete, live, text};
-use super::layout::{IN_A_FOLDER, ISSUES, file_of, folder_of};
+use super::layout::{ISSUES, file_of, folder_of, numbers_of};
 use crate::git::GitError;
 use crate::git::mirror::compose::{Entry, entries, root};
 use crate::git::pack::reader::ObjectReader;
@@ -240,8 +240,7 @@ impl Stored {
             }
             let (numbers, _) = match self.numbers(hundred) {
                 Err(GitError::Damaged(what)) if is_lenient => {
-                    let (first, until) = (hundred * IN_A_FOLDER, hundred * IN_A_FOLDER + IN_A_FOLDER - 1);
-                    lost.push(format!("the stored states of #{first} to #{until} ({what})"));
+                    lost.push(format!("the stored states of {} ({what})", numbers_of(hundred)));
                     continue;
                 }
                 numbers => numbers?,

@@ -129,7 +129,11 @@ fn what_cannot_be_read_is_named_and_everything_else_is_written() {
     let missing = format!("100644,{},issues/0002/200.json", "de".repeat(20));
     git(&mirror, &["read-tree", "main"]);
     git(&mirror, &["update-index", "--add", "--cacheinfo", &missing]);
+    let below_a_missing_folder = format!("100644,{},issues/0003/300.json", "de".repeat(20));
+    git(&mirror, &["update-index", "--add", "--cacheinfo", &below_a_missing_folder]);
     let tree = git(&mirror, &["write-tree", "--missing-ok"]);
+    let folder = git(&mirror, &["rev-parse", &format!("{}:issues/0003", tree.trim())]);
+    std::fs::remove_file(mirror.join("objects").join(&folder[..2]).join(folder[2..].trim())).unwrap();
     let identity = ["-c", "user.name=ghbk", "-c", "user.email=ghbk@localhost"];
     let commit = git(&mirror, &[&identity[..], &["commit-tree", "-p", "main", "-m", "damaged", tree.trim()]].concat());
     git(&mirror, &["update-ref", "refs/heads/main", commit.trim()]);
@@ -138,6 +142,7 @@ fn what_cannot_be_read_is_named_and_everything_else_is_written() {
         let ended = finish(&mut offline(&world, &["export", "acme/site", format, "--format", format])).expect(1);
         assert!(ended.stdout.starts_with("incomplete: 3 issues and 1 pull request"), "{ended:#?}");
         assert!(ended.stdout.contains("damaged: #200: "), "{ended:#?}");
+        assert!(ended.stdout.contains("#300 to #399"), "{ended:#?}");
         assert!(!files_below(&world.folder.path().join(format)).is_empty());
     }
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub use self::states::{State, States};
 use super::canonical;
-use super::layout::{ISSUES, file_of, folder_of, hundred_of};
+use super::layout::{ISSUES, file_of, folder_of, hundred_of, numbers_of};
 use crate::git::GitError;
 use crate::git::mirror::compose::BRANCH;
 use crate::git::pack::links;
@@ -84,12 +84,12 @@ impl Reader {
         };
         // By value: the name 10000 comes before 1001.
         folders.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        Ok(folders.into_iter().flat_map(|(_, folder)| match self.numbered(folder, ".json") {
+        Ok(folders.into_iter().flat_map(|(hundred, folder)| match self.numbered(folder, ".json") {
             Ok(mut files) => {
                 files.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
                 files.into_iter().map(Ok).collect::<Vec<_>>()
             }
-            Err(error) => vec![Err(error)],
+            Err(error) => vec![Err(of_hundred(hundred, error))],
         }))
     }
 
@@ -150,6 +150,14 @@ impl Reader {
     fn of_kind(&self, oid: Oid, kind: ObjectType) -> Result<Arc<Vec<u8>>, GitError> {
         let object = self.view.objects().read(oid).map_err(|error| unreadable(oid, &error))?;
         if object.kind == kind { Ok(object.data) } else { Err(unreadable(oid, &format!("it is not a {kind}"))) }
+    }
+}
+
+/// Says which numbers the folder that cannot be read is of.
+fn of_hundred(hundred: u64, error: GitError) -> GitError {
+    match error {
+        GitError::Damaged(what) => GitError::Damaged(format!("{}: {what}", numbers_of(hundred))),
+        error => error,
     }
 }
 
