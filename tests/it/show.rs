@@ -1,7 +1,7 @@
 //! Reading stored issues and pull requests: in the bad hour, without network, token or write access.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -273,6 +273,33 @@ fn what_is_not_there_is_said_with_what_to_do() {
         let ended = finish(&mut offline(&world, arguments)).expect(2);
         assert!(ended.stderr.contains(message), "{arguments:?}: {ended:#?}");
         assert_eq!(ended.stdout, "");
+    }
+}
+
+/// Stores a state in which one file, and one folder of numbers, cannot be read.
+pub(crate) fn lose_some_numbers(mirror: &Path) {
+    let missing = format!("100644,{},issues/0002/200.json", "de".repeat(20));
+    git(mirror, &["read-tree", "main"]);
+    git(mirror, &["update-index", "--add", "--cacheinfo", &missing]);
+    let below_a_missing_folder = format!("100644,{},issues/0003/300.json", "de".repeat(20));
+    git(mirror, &["update-index", "--add", "--cacheinfo", &below_a_missing_folder]);
+    let tree = git(mirror, &["write-tree", "--missing-ok"]);
+    let folder = git(mirror, &["rev-parse", &format!("{}:issues/0003", tree.trim())]);
+    std::fs::remove_file(mirror.join("objects").join(&folder[..2]).join(folder[2..].trim())).unwrap();
+    let identity = ["-c", "user.name=ghbk", "-c", "user.email=ghbk@localhost"];
+    let commit = git(mirror, &[&identity[..], &["commit-tree", "-p", "main", "-m", "damaged", tree.trim()]].concat());
+    git(mirror, &["update-ref", "refs/heads/main", commit.trim()]);
+    git(mirror, &["pack-refs", "--all"]);
+}
+
+#[test]
+fn a_list_shows_what_can_be_read_and_says_that_it_is_not_all() {
+    let world = World::new();
+    lose_some_numbers(&store_metadata(&world));
+    for arguments in [&["show", "acme/site"][..], &["show", "acme/site", "--json"]] {
+        let ended = finish(&mut offline(&world, arguments)).expect(1);
+        assert!(ended.stdout.contains("Fix the login"), "{ended:#?}");
+        assert!(ended.stderr.contains("acme/site (metadata): the mirror is damaged"), "{ended:#?}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::report::show::{Row, item_text, list_text};
 /// What was read, for people or as it is stored.
 enum Shown {
     Item(String),
-    List { name: String, state: State, rows: Vec<Row>, stored: u64 },
+    List { name: String, state: State, rows: Vec<Row>, stored: u64, damage: Option<Error> },
 }
 
 pub(super) async fn show(context: &Context, arguments: ShowArgs) -> Result<Exit, Error> {
@@ -28,8 +28,14 @@ pub(super) async fn show(context: &Context, arguments: ShowArgs) -> Result<Exit,
     match shown {
         Shown::Item(file) if is_json => print_raw(&file)?,
         Shown::Item(text) => print(&text)?,
-        Shown::List { rows, .. } if is_json => print_json(&rows)?,
-        Shown::List { name, state, rows, stored } => print(&list_text(&name, &state, &rows, stored))?,
+        Shown::List { name, state, rows, stored, damage } => {
+            if is_json {
+                print_json(&rows)?;
+            } else {
+                print(&list_text(&name, &state, &rows, stored))?;
+            }
+            return damage.map_or(Ok(Exit::Good), Err);
+        }
     }
     Ok(Exit::Good)
 }
@@ -49,16 +55,24 @@ fn one(config: &Config, arguments: &ShowArgs, number: u64, is_json: bool) -> Res
 fn all(config: &Config, arguments: &ShowArgs) -> Result<Shown, Error> {
     let source = Source::open(config, &arguments.repository, &point(config, arguments.at.as_ref())?)?;
     let (mut rows, mut stored) = (Vec::new(), 0);
+    let mut damage = None;
     for entry in source.reader.numbers(&source.state).map_err(|error| source.failed(&error))? {
-        let (number, file) = entry.map_err(|error| source.failed(&error))?;
-        stored += 1;
-        let value = source.reader.value(file).map_err(|error| source.failed(&error))?;
-        let item = Item::new(number, &value);
-        if is_wanted(&item, arguments) {
-            rows.push(Row::of(&item));
+        let read = entry.and_then(|(number, file)| {
+            stored += 1;
+            Ok((number, source.reader.value(file)?))
+        });
+        match read {
+            Ok((number, value)) => {
+                let item = Item::new(number, &value);
+                if is_wanted(&item, arguments) {
+                    rows.push(Row::of(&item));
+                }
+            }
+            // Everything around it is still of use.
+            Err(error) => drop(damage.get_or_insert_with(|| source.failed(&error))),
         }
     }
-    Ok(Shown::List { name: source.name, state: source.state, rows, stored })
+    Ok(Shown::List { name: source.name, state: source.state, rows, stored, damage })
 }
 
 fn is_wanted(item: &Item<'_>, arguments: &ShowArgs) -> bool {
